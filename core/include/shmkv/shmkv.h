@@ -1,0 +1,372 @@
+/*
+ * shmkv: a named, persistent key-value store in POSIX shared memory.
+ *
+ *     shmkv_t *kv;
+ *     int err = shmkv_open("sessions", NULL, &kv);       // create or attach
+ *     if (err) { fprintf(stderr, "%s\n", shmkv_error_detail()); exit(1); }
+ *
+ *     shmkv_put(kv, "user:7", 6, "Ada", 3);              // any bytes, any size
+ *
+ *     char name[64];
+ *     size_t len;
+ *     if (shmkv_get(kv, "user:7", 6, name, sizeof name, &len) == SHMKV_OK)
+ *         printf("%.*s\n", (int)len, name);
+ *
+ *     shmkv_close(kv);                                   // the segment stays
+ *     shmkv_unlink("sessions");                          // now it goes
+ *
+ * Caveats, before anything else:
+ *
+ *  - The segment outlives every process. It goes with shmkv_unlink(), or, in
+ *    /dev/shm, with the next boot. Opening a path instead of a name makes it a
+ *    regular file, which stays. It does not work over NFS.
+ *  - fork: a handle opened before a fork works in parent and child alike; the
+ *    child takes an owner slot of its own on its first write. A child made by
+ *    a bare clone system call must exec or not use the handle's locks until its
+ *    parent is gone.
+ *  - threads: any number of threads may use one handle at once. Only
+ *    shmkv_close() needs the handle to itself.
+ *  - signals: shmkv_get() may be called in a signal handler. A writing call in
+ *    a handler that interrupted a writing call of the same thread returns
+ *    SHMKV_EDEADLK instead of waiting for itself.
+ *  - a killed process leaves each key old or new, never torn. What it held is
+ *    repaired by the next writer that needs it. A stopped process (SIGSTOP) is
+ *    never robbed: writers that need what it holds time out; readers do not
+ *    notice.
+ *  - a process that may write to the segment may destroy its contents. What it
+ *    cannot do is make others read out of bounds, loop or crash, except by
+ *    truncating the file. docs/security.md has the details.
+ *
+ * Results: SHMKV_OK (0), a negative SHMKV_E… code (errors.h), or a positive
+ * errno. shmkv_strerror() gives the general text, shmkv_error_detail() the
+ * story of the last failure in the calling thread.
+ */
+#ifndef SHMKV_SHMKV_H
+#define SHMKV_SHMKV_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include <shmkv/errors.h>
+#include <shmkv/version.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct shmkv shmkv_t;
+typedef struct shmkv_cursor shmkv_cursor_t;
+typedef struct shmkv_snapshot shmkv_snapshot_t;
+
+/* ------------------------------------------------------------------ lifecycle */
+
+enum shmkv_mode {
+    SHMKV_SHARED = 0,    /* create or attach */
+    SHMKV_EXCLUSIVE = 1, /* a fresh, empty segment takes the name, atomically */
+    SHMKV_EXISTING = 2,  /* attach only: SHMKV_ENOSEGMENT if there is none */
+    SHMKV_READONLY = 3   /* attach only, on a read-only mapping */
+};
+
+enum shmkv_flags {
+    SHMKV_STAY = 1,      /* when replaced, return SHMKV_ESTALE and do not follow */
+    SHMKV_ANY_OWNER = 2  /* accept a segment of a user other than us and root */
+};
+
+/*
+ * Zero-initialise, set `size`, then what matters. Zero means the default.
+ * The second group describes a new segment and is ignored on attaching.
+ */
+struct shmkv_options {
+    size_t size;              /* sizeof(struct shmkv_options) */
+    int mode;                 /* enum shmkv_mode */
+    unsigned flags;           /* enum shmkv_flags */
+    uint64_t reserve;         /* address space for the mapping, bytes; default 32 GiB
+                               * or twice the machine's memory, whichever is more;
+                               * halved until it fits when the system refuses it */
+    uint32_t lock_timeout_ms; /* wait for a lock of a live process; default 5000 */
+
+    uint32_t permissions;     /* mode bits of the new object; default 0600 */
+    uint32_t owner_slots;     /* concurrent writers; default 512, at most 16384 */
+    uint64_t max_size;        /* bytes the segment will not outgrow; default none */
+};
+
+/**
+ * Open the segment @p name.
+ *
+ * @param name  "name": the POSIX shared memory object /name, 1 to 254 bytes
+ *              without a slash. "/dir/file", "./file" or "../file": a file.
+ * @param opts  NULL: create or attach with defaults
+ * @param out   the handle, or NULL on failure; close it with shmkv_close()
+ * @return SHMKV_OK; ENAME; EARGUMENT; ENOSEGMENT (EXISTING, READONLY); EFOREIGN;
+ *         EFORMAT; ECORRUPT; EOWNER; ENOSHM; ENOSPC; ENOSLOTS; ERESERVE;
+ *         ETIMEDOUT (EXCLUSIVE); an errno such as EACCES or EMFILE
+ * Threads: any.   Fork: the handle works in both processes.
+ * Blocks: only EXCLUSIVE waits, for the locks of the segment it replaces.
+ * Spec 5.2 (create), 5.3 (attach), 5.5 (replace).
+ */
+int shmkv_open(const char *name, const struct shmkv_options *opts, shmkv_t **out);
+
+/**
+ * Detach. The segment stays. NULL is allowed.
+ *
+ * @return SHMKV_OK; what the handle held is given back even if another result
+ *         tells that a lock could not be had in time (the next opener finishes)
+ * Threads: no other thread may use the handle during or after this call.
+ * Blocks: up to the lock timeout.   Spec 5.6.
+ */
+int shmkv_close(shmkv_t *kv);
+
+/**
+ * Remove the name. Attached processes keep the segment until they close it.
+ *
+ * @return SHMKV_OK; ENAME; ENOSEGMENT; EFOREIGN (left alone); EOWNER; ENOSHM; an errno
+ * Threads: any.   Blocks: no.   Spec 5.7.
+ */
+int shmkv_unlink(const char *name);
+
+/* ----------------------------------------------------------------------- read */
+
+/**
+ * Copy the value of @p key into @p buf.
+ *
+ * @param buf_len  capacity of @p buf, bytes; 0 with a NULL @p buf asks for the size
+ * @param val_len  out, may be NULL: full size of the value, bytes; set on SHMKV_OK
+ *                 and SHMKV_ETOOSMALL
+ * @return SHMKV_OK; ENOTFOUND; ETOOSMALL (nothing copied); EKEY; ECLOSED; EBUSY; ESTALE;
+ *         ERESERVE; ECORRUPT
+ * Owner: the caller keeps @p key and @p buf.   Threads: any.   Fork: any.
+ * Blocks: never: takes no lock and writes nothing shared; returns the old or the
+ * new value while a writer is stopped or dead. Bounded retries, then EBUSY.
+ * Order: acquire; sees all of one put.   Spec 6.2.
+ */
+int shmkv_get(shmkv_t *kv, const void *key, size_t key_len,
+              void *buf, size_t buf_len, size_t *val_len);
+
+/**
+ * Tell whether @p key is present.
+ *
+ * @return SHMKV_OK if it is; ENOTFOUND if not; otherwise as shmkv_get()
+ * Threads, fork, blocking: as shmkv_get().   Spec 6.2.
+ */
+int shmkv_exists(shmkv_t *kv, const void *key, size_t key_len);
+
+/**
+ * Number of entries: the sum of the shards' counters, each read at its own moment.
+ *
+ * @param n  out: entries
+ * @return SHMKV_OK; ECLOSED; EARGUMENT; ESTALE
+ * Threads: any.   Blocks: never.   Spec 6.6.
+ */
+int shmkv_count(shmkv_t *kv, uint64_t *n);
+
+/* ---------------------------------------------------------------------- write */
+
+/**
+ * Store @p val under @p key, in place of any earlier value.
+ *
+ * @param val  may be NULL when @p val_len is 0
+ * @return SHMKV_OK: stored, and it survives this process; otherwise nothing has
+ *         changed: EKEY; EVALUE; EREADONLY; ECLOSED; ENOSPC; ENOSLOTS; ERESERVE;
+ *         ETIMEDOUT; EDEADLK; ESTALE; ECORRUPT; an errno
+ * Owner: the bytes are copied.   Threads: any.   Fork: the child's first write
+ * takes an owner slot.   Signals: not in a handler that interrupted a write.
+ * Blocks: while another process writes to the same shard, up to the lock timeout.
+ * Order: release; a later get sees all of it.   Spec 6.3.
+ */
+int shmkv_put(shmkv_t *kv, const void *key, size_t key_len, const void *val, size_t val_len);
+
+/**
+ * Remove @p key.
+ *
+ * @return SHMKV_OK; ENOTFOUND; otherwise as shmkv_put()
+ * Threads, fork, signals, blocking: as shmkv_put().   Spec 6.4.
+ */
+int shmkv_delete(shmkv_t *kv, const void *key, size_t key_len);
+
+/* -------------------------------------------------------------------- iterate */
+
+enum shmkv_cursor_flags {
+    SHMKV_KEYS_ONLY = 1 /* leave the values alone; val is NULL, val_len 0 */
+};
+
+/**
+ * Begin to walk all entries. A key that is present from the first step to the
+ * last is given exactly once; one that comes or goes meanwhile may be given or
+ * not, and one removed and stored again may be given twice.
+ *
+ * @param flags  enum shmkv_cursor_flags
+ * @param out    the cursor; close it with shmkv_cursor_close(), before the handle
+ * @return SHMKV_OK; EARGUMENT; ECLOSED; ESTALE; ENOMEM
+ * Threads: one thread at a time per cursor.   Blocks: never.   Spec 6.5.
+ */
+int shmkv_cursor_open(shmkv_t *kv, unsigned flags, shmkv_cursor_t **out);
+
+/**
+ * Step to the next entry.
+ *
+ * @param key,val  out: valid until the next call on this cursor
+ * @return SHMKV_OK; ENOTFOUND at the end; ESTALE when the segment was replaced
+ *         under the cursor; EBUSY; ERESERVE; ECORRUPT; ENOMEM
+ * Threads: one at a time per cursor.   Blocks: never: no lock.   Spec 6.5.
+ */
+int shmkv_cursor_next(shmkv_cursor_t *cursor, const void **key, size_t *key_len,
+                      const void **val, size_t *val_len);
+
+/** End the walk. NULL is allowed. Threads: one at a time per cursor. */
+void shmkv_cursor_close(shmkv_cursor_t *cursor);
+
+/**
+ * Copy all entries as they were at one moment into private memory.
+ *
+ * @param out  the snapshot; free it with shmkv_snapshot_free(). It does not need
+ *             the handle any more.
+ * @return SHMKV_OK; ECLOSED; ETIMEDOUT; ENOSLOTS; EBUSY (read-only handle, and the
+ *         segment never held still); ERESERVE; ECORRUPT; ESTALE; ENOMEM
+ * Threads: any.   Blocks: a writable handle takes every shard lock, in order, and
+ * so holds up writers for as long as the copy takes; a read-only one repeats an
+ * unlocked copy until no shard changed meanwhile.   Spec 6.7.
+ */
+int shmkv_snapshot(shmkv_t *kv, shmkv_snapshot_t **out);
+
+/** Number of entries in the snapshot. */
+uint64_t shmkv_snapshot_count(const shmkv_snapshot_t *snapshot);
+
+/**
+ * Step through the snapshot, from its beginning.
+ *
+ * @param key,val  out: valid until the snapshot is freed
+ * @return SHMKV_OK; ENOTFOUND at the end
+ * Threads: one at a time per snapshot.   Blocks: never.
+ */
+int shmkv_snapshot_next(shmkv_snapshot_t *snapshot, const void **key, size_t *key_len,
+                        const void **val, size_t *val_len);
+
+/** Free the snapshot. NULL is allowed. */
+void shmkv_snapshot_free(shmkv_snapshot_t *snapshot);
+
+/* ------------------------------------------------------------------- maintain */
+
+/* What a segment is; fixed at its creation, but for `state` and `file_size`. */
+struct shmkv_info {
+    size_t size;              /* set to sizeof(struct shmkv_info) before the call */
+    uint32_t revision;        /* format revision */
+    uint32_t state;           /* 1 live, 2 being replaced, 3 replaced */
+    uint64_t compat, ro_compat, incompat; /* feature words */
+    uint8_t uuid[16];
+    uint64_t incarnation;     /* counts the segments that had this name */
+    uint32_t shard_count, arena_count, owner_count;
+    uint64_t max_key, max_value, max_size; /* bytes; max_size 0 is no limit of its own */
+    uint64_t created_ns;      /* nanoseconds since 1970 UTC */
+    uint32_t creator_uid, creator_pid;
+    char creator_name[33];
+    uint32_t permissions;     /* mode bits of the object */
+    uint32_t uid;             /* owner of the object */
+    uint64_t file_size;       /* bytes, holes included */
+    uint64_t file_allocated;  /* bytes, as the file system counts them */
+};
+
+/* How full it is; counted at the time of the call. */
+struct shmkv_stats {
+    size_t size;              /* set to sizeof(struct shmkv_stats) before the call */
+    uint64_t entries;
+    uint64_t limit;           /* end of the allocated part of the segment, bytes */
+    uint64_t meta_bytes;      /* header, owners, shards, arenas, space block */
+    uint64_t free_bytes;      /* whole free runs */
+    uint64_t group_bytes;     /* index groups */
+    uint64_t slab_bytes;      /* slabs, used or not */
+    uint64_t large_bytes;     /* runs of single records */
+    uint64_t cells_used;      /* cells handed out: records, directories, overflow buckets */
+    uint64_t cells_free;      /* cells that could be handed out without growing */
+    uint64_t directory_words; /* over all shards */
+    uint32_t owners_live;     /* owner slots marked live */
+    uint32_t shards_used;     /* shards with a directory */
+};
+
+/**
+ * Facts and counters of the segment.
+ *
+ * @return SHMKV_OK; EARGUMENT (size not set); ECLOSED; ESTALE; ECORRUPT; an errno
+ * Threads: any.   Blocks: never: no lock; counters may be some operations apart.
+ * Spec 3.2 (info), 3.5 (stats).
+ */
+int shmkv_info(shmkv_t *kv, struct shmkv_info *info);
+int shmkv_stats(shmkv_t *kv, struct shmkv_stats *stats);
+
+/* One problem found by shmkv_verify(): where, and what is wrong there. */
+typedef void (*shmkv_problem_fn)(void *arg, uint64_t offset, const char *text);
+
+/**
+ * Check every invariant of the format over the whole segment, on a private view
+ * to which the intents of dead or stopped writers have been applied.
+ *
+ * @param fn        called for each problem; may be NULL. Outside any lock.
+ * @param problems  out, may be NULL: their number
+ * @return SHMKV_OK: none; ECORRUPT: some; EBUSY: the segment changed too fast to
+ *         be sure; ECLOSED; ESTALE; ENOMEM; an errno
+ * Threads: any.   Blocks: never: no lock, and nothing shared is written.
+ * Takes memory and time in proportion to the segment.   Spec 7.5.
+ */
+int shmkv_verify(shmkv_t *kv, shmkv_problem_fn fn, void *arg, uint64_t *problems);
+
+enum shmkv_lock_kind { SHMKV_LOCK_SHARD = 0, SHMKV_LOCK_ARENA = 1, SHMKV_LOCK_SPACE = 2 };
+
+/* One lock. */
+struct shmkv_lock {
+    int kind;          /* enum shmkv_lock_kind */
+    uint32_t index;    /* which shard or arena */
+    uint32_t word;     /* the raw word; 0 is free */
+    int32_t owner;     /* owner slot, -1 if free */
+    int waiters;       /* somebody sleeps on it */
+    uint64_t intent;   /* the raw intent word; 0 is idle */
+};
+
+enum shmkv_liveness { SHMKV_FREE = 0, SHMKV_ALIVE = 1, SHMKV_DEAD = 2 };
+
+/* One owner slot. */
+struct shmkv_owner {
+    uint32_t slot;
+    int liveness;          /* enum shmkv_liveness; DEAD: awaits clean-up */
+    int stopped;           /* the process is stopped (SIGSTOP, debugger); needs /proc */
+    uint32_t generation;
+    uint32_t pid, uid;     /* pid as seen in its own PID namespace */
+    uint64_t pid_ns;       /* inode of that namespace */
+    uint64_t start_time;   /* clock ticks since boot */
+    uint64_t attached_ns;  /* nanoseconds since 1970 UTC */
+    char name[33];         /* program */
+    uint32_t locks_held;   /* locks that name this slot */
+};
+
+/**
+ * Report on all locks, or on all owner slots that are not free.
+ *
+ * @param array,capacity  where to put the first @p capacity; NULL, 0 to count
+ * @param n               out: how many there are, which may be more than @p capacity
+ * @return SHMKV_OK; EARGUMENT; ECLOSED; ESTALE; an errno
+ * Threads: any.   Blocks: never.   Spec 4.2 (locks), 4.4 (owners).
+ */
+int shmkv_locks(shmkv_t *kv, struct shmkv_lock *array, size_t capacity, size_t *n);
+int shmkv_owners(shmkv_t *kv, struct shmkv_owner *array, size_t capacity, size_t *n);
+
+/* --------------------------------------------------------------------- errors */
+
+/** The general text of a result of this library, never NULL. Threads: any. */
+const char *shmkv_strerror(int err);
+
+/** The constant's name ("SHMKV_ENOTFOUND"), or NULL for an errno. Threads: any. */
+const char *shmkv_error_name(int err);
+
+/**
+ * What failed last in the calling thread, with the segment's name and, where one
+ * is to blame, the process. Valid until the thread's next failing call; empty
+ * before the first. Answers such as ENOTFOUND leave it as it was.
+ */
+const char *shmkv_error_detail(void);
+
+/** The library's version, "0.1.0". Threads: any. */
+const char *shmkv_version(void);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
