@@ -1,0 +1,3 @@
+#!/bin/sh
+echo "bazel coverage needs tools that Bazel downloads" >&2
+exit 1

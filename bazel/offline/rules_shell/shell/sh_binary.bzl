@@ -1,0 +1,3 @@
+"""This Bazel's own sh_binary."""
+
+sh_binary = native.sh_binary

@@ -1,0 +1,3 @@
+"""This Bazel's own sh_test."""
+
+sh_test = native.sh_test

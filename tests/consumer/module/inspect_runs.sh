@@ -1,0 +1,1 @@
+../workspace/inspect_runs.sh

@@ -1,0 +1,1 @@
+../workspace/says_ok.sh

@@ -1,0 +1,132 @@
+# Sourced by tools/quickstart and tools/test: install what is missing, choose Bazel's settings, build.
+# Both must stay quick and quiet when there is nothing to do.
+set -euo pipefail
+
+top=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd -P)
+cd "$top"
+
+step() {
+	step_number=$((${step_number:-0} + 1))
+	printf '[%d/%d] %s\n' "$step_number" "$steps" "$*"
+}
+
+die() {
+	printf '%s: %s\n' "${0##*/}" "$*" >&2
+	exit 1
+}
+
+# Prints "package what-for" lines of tools/lib/packages. $1: the major version of Debian's Bazel, or
+# "none" if Bazel came from somewhere else.
+needed() {
+	local package when purpose
+	while read -r package when purpose; do
+		case $package in '' | '#'*) continue ;; esac
+		[ "$1" = none ] && [[ $package = bazel-* ]] && continue
+		if [ "$when" = always ] || [ "${1/none/0}" -ge 7 ]; then
+			printf '%s %s\n' "$package" "$purpose"
+		fi
+	done <tools/lib/packages
+}
+
+# Filters "package what-for" lines: those not installed.
+missing() {
+	local installed package purpose
+	installed=$(dpkg-query -W -f '${Package} ${db:Status-Status}\n' 2>/dev/null | sed -n 's/ installed$//p')
+	while read -r package purpose; do
+		grep -qx -e "$package" <<<"$installed" || printf '%s %s\n' "$package" "$purpose"
+	done
+}
+
+# The major version of Debian's Bazel, installed or to be; "none" if the Bazel in PATH is not Debian's.
+# The program itself cannot be asked: Debian's 4.2.3 does not know its version.
+debian_bazel() {
+	local version
+	if command -v bazel >/dev/null && ! dpkg-query -S "$(readlink -f "$(command -v bazel)")" >/dev/null 2>&1; then
+		echo none
+		return
+	fi
+	version=$(dpkg-query -W -f '${Version}' bazel-bootstrap 2>/dev/null || true)
+	[ -n "$version" ] || version=$(apt-cache show --no-all-versions bazel-bootstrap 2>/dev/null | sed -n 's/^Version: //p')
+	echo "${version%%.*}"
+}
+
+as_root() {
+	if [ "$(id -u)" = 0 ]; then
+		"$@"
+	elif command -v sudo >/dev/null; then
+		sudo "$@"
+	else
+		die "run this as root, or install sudo: $*"
+	fi
+}
+
+# Runs apt-get and prints its progress in steps of ten per cent; its own words only if it fails.
+apt() {
+	local log kind percent rest shown=0
+	log=$(mktemp)
+	# The status lines go to the pipe and all else to the log. Within sh, as sudo closes descriptors.
+	if as_root env DEBIAN_FRONTEND=noninteractive sh -c 'log=$1; shift; exec 3>&1 >"$log" 2>&1; exec apt-get "$@"' \
+		sh "$log" -q -y -o APT::Status-Fd=3 -o DPkg::Lock::Timeout=300 "$@" |
+		while IFS=: read -r kind rest percent rest; do
+			percent=${percent%%.*}
+			if [ "$kind" = pmstatus ] && [[ $percent =~ ^[0-9]+$ ]] && [ "$percent" -ge $((shown + 10)) ]; then
+				shown=$((percent - percent % 10))
+				printf '      %d %%\n' "$shown"
+			fi
+		done; then
+		rm -f "$log"
+	else
+		tail -n 20 "$log" >&2
+		die "apt-get $1 failed; its whole output is in $log"
+	fi
+}
+
+install_packages() {
+	local bazel lines packages
+	if ! command -v apt-get >/dev/null || ! command -v dpkg-query >/dev/null; then
+		step "Packages: this system has no apt, so nothing is installed"
+		if ! command -v bazel >/dev/null; then
+			echo "Please install these; the names are Debian's:"
+			needed 0 | while read -r package purpose; do printf '  %-18s %s\n' "$package" "$purpose"; done
+			exit 1
+		fi
+		return
+	fi
+	bazel=$(debian_bazel)
+	lines=$(needed "${bazel:-0}" | missing)
+	if [ -z "$lines" ]; then
+		step "Packages: all there"
+		return
+	fi
+	step "Packages: looking for what is missing"
+	apt update
+	# Only now is it certain which Bazel this release has.
+	bazel=$(debian_bazel)
+	[ -n "$bazel" ] || die "this release has no package bazel-bootstrap; please install Bazel (https://bazel.build/install)"
+	packages=$(needed "$bazel" | missing | sed 's/ .*//')
+	echo "      installing" $packages
+	apt install --no-install-recommends $packages
+	# A running server still believes that they are missing.
+	bazel shutdown >/dev/null 2>&1 || true
+}
+
+# Debian's Bazel 7 needs --config=offline7 (see .bazelrc). It goes to user.bazelrc, which .bazelrc reads, so
+# that `bazel build` by hand works too. Other lines in that file are the user's own and are left alone.
+choose_config() {
+	local now want=
+	if command -v dpkg-query >/dev/null && [[ $(debian_bazel) =~ ^[0-9]+$ ]] && [ "$(debian_bazel)" -ge 7 ]; then
+		want='common --config=offline7'
+	fi
+	now=$(grep -x 'common --config=offline[0-9]*' user.bazelrc 2>/dev/null || true)
+	if [ "$now" != "$want" ]; then
+		[ -z "$now" ] || sed -i '/^common --config=offline[0-9]*$/d' user.bazelrc
+		[ -z "$want" ] || echo "$want" >>user.bazelrc
+	fi
+}
+
+# Quiet but for warnings, errors, and progress on a terminal.
+bazel_build() {
+	local quiet=(--ui_event_filters=-info)
+	[ -t 2 ] || quiet+=(--noshow_progress)
+	bazel build "${quiet[@]}" "$@"
+}
