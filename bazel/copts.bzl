@@ -15,6 +15,8 @@ COPTS = [
     "-Wstrict-prototypes",
     "-Wundef",
     "-Wvla",
+    # A function that another in the same file calls may be inlined even in position-independent code.
+    "-fno-semantic-interposition",
 ]
 
 # Wrappers that SWIG wrote, seen against three languages' headers: nobody can act on their warnings.

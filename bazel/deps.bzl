@@ -37,6 +37,6 @@ def shmkv_dependencies():
             rule(name = name)
 
     # Bazel's own rule sets, which it would otherwise download. See bazel/offline/README.md.
-    for name in ["remote_coverage_tools", "rules_cc", "rules_java", "rules_shell"]:
+    for name in ["remote_coverage_tools", "rules_cc", "rules_java", "rules_python", "rules_shell"]:
         if name not in existing:
             _stand_in(name = name, folder = name)

@@ -1,5 +1,7 @@
 """Libraries in Perl, Python and Ruby, for the interpreters found on this system."""
 
+load("@rules_python//python:py_info.bzl", "PyInfo")
+
 LanguageInfo = provider(
     doc = "A library in an interpreted language.",
     fields = {
@@ -33,13 +35,21 @@ def _library_impl(ctx):
         if not file.short_path.startswith(root + "/"):
             fail("%s is outside of the root, %s" % (file.short_path, root))
     interpreter = ctx.executable.interpreter
-    return [
+    providers = [
         DefaultInfo(
             files = depset(ctx.files.srcs),
             runfiles = ctx.runfiles(files = ctx.files.srcs + [interpreter]),
         ),
         LanguageInfo(interpreter = interpreter, language = ctx.attr.language, root = root),
     ]
+    if ctx.attr.language == "python":
+        # For py_binary and py_test of other people. With WORKSPACE these need legacy_create_init = 0, or Bazel
+        # makes a package out of the folder of this repository, which has the name of ours.
+        providers.append(PyInfo(
+            imports = depset([root[3:] if root.startswith("../") else ctx.workspace_name + "/" + root]),
+            transitive_sources = depset([file for file in ctx.files.srcs if file.extension == "py"]),
+        ))
+    return providers
 
 _library = rule(
     doc = "Files in an interpreted language, with the native extension among them.",

@@ -1,6 +1,7 @@
 """swig_extension: one SWIG module compiled into an extension of Perl, Python or Ruby."""
 
 load("@rules_cc//cc:defs.bzl", "cc_binary")
+load("@rules_cc//cc/common:cc_info.bzl", "CcInfo")
 load("@system_perl//:defs.bzl", PERL_COPTS = "COPTS")
 load("//bazel:copts.bzl", "GENERATED_COPTS", "LINKOPTS")
 

@@ -1,5 +1,6 @@
+# shellcheck shell=bash
 # Sourced by tools/quickstart and tools/test: install what is missing, choose Bazel's settings, build.
-# Both must stay quick and quiet when there is nothing to do.
+# Both must stay quick and quiet when there is nothing to do. The caller sets steps, their number.
 set -euo pipefail
 
 top=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd -P)
@@ -7,7 +8,7 @@ cd "$top"
 
 step() {
 	step_number=$((${step_number:-0} + 1))
-	printf '[%d/%d] %s\n' "$step_number" "$steps" "$*"
+	printf '[%d/%d] %s\n' "$step_number" "${steps:?}" "$*"
 }
 
 die() {
@@ -28,13 +29,11 @@ needed() {
 	done <tools/lib/packages
 }
 
-# Filters "package what-for" lines: those not installed.
+# The packages among those of needed() that are not installed.
 missing() {
-	local installed package purpose
-	installed=$(dpkg-query -W -f '${Package} ${db:Status-Status}\n' 2>/dev/null | sed -n 's/ installed$//p')
-	while read -r package purpose; do
-		grep -qx -e "$package" <<<"$installed" || printf '%s %s\n' "$package" "$purpose"
-	done
+	local installed
+	installed=$(dpkg-query -W -f '${Package} ${db:Status-Status}\n' | sed -n 's/ installed$//p')
+	needed "$1" | sed 's/ .*//' | grep -vxF "$installed" || true
 }
 
 # The major version of Debian's Bazel, installed or to be; "none" if the Bazel in PATH is not Debian's.
@@ -50,23 +49,16 @@ debian_bazel() {
 	echo "${version%%.*}"
 }
 
-as_root() {
-	if [ "$(id -u)" = 0 ]; then
-		"$@"
-	elif command -v sudo >/dev/null; then
-		sudo "$@"
-	else
-		die "run this as root, or install sudo: $*"
-	fi
-}
-
 # Runs apt-get and prints its progress in steps of ten per cent; its own words only if it fails.
 apt() {
-	local log kind percent rest shown=0
+	local log kind percent rest shown=0 sudo=
+	[ "$(id -u)" = 0 ] || sudo=sudo
 	log=$(mktemp)
-	# The status lines go to the pipe and all else to the log. Within sh, as sudo closes descriptors.
-	if as_root env DEBIAN_FRONTEND=noninteractive sh -c 'log=$1; shift; exec 3>&1 >"$log" 2>&1; exec apt-get "$@"' \
-		sh "$log" -q -y -o APT::Status-Fd=3 -o DPkg::Lock::Timeout=300 "$@" |
+	# Status lines go to the pipe and all else to the log. Within sh, as sudo closes descriptors; and the log
+	# is opened out here, as root may not open a file of ours in /tmp (fs.protected_regular).
+	# shellcheck disable=SC2016
+	if $sudo env DEBIAN_FRONTEND=noninteractive sh -c 'exec 3>&1 1>&2; exec apt-get "$@"' \
+		sh -q -y -o APT::Status-Fd=3 -o DPkg::Lock::Timeout=300 "$@" 2>"$log" |
 		while IFS=: read -r kind rest percent rest; do
 			percent=${percent%%.*}
 			if [ "$kind" = pmstatus ] && [[ $percent =~ ^[0-9]+$ ]] && [ "$percent" -ge $((shown + 10)) ]; then
@@ -82,30 +74,33 @@ apt() {
 }
 
 install_packages() {
-	local bazel lines packages
+	local bazel packages
 	if ! command -v apt-get >/dev/null || ! command -v dpkg-query >/dev/null; then
 		step "Packages: this system has no apt, so nothing is installed"
 		if ! command -v bazel >/dev/null; then
 			echo "Please install these; the names are Debian's:"
-			needed 0 | while read -r package purpose; do printf '  %-18s %s\n' "$package" "$purpose"; done
+			needed 0 | sed -E 's/^([^ ]+) /  \1: /'
 			exit 1
 		fi
 		return
 	fi
 	bazel=$(debian_bazel)
-	lines=$(needed "${bazel:-0}" | missing)
-	if [ -z "$lines" ]; then
+	mapfile -t packages < <(missing "${bazel:-0}")
+	if [ ${#packages[@]} = 0 ]; then
 		step "Packages: all there"
 		return
+	fi
+	if [ "$(id -u)" != 0 ] && ! command -v sudo >/dev/null; then
+		die "there is no sudo to install packages with; run as root: apt-get update && apt-get install ${packages[*]}"
 	fi
 	step "Packages: looking for what is missing"
 	apt update
 	# Only now is it certain which Bazel this release has.
 	bazel=$(debian_bazel)
 	[ -n "$bazel" ] || die "this release has no package bazel-bootstrap; please install Bazel (https://bazel.build/install)"
-	packages=$(needed "$bazel" | missing | sed 's/ .*//')
-	echo "      installing" $packages
-	apt install --no-install-recommends $packages
+	mapfile -t packages < <(missing "$bazel")
+	echo "      installing ${packages[*]}"
+	apt install --no-install-recommends "${packages[@]}"
 	# A running server still believes that they are missing.
 	bazel shutdown >/dev/null 2>&1 || true
 }
@@ -124,9 +119,9 @@ choose_config() {
 	fi
 }
 
-# Quiet but for warnings, errors, and progress on a terminal.
+# Quiet but for errors, and progress on a terminal.
 bazel_build() {
-	local quiet=(--ui_event_filters=-info)
+	local quiet=("--ui_event_filters=-info,-warning")
 	[ -t 2 ] || quiet+=(--noshow_progress)
 	bazel build "${quiet[@]}" "$@"
 }
