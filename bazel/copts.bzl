@@ -1,9 +1,10 @@
 """Compiler and linker flags of all C code in this repository."""
 
-# GNU C11: the core uses Linux calls, and POSIX alone hides their declarations.
+# GNU C11 and _GNU_SOURCE: the core uses Linux calls, whose declarations are hidden otherwise.
 # No -Werror here: a newer compiler's new warning must not stop somebody else's build. Ours: --config=dev.
 COPTS = [
     "-std=gnu11",
+    "-D_GNU_SOURCE",
     "-Wall",
     "-Wextra",
     "-Wpedantic",
