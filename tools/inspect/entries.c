@@ -1,0 +1,233 @@
+/*
+ * keys, get, dump: what is in a segment.
+ *
+ * A walk is a cursor, which shows a store that others are writing to, or with
+ * --snapshot the entries of one moment. Neither takes a lock: on a read-only handle
+ * the library repeats an unlocked copy until nothing changed meanwhile.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tools/inspect/args.h"
+#include "tools/inspect/inspect.h"
+#include "tools/inspect/output.h"
+#include "tools/inspect/segment.h"
+#include "tools/inspect/text.h"
+
+enum {
+    FIRST_VALUE = 64 * 1024, /* buffer of the first attempt at a value, bytes */
+    VALUE_ATTEMPTS = 1000    /* at a value that others keep enlarging */
+};
+
+/* --------------------------------------------------------------------------- walk */
+
+struct walk {
+    shmkv_cursor_t *cursor;
+    shmkv_snapshot_t *snapshot;
+};
+
+static int walk_open(shmkv_t *kv, bool snapshot, unsigned flags, struct walk *walk) {
+    *walk = (struct walk){0};
+    if (snapshot)
+        return shmkv_snapshot(kv, &walk->snapshot);
+    return shmkv_cursor_open(kv, flags, &walk->cursor);
+}
+
+static int walk_next(struct walk *walk, struct bytes *key, struct bytes *value) {
+    const void *k, *v;
+
+    int err = walk->snapshot ? shmkv_snapshot_next(walk->snapshot, &k, &key->len, &v, &value->len)
+                             : shmkv_cursor_next(walk->cursor, &k, &key->len, &v, &value->len);
+    if (err)
+        return err;
+    /* Borrowed from the walk until its next step; nobody writes to them. */
+    key->data = (unsigned char *)(uintptr_t)k;
+    value->data = (unsigned char *)(uintptr_t)v;
+    return SHMKV_OK;
+}
+
+static void walk_close(struct walk *walk) {
+    shmkv_cursor_close(walk->cursor);
+    shmkv_snapshot_free(walk->snapshot);
+}
+
+static bool begins_with(const struct bytes *key, const struct bytes *prefix) {
+    return key->len >= prefix->len &&
+           (prefix->len == 0 || memcmp(key->data, prefix->data, prefix->len) == 0);
+}
+
+/* How keys and dump print one entry. */
+typedef void (*print_entry_fn)(const struct args *args, struct report *report,
+                               const struct bytes *key, const struct bytes *value);
+
+/* Print what a walk finds. The result of the library. */
+static int print_walk(const struct args *args, struct walk *walk, const struct bytes *prefix,
+                      print_entry_fn print) {
+    struct report report;
+    struct bytes key, value;
+    int err = SHMKV_OK;
+
+    report_open(&report, args->json ? REPORT_JSON : REPORT_ROWS, args->hex, NULL);
+    for (uint64_t n = 0; n < args->limit && !ferror(stdout);) {
+        err = walk_next(walk, &key, &value);
+        if (err)
+            break;
+        if (!begins_with(&key, prefix))
+            continue;
+        print(args, &report, &key, &value);
+        n++;
+    }
+    return err == SHMKV_ENOTFOUND ? SHMKV_OK : err;
+}
+
+static int walk_segment(const struct args *args, unsigned flags, print_entry_fn print) {
+    const char *segment = args->operands[0];
+    const char *prefix_text = args->prefix ? args->prefix : "";
+    struct bytes prefix;
+    struct walk walk = {0};
+    int status;
+
+    status = args_bytes(args, "prefix", prefix_text, strlen(prefix_text), &prefix);
+    shmkv_t *kv = status == STATUS_OK ? open_or_complain(segment, &status) : NULL;
+    if (!kv)
+        goto out;
+    int err = walk_open(kv, args->snapshot, flags, &walk);
+    if (!err)
+        err = print_walk(args, &walk, &prefix, print);
+    if (err) {
+        fflush(stdout); /* what was found, and then why there is no more */
+        status = explain(segment, err);
+    }
+    walk_close(&walk);
+    shmkv_close(kv);
+out:
+    free(prefix.data);
+    return status;
+}
+
+static void print_key(const struct args *args, struct report *report, const struct bytes *key,
+                      const struct bytes *value) {
+    (void)value;
+    if (args->null) {
+        fwrite(key->data, 1, key->len, stdout);
+        putchar('\0');
+        return;
+    }
+    row_begin(report);
+    field_bytes(report, "key", key->data, key->len);
+    row_end(report);
+}
+
+static void print_entry(const struct args *args, struct report *report, const struct bytes *key,
+                        const struct bytes *value) {
+    (void)args;
+    row_begin(report);
+    field_bytes(report, "key", key->data, key->len);
+    field_bytes(report, "value", value->data, value->len);
+    row_end(report);
+}
+
+static int keys_run(const struct args *args) {
+    return walk_segment(args, SHMKV_KEYS_ONLY, print_key);
+}
+
+static int dump_run(const struct args *args) { return walk_segment(args, 0, print_entry); }
+
+/* ---------------------------------------------------------------------------- get */
+
+/* Read a value of any size. Free value->data in any case. */
+static int read_value(shmkv_t *kv, const struct bytes *key, struct bytes *value) {
+    size_t room = FIRST_VALUE;
+    int err = SHMKV_ETOOSMALL;
+
+    value->data = NULL;
+    for (int i = 0; i < VALUE_ATTEMPTS && err == SHMKV_ETOOSMALL; i++) {
+        unsigned char *larger = realloc(value->data, room);
+        if (!larger)
+            return ENOMEM;
+        value->data = larger;
+        err = shmkv_get(kv, key->data, key->len, value->data, room, &value->len);
+        room = value->len;
+    }
+    return err == SHMKV_ETOOSMALL ? SHMKV_EBUSY : err;
+}
+
+static void print_value(const struct args *args, const struct bytes *key,
+                        const struct bytes *value) {
+    struct report report;
+
+    if (args->raw) {
+        fwrite(value->data, 1, value->len, stdout);
+        return;
+    }
+    report_open(&report, args->json ? REPORT_JSON : REPORT_ROWS, args->hex, NULL);
+    row_begin(&report);
+    if (args->json)
+        field_bytes(&report, "key", key->data, key->len);
+    field_bytes(&report, "value", value->data, value->len);
+    row_end(&report);
+}
+
+static int get_run(const struct args *args) {
+    const char *segment = args->operands[0];
+    struct bytes key, value = {0};
+    int status;
+
+    status = args_bytes(args, "key", args->operands[1], strlen(args->operands[1]), &key);
+    shmkv_t *kv = status == STATUS_OK ? open_or_complain(segment, &status) : NULL;
+    if (!kv)
+        goto out;
+    int err = read_value(kv, &key, &value);
+    if (err)
+        status = explain(segment, err);
+    else
+        print_value(args, &key, &value);
+    shmkv_close(kv);
+out:
+    free(key.data);
+    free(value.data);
+    return status;
+}
+
+const struct command command_keys = {
+    .name = "keys",
+    .operands = "SEGMENT",
+    .least = 1,
+    .most = 1,
+    .options = "jxe0nps",
+    .summary = "Print the keys",
+    .text =
+        "One key on a line, in no particular order, escaped: \\n, \\t, \\r, \\\\, \\xHH. While "
+        "others\n"
+        "write, a key that stays is printed exactly once; --snapshot shows one moment instead.\n",
+    .run = keys_run,
+};
+
+const struct command command_get = {
+    .name = "get",
+    .operands = "SEGMENT KEY",
+    .least = 2,
+    .most = 2,
+    .options = "jxer",
+    .summary = "Print the value of a key",
+    .text =
+        "The value is escaped as keys and dump do it, and followed by a newline; --raw gives the\n"
+        "bytes alone. Exit status 1 if there is no such key.\n"
+        "A key that begins with a dash goes after --.\n",
+    .run = get_run,
+};
+
+const struct command command_dump = {
+    .name = "dump",
+    .operands = "SEGMENT",
+    .least = 1,
+    .most = 1,
+    .options = "jxenps",
+    .summary = "Print keys and values",
+    .text = "One entry on a line: key, tab, value, escaped: \\n, \\t, \\r, \\\\, \\xHH. With "
+            "--json an object\n"
+            "with \"key\" and \"value\"; one that is not UTF-8 comes in Base64 as \"key_b64\" or\n"
+            "\"value_b64\". --escaped is about the operand of --prefix.\n",
+    .run = dump_run,
+};
