@@ -20,7 +20,7 @@ def _check_impl(rctx):
             linkopts = [f for f in linked.stdout.strip().split(" ") if f] if found else [],
         )],
         "Check, the unit-test framework, or pkg-config",
-        "check libsubunit-dev pkg-config",
+        "check libsubunit-dev pkgconf",
     )
 
 system_check = repository_rule(
