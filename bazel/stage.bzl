@@ -4,6 +4,7 @@
     include/             headers, by the path that follows the last include/
     lib/                 libraries
     perl/ python/ ruby/  what goes on each language's search path
+    share/man/           manual pages, where man looks for them once bin/ is in PATH
 """
 
 load(":lang_library.bzl", "LanguageInfo")
@@ -16,6 +17,8 @@ def _stage_impl(ctx):
         places.append((file, "include/" + file.short_path.rpartition("include/")[2]))
     for file in ctx.files.libraries:
         places.append((file, "lib/" + file.basename.replace(".pic.a", ".a")))
+    for file in ctx.files.manuals:
+        places.append((file, "share/man/man%s/%s" % (file.extension, file.basename)))
     for target in ctx.attr.languages:
         info = target[LanguageInfo]
         for file in target[DefaultInfo].files.to_list():
@@ -45,6 +48,7 @@ stage = rule(
         "headers": attr.label_list(allow_files = [".h"]),
         "languages": attr.label_list(providers = [LanguageInfo]),
         "libraries": attr.label_list(allow_files = [".a", ".so"]),
+        "manuals": attr.label_list(allow_files = True),
         "programs": attr.label_list(),
     },
 )
