@@ -1,0 +1,361 @@
+package ShmKV;
+
+use strict;
+use warnings;
+
+our $VERSION = '0.1.0';
+
+require XSLoader;
+XSLoader::load('ShmKV');
+
+# The XS subs under their method names: a method call goes straight into C.
+BEGIN {
+    no strict 'refs';
+    for my $name (qw(put get delete exists get_size get_all info stats verify locks owners close closed)) {
+        *{$name} = \&{"Store_$name"};
+    }
+    *name = \&Store_name;
+}
+
+my %MODE = (shared => 0, exclusive => 1, existing => 2, readonly => 3);
+
+# Options of open() that are numbers, with their largest value.
+my %LIMIT = (
+    reserve         => ~0,
+    lock_timeout_ms => 0xffff_ffff,
+    permissions     => 07777,
+    owner_slots     => 0xffff_ffff,
+    max_size        => ~0,
+);
+
+# Of each option that is true or false, the bit in shmkv_options.flags.
+my %FLAG = (stay => 1, any_owner => 2);
+
+use constant { KEYS => 0, VALUES => 1, ITEMS => 2 };
+
+sub open {
+    my ($class, $name, @options) = @_;
+
+    ShmKV::Error::_refuse_argument('options come in pairs: name => value') if @options % 2;
+    my %given = @options;
+    my $mode  = CORE::delete $given{mode};
+    my $flags = 0;
+    my %number = map { $_ => 0 } CORE::keys %LIMIT;
+
+    $mode = 'shared' if !defined $mode;
+    ShmKV::Error::_refuse_argument("mode is shared, exclusive, existing or readonly, not '$mode'")
+        if !CORE::exists $MODE{$mode};
+    for my $option (sort { $a cmp $b } CORE::keys %given) {
+        my $value = $given{$option};
+        if (CORE::exists $FLAG{$option}) {
+            $flags |= $FLAG{$option} if $value;
+        }
+        elsif (CORE::exists $LIMIT{$option}) {
+            ShmKV::Error::_refuse_argument("option $option is a number from 0 to $LIMIT{$option}")
+                if !defined $value || $value !~ /\A[0-9]{1,20}\z/ || $value > $LIMIT{$option};
+            $number{$option} = $value;
+        }
+        else {
+            ShmKV::Error::_refuse_argument("no such option: $option");
+        }
+    }
+    my $self = new_Store($name, $MODE{$mode}, $flags,
+        @number{qw(reserve lock_timeout_ms permissions owner_slots max_size)});
+    return bless $self, ref $class || $class;
+}
+
+sub unlink {
+    my ($self, $name) = @_;
+
+    return unlink_segment(@_ > 1 ? $name : ref $self ? $self->name : undef);
+}
+
+sub keys {
+    my ($self) = @_;
+
+    return $self->get_size if !wantarray;
+    my $cursor = Store_cursor($self, KEYS);
+    my @keys;
+    while (my ($key) = $cursor->next) {
+        push @keys, $key;
+    }
+    end_walk($self);
+    return @keys;
+}
+
+sub each {
+    return walk_step($_[0], ITEMS);
+}
+
+sub cursor {
+    return Store_cursor($_[0], ITEMS);
+}
+
+sub version {
+    return library_version();
+}
+
+# tie my %h, 'ShmKV', $name, mode => ...
+
+BEGIN {
+    *TIEHASH = \&open;
+    *FETCH   = \&get;
+    *STORE   = \&put;
+    *EXISTS  = \&exists;
+    *SCALAR  = \&get_size;
+}
+
+sub DELETE {
+    my ($self, $key) = @_;
+    my $value = $self->get($key);
+
+    return $self->delete($key) ? $value : undef;
+}
+
+sub CLEAR {
+    my ($self) = @_;
+
+    $self->delete($_) for $self->keys;
+    return;
+}
+
+sub FIRSTKEY {
+    end_walk($_[0]);
+    return walk_step($_[0], KEYS);
+}
+
+sub NEXTKEY {
+    return walk_step($_[0], KEYS);
+}
+
+package ShmKV::Cursor;
+
+BEGIN {
+    *next  = \&ShmKV::Cursor_step;
+    *close = \&ShmKV::Cursor_close;
+}
+
+package ShmKV::Error;
+
+# Objects are made in C: bless { code, name, detail, file, line }, 'ShmKV::Error::…'.
+use overload '""' => \&message, bool => sub { 1 }, fallback => 1;
+
+sub code   { return $_[0]{code} }
+sub name   { return $_[0]{name} }
+sub detail { return $_[0]{detail} }
+sub file   { return $_[0]{file} }
+sub line   { return $_[0]{line} }
+
+sub message {
+    my ($self) = @_;
+
+    return "$self->{detail} at $self->{file} line $self->{line}.\n";
+}
+
+sub throw { die $_[0] }
+
+sub _refuse_argument {
+    return ShmKV::refuse_argument($_[0]);
+}
+
+1;
+
+__END__
+
+=encoding UTF-8
+
+=head1 NAME
+
+ShmKV - a named, persistent key-value store in shared memory
+
+=head1 SYNOPSIS
+
+    use ShmKV;
+
+    my $kv = ShmKV->open('sessions');          # create or attach
+    $kv->put('user:7', 'Ada');                 # any bytes, any size
+    print $kv->get('user:7'), "\n";
+
+    while (my ($key, $value) = $kv->each) {    # no lock is held
+        print "$key: ", length $value, " bytes\n";
+    }
+    $kv->close;                                # the segment stays
+    ShmKV->unlink('sessions');                 # now it goes
+
+    tie my %h, 'ShmKV', 'sessions';            # or as a hash
+    $h{'user:8'} = 'Grace';
+
+=head1 DESCRIPTION
+
+Any number of processes, in Perl, Python, Ruby or C, open the same segment by name
+and read and write it as if it were a hash of their own. Readers never wait. A
+process that is killed leaves every key with its old or its new value.
+
+The segment outlives every process; it goes with C<unlink>, or with the next boot.
+A name with a slash (C</dir/file>, C<./file>, C<../file>) is a regular file.
+
+=head2 Strings
+
+Keys (1 to 65536 bytes) and values (0 to 4294967295 bytes) are bytes. A string's
+characters are its bytes, whichever way Perl holds it inside: C<"\xe9"> is the same
+key with and without the UTF-8 flag. A character above 255 is refused: encode text
+first (C<Encode::encode_utf8>). What comes back is a string of bytes. Undefined
+values and references are refused; numbers and objects that overload C<""> are
+strings.
+
+=head2 fork and threads
+
+An object opened before a fork works in both processes, and each may close its own.
+In a new interpreter thread, an object of the old one is closed.
+
+=head1 METHODS
+
+All of them die with a L</ERRORS|ShmKV::Error>; "never blocks" means that no lock is
+taken, whatever other processes do.
+
+=over
+
+=item ShmKV->open($name, %options)
+
+Open a segment. Options:
+
+=over
+
+=item mode
+
+C<shared> (create or attach; the default), C<exclusive> (a new, empty segment takes
+the name, safely at any time), C<existing> (attach only), C<readonly> (attach only,
+on a read-only mapping).
+
+=item permissions, owner_slots, max_size
+
+Of a segment that is created: its mode bits (0600), the number of concurrent writers
+(512), and a size in bytes that it will not outgrow (none).
+
+=item reserve, lock_timeout_ms
+
+Address space to set aside, in bytes; how long to wait for the lock of a live
+process (5000).
+
+=item stay, any_owner
+
+True: die with Stale when the segment is replaced instead of moving along; accept a
+segment that belongs to somebody else.
+
+=back
+
+Dies with BadName, BadArgument, NoSegment, Foreign, Format, Corrupt, WrongOwner,
+NoSpace, SystemFailure and others. Only C<exclusive> may wait, for the locks of the
+segment it replaces.
+
+=item $kv->put($key, $value)
+
+Store. Returns true. Waits for another process that writes nearby, up to the lock
+timeout. When it dies, nothing has changed: BadKey, BadValue, ReadOnly, Closed,
+NoSpace, TimedOut and others.
+
+=item $kv->get($key)
+
+The value, or undef when there is no such key. Never blocks.
+
+=item $kv->exists($key)
+
+Whether the key is there. Never blocks.
+
+=item $kv->delete($key)
+
+Remove the key; returns whether it was there. Waits as C<put> does.
+
+=item $kv->get_size
+
+The number of pairs. Never blocks.
+
+=item $kv->get_all
+
+A reference to a new, plain hash of all pairs as they were at one moment. Holds up
+writers while it copies; on a read-only object it repeats the copy until nobody wrote
+meanwhile, and dies with Busy when that does not happen.
+
+=item $kv->keys
+
+All keys; in scalar context, their number. Never blocks. Resets C<each>.
+
+=item $kv->each
+
+The next key and value, or nothing at the end, as Perl's own C<each>. A key that is
+there from beginning to end is given once. Never blocks. Dies with Stale when the
+segment is replaced meanwhile.
+
+=item $kv->cursor
+
+A walk of its own, independent of C<each>: an object with C<next> (a key and a value,
+or nothing) and C<close>. It keeps the segment open until it is gone, unless the
+object is closed, after which C<next> dies with Closed.
+
+=item $kv->close
+
+Detach; the segment stays. May be repeated. Whatever else is called afterwards dies
+with Closed. An object that goes out of scope closes by itself.
+
+=item $kv->closed
+
+Whether it is.
+
+=item $kv->name
+
+The name, as given to C<open>.
+
+=item $kv->unlink, ShmKV->unlink($name)
+
+Remove the name. Processes that are attached keep the segment. Dies with NoSegment,
+BadName, Foreign (and leaves that alone), WrongOwner or SystemFailure. Does not
+block.
+
+=item $kv->info, $kv->stats
+
+References to hashes of facts and counters. Never block.
+
+=item $kv->verify
+
+Check every invariant of the segment. A reference to an array of problems, each a
+hash of C<offset> and C<text>; empty when all is well. Takes no lock, but time.
+
+=item $kv->locks, $kv->owners
+
+References to arrays of hashes: all locks; all owner slots in use. Never block.
+
+=item ShmKV->version
+
+The library's version.
+
+=back
+
+=head1 TIED HASHES
+
+C<tie my %h, 'ShmKV', $name, %options> takes the options of C<open>. C<delete $h{x}>
+gives the value that it removed, in two steps that another process may come between.
+C<%h = ()> removes the keys one by one.
+
+=head1 ERRORS
+
+Errors are objects of a class per code, all of them a C<ShmKV::Error>:
+
+    eval { $kv->put('', 'x'); 1 } or do {
+        my $error = $@;
+        if (ref $error && $error->isa('ShmKV::Error::BadKey')) { ... }
+        print $error->name, ': ', $error->detail;
+    };
+
+C<code> is the number, C<name> its name (C<SHMKV_EKEY>), C<detail> the story, C<file>
+and C<line> the caller's. As a string it ends in C<at FILE line LINE.>
+
+BadName, BadKey, BadValue, BadArgument, ReadOnly, Closed, Deadlock: the call is
+wrong. TimedOut, Busy, NoSpace, NoSlots, ReserveTooSmall, Stale: try again, or give
+it more. NoSegment, Foreign, Format, Corrupt, WrongOwner, NoSharedMemory: not there,
+not ours, or not whole. SystemFailure: a system call failed, and C<code> is its errno.
+
+=head1 SEE ALSO
+
+L<Shared::Simple>
+
+=cut

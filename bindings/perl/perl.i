@@ -1,0 +1,69 @@
+/*
+ * The Perl root. Every function lands in package ShmKV as an XS sub taking the
+ * object first; lib/ShmKV.pm gives them their method names. No proxies.
+ */
+%module ShmKV
+
+%include "../swig/shmkv.i"
+
+/*
+ * each(), on the store's own cursor, which ends with the walk. Keys only for
+ * keys() and tied hashes.
+ */
+%{
+static void end_walk(Store *self)
+{
+    if (self && self->walk)
+        delete_Cursor(self->walk);
+    if (self)
+        self->walk = NULL;
+}
+
+static step_t walk_step(Store *self, int yield)
+{
+    step_t step = {.state = -1};
+
+    if (!IS_OPEN(self)) {
+        raise_closed(self);
+        return step;
+    }
+    if (!self->walk)
+        self->walk = Store_cursor(self, YIELD_ITEMS);
+    if (!self->walk)
+        return step;
+    step = Cursor_step(self->walk);
+    step.yield = (enum yield)yield;
+    if (step.state != 1)
+        end_walk(self);
+    return step;
+}
+
+/*
+ * Each mention of the interpreter up to here looks it up, which is what SWIG's
+ * own code needs. In the wrappers, which come next, it is a parameter.
+ */
+#ifdef MULTIPLICITY
+#undef aTHX
+#define aTHX my_perl
+#endif
+%}
+
+/* A value as Shared::Simple wants it. */
+%typemap(in) (const void *SHORT_VALUE, size_t SHORT_VALUE_LEN) (char *copy = NULL, int refused) {
+    refused = bytes_of($input, SHMKV_EVALUE, "value", (const void **)&$1, &$2, &copy);
+    if (!refused && $2 == 0)
+        refused = refuse(SHMKV_EVALUE, "bad value: it is empty");
+    if (!refused && $2 > 32)
+        refused = refuse(SHMKV_EVALUE, "bad value: it is longer than 32 bytes");
+    if (refused) {
+        raise_error(refused);
+        SWIG_fail;
+    }
+}
+%typemap(freearg) (const void *SHORT_VALUE, size_t SHORT_VALUE_LEN) "Safefree(copy$argnum);"
+
+%rename(put_short) Store_put;
+done_t Store_put(Store *self, const void *KEY, size_t KEY_LEN, const void *SHORT_VALUE,
+                 size_t SHORT_VALUE_LEN);
+void end_walk(Store *self);
+step_t walk_step(Store *self, int yield);

@@ -1,0 +1,203 @@
+/*
+ * The Python root: module _shmkv, whose Store is the base of shmkv.Store. The
+ * mapping operations are type slots, and get, put, delete and exists are called
+ * without an argument tuple; these are the calls whose cost people notice.
+ */
+%module shmkv
+
+%begin %{
+#define PY_SSIZE_T_CLEAN
+%}
+
+%feature("python:mp_subscript") Store "store_subscript";
+%feature("python:mp_ass_subscript") Store "store_ass_subscript";
+%feature("python:mp_length") Store "store_length";
+%feature("python:sq_contains") Store "store_contains";
+%feature("python:tp_iter") Store "store_iter";
+%feature("python:tp_iter") Cursor "PyObject_SelfIter";
+%feature("python:tp_iternext") Cursor "cursor_iternext";
+
+%include "../swig/shmkv.i"
+
+%{
+/* ------------------------------------------------------------------- slots */
+
+static inline Store *store_in(PyObject *object)
+{
+    return (Store *)((SwigPyObject *)object)->ptr;
+}
+
+static PyObject *store_subscript(PyObject *self, PyObject *key)
+{
+    Store *store = store_in(self);
+    Py_buffer *view = NULL;
+    PyObject *value = NULL;
+    const void *data;
+    size_t size;
+    int err;
+
+    if (!IS_OPEN(store)) {
+        raise_closed(store);
+        return NULL;
+    }
+    if (bytes_of(key, "key", &data, &size, &view))
+        return NULL;
+    value = read_value(store, data, size, &err);
+    drop_view(view);
+    if (err && err != SHMKV_ETOOSMALL) /* that one: no memory, and raised */
+        raise_error_for(err, key);
+    return value;
+}
+
+/* Stores, or deletes when there is no value. */
+static int store_ass_subscript(PyObject *self, PyObject *key, PyObject *value)
+{
+    Store *store = store_in(self);
+    Py_buffer *key_view = NULL, *value_view = NULL;
+    const void *key_data, *value_data;
+    size_t key_size, value_size;
+    int err;
+
+    if (!IS_OPEN(store))
+        return raise_closed(store);
+    if (bytes_of(key, "key", &key_data, &key_size, &key_view))
+        return -1;
+    if (value && bytes_of(value, "value", &value_data, &value_size, &value_view)) {
+        drop_view(key_view);
+        return -1;
+    }
+    if (value)
+        err = shmkv_put(store->kv, key_data, key_size, value_data, value_size);
+    else
+        err = shmkv_delete(store->kv, key_data, key_size);
+    drop_view(key_view);
+    drop_view(value_view);
+    if (err)
+        raise_error_for(err, key);
+    return err ? -1 : 0;
+}
+
+static int store_contains(PyObject *self, PyObject *key)
+{
+    Store *store = store_in(self);
+    Py_buffer *view = NULL;
+    const void *data;
+    size_t size;
+    int found;
+
+    if (bytes_of(key, "key", &data, &size, &view))
+        return -1;
+    found = Store_exists(store, data, size);
+    drop_view(view);
+    return found;
+}
+
+static Py_ssize_t store_length(PyObject *self)
+{
+    Store *store = store_in(self);
+    uint64_t n;
+    int err;
+
+    if (!IS_OPEN(store))
+        return raise_closed(store);
+    err = shmkv_count(store->kv, &n);
+    if (err)
+        raise_error(err);
+    return err ? -1 : (Py_ssize_t)n;
+}
+
+static PyObject *store_iter(PyObject *self)
+{
+    Cursor *cursor = Store_cursor(store_in(self), YIELD_KEYS);
+
+    return cursor ? SWIG_InternalNewPointerObj(cursor, SWIGTYPE_p_Cursor, SWIG_POINTER_OWN) : NULL;
+}
+
+static PyObject *cursor_iternext(PyObject *self)
+{
+    step_t step = Cursor_step((Cursor *)((SwigPyObject *)self)->ptr);
+
+    return step.state > 0 ? step_object(step) : NULL;
+}
+
+/* ------------------------------------------------------------ fast methods */
+
+static int expect(const char *method, Py_ssize_t given, Py_ssize_t least, Py_ssize_t most)
+{
+    if (given >= least && given <= most)
+        return 0;
+    if (least == most)
+        PyErr_Format(PyExc_TypeError, "%s() takes %zd arguments (%zd given)", method, most, given);
+    else
+        PyErr_Format(PyExc_TypeError, "%s() takes %zd to %zd arguments (%zd given)", method, least,
+                     most, given);
+    return -1;
+}
+
+static PyObject *store_get(PyObject *self, PyObject *const *args, Py_ssize_t count)
+{
+    Py_buffer *view = NULL;
+    PyObject *value;
+    const void *data;
+    size_t size;
+
+    if (expect("get", count, 1, 2) || bytes_of(args[0], "key", &data, &size, &view))
+        return NULL;
+    value = Store_get(store_in(self), data, size);
+    drop_view(view);
+    if (value == Py_None && count == 2) {
+        Py_INCREF(args[1]);
+        Py_DECREF(value);
+        value = args[1];
+    }
+    return value;
+}
+
+static PyObject *store_put(PyObject *self, PyObject *const *args, Py_ssize_t count)
+{
+    if (expect("put", count, 2, 2) || store_ass_subscript(self, args[0], args[1]))
+        return NULL;
+    return nothing();
+}
+
+static PyObject *store_exists(PyObject *self, PyObject *key)
+{
+    int found = store_contains(self, key);
+
+    return found < 0 ? NULL : PyBool_FromLong(found);
+}
+
+static PyMethodDef fast_methods[] = {
+    {"get", (PyCFunction)(void (*)(void))store_get, METH_FASTCALL,
+     "get(key, default=None)\n\nThe value of key as bytes, or default when there is none.\n"
+     "Never blocks. Raises BadKey, Closed and, if the segment is at fault, other errors."},
+    {"put", (PyCFunction)(void (*)(void))store_put, METH_FASTCALL,
+     "put(key, value)\n\nStore value under key, in place of any earlier value.\n"
+     "Waits for another process that writes nearby, up to the lock timeout.\n"
+     "Raises BadKey, BadValue, ReadOnly, NoSpace, TimedOut, Closed and others;\n"
+     "then nothing has changed."},
+    {"exists", store_exists, METH_O,
+     "exists(key)\n\nWhether key is present. Never blocks. Raises as get() does."},
+    {NULL, NULL, 0, NULL},
+};
+
+/* As the dict `fast_methods`, for the class body of shmkv.Store. */
+static int make_fast_methods(PyObject *module_dict)
+{
+    PyObject *type = PyDict_GetItemString(module_dict, "Store");
+    PyObject *all = PyDict_New();
+    PyMethodDef *method;
+    int failed = !type || !all;
+
+    for (method = fast_methods; method->ml_name && !failed; method++)
+        failed = map_put(all, method->ml_name, PyDescr_NewMethod((PyTypeObject *)type, method));
+    failed = failed || PyDict_SetItemString(module_dict, "fast_methods", all);
+    Py_XDECREF(all);
+    return failed;
+}
+%}
+
+%init %{
+    if (make_fast_methods(d))
+        return NULL;
+%}

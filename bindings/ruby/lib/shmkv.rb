@@ -1,0 +1,300 @@
+# frozen_string_literal: true
+
+require "shmkv_native"
+
+# A named, persistent key-value store in shared memory.
+#
+#   ShmKV.open("sessions") do |kv|        # create or attach
+#     kv["user:7"] = "Ada"                # any bytes, any size
+#     kv.each { |key, value| puts key }   # no lock is held
+#   end                                   # closes it; the segment stays
+#   ShmKV.unlink("sessions")              # now it goes
+#
+# Any number of processes, in Ruby, Python, Perl or C, open the same segment by
+# name. Readers never wait; a process that is killed leaves every key with its old
+# or its new value. The segment outlives every process; it goes with #unlink, or
+# with the next boot. A name with a slash ("/dir/file", "./file", "../file") is a
+# regular file.
+#
+# Errors are a class per code, all of them a ShmKV::Error with +code+, +name+
+# ("SHMKV_EKEY") and +detail+. BadName, BadKey, BadValue, BadArgument, ReadOnly,
+# Closed, Deadlock: the call is wrong. TimedOut, Busy, NoSpace, NoSlots,
+# ReserveTooSmall, Stale: try again, or give it more. NoSegment, Foreign, Format,
+# Corrupt, WrongOwner, NoSharedMemory: not there, not ours, or not whole.
+# SystemFailure: a system call failed; <tt>rescue Errno::EACCES</tt> and the like see
+# it too.
+module ShmKV
+  VERSION = "0.1.0"
+
+  MODES = { shared: 0, exclusive: 1, existing: 2, readonly: 3 }.freeze
+  private_constant :MODES
+
+  # Open the segment +name+ and return a Store; with a block, yield it, close it
+  # and return what the block did.
+  #
+  # mode:: +:shared+ (create or attach), +:exclusive+ (a new, empty segment takes the
+  #        name, safely at any time), +:existing+ (attach only), +:readonly+ (attach
+  #        only, on a read-only mapping)
+  # permissions, owner_slots, max_size::
+  #        of a segment that is created: mode bits (0600), number of concurrent
+  #        writers (512), bytes that it will not outgrow (none)
+  # reserve, lock_timeout_ms::
+  #        address space to set aside, in bytes; how long to wait for the lock of a
+  #        live process (5000)
+  # stay:: raise Stale when the segment is replaced, instead of moving along
+  # any_owner:: accept a segment that belongs to somebody else
+  #
+  # Raises BadName, BadArgument, NoSegment, Foreign, Format, Corrupt, WrongOwner,
+  # NoSpace, SystemFailure and others. Only +:exclusive+ may wait, for the locks of
+  # the segment it replaces; other Ruby threads run meanwhile.
+  def self.open(name, mode: :shared, permissions: 0, owner_slots: 0, max_size: 0,
+                reserve: 0, lock_timeout_ms: 0, stay: false, any_owner: false)
+    number = MODES[mode] or
+      refuse_argument("mode is one of #{MODES.keys.map(&:inspect).join(', ')}, not #{mode.inspect}")
+    limits = { permissions: [permissions, 0o7777], owner_slots: [owner_slots, 2**32 - 1],
+               lock_timeout_ms: [lock_timeout_ms, 2**32 - 1], max_size: [max_size, 2**64 - 1],
+               reserve: [reserve, 2**64 - 1] }
+    limits.each do |option, (value, most)|
+      next if value.is_a?(Integer) && value.between?(0, most)
+
+      refuse_argument("#{option} is an integer from 0 to #{most}, not #{value.inspect}")
+    end
+    flags = (stay ? 1 : 0) | (any_owner ? 2 : 0)
+    store = Store.send(:new, name, number, flags, reserve, lock_timeout_ms, permissions, owner_slots, max_size)
+    return store unless block_given?
+
+    begin
+      yield store
+    ensure
+      store.close
+    end
+  end
+
+  # Remove the name. Processes that are attached keep the segment. Raises NoSegment,
+  # BadName, Foreign (and leaves that alone), WrongOwner or SystemFailure. Does not
+  # block.
+  def self.unlink(name)
+    unlink_segment(name)
+  end
+
+  # The library's version.
+  def self.version
+    library_version
+  end
+
+  # :section: Store
+
+  # An open segment; made by ShmKV.open.
+  #
+  # Keys (1 to 65536 bytes) and values (0 to 4294967295 bytes) are the bytes of
+  # Strings, whatever their encoding; anything else is a TypeError. What comes back
+  # is BINARY. "Never blocks" means that no lock is taken, whatever other processes
+  # do. Any thread may use it. A Store opened before a fork works in both processes.
+  #
+  # After #close, whatever else is called raises Closed.
+  class Store
+    include Enumerable
+
+    KEYS = 0
+    VALUES = 1
+    ITEMS = 2
+    private_constant :KEYS, :VALUES, :ITEMS
+    private_class_method :new
+
+    ##
+    # :method: put
+    # :call-seq: put(key, value) -> true
+    #
+    # Store +value+ under +key+, in place of any earlier one; also as
+    # <tt>kv[key] = value</tt>. Waits for another process that writes nearby, up to
+    # the lock timeout. When it raises (BadKey, BadValue, ReadOnly, NoSpace, TimedOut
+    # and others), nothing has changed.
+
+    ##
+    # :method: get
+    # :call-seq: get(key) -> String or nil
+    #
+    # The value, or nil when there is none; also as <tt>kv[key]</tt>. Never blocks.
+
+    ##
+    # :method: exists
+    # :call-seq: exists(key) -> true or false
+    #
+    # Whether +key+ is there; also +key?+. Never blocks.
+
+    ##
+    # :method: delete
+    # :call-seq: delete(key) -> true or false
+    #
+    # Remove +key+; tells whether it was there. Waits as #put does.
+
+    ##
+    # :method: get_size
+    # :call-seq: get_size -> Integer
+    #
+    # The number of pairs; also +size+, +length+. Never blocks.
+
+    ##
+    # :method: get_all
+    # :call-seq: get_all -> Hash
+    #
+    # All pairs as they were at one moment; also +to_h+. Holds up writers while it
+    # copies; on a read-only Store it repeats the copy until nobody wrote meanwhile,
+    # and raises Busy when that does not happen. Other Ruby threads run meanwhile.
+
+    ##
+    # :method: close
+    # :call-seq: close -> true
+    #
+    # Detach; the segment stays. May be repeated.
+
+    ##
+    # :method: closed?
+    # :call-seq: closed? -> true or false
+
+    ##
+    # :method: info
+    # :call-seq: info -> Hash
+    #
+    # Facts about the segment. Never blocks.
+
+    ##
+    # :method: stats
+    # :call-seq: stats -> Hash
+    #
+    # Counters of the segment. Never blocks.
+
+    ##
+    # :method: verify
+    # :call-seq: verify -> Array
+    #
+    # Check every invariant of the segment; problems as <tt>{offset:, text:}</tt>, none
+    # when all is well. Takes no lock, but time; other Ruby threads run meanwhile.
+
+    ##
+    # :method: locks
+    # :call-seq: locks -> Array
+    #
+    # All locks, each as a Hash. Never blocks.
+
+    ##
+    # :method: owners
+    # :call-seq: owners -> Array
+    #
+    # All owner slots in use, each as a Hash. Never blocks.
+
+    alias [] get
+    alias []= put
+    alias store put
+    alias exists? exists
+    alias key? exists
+    alias has_key? exists
+    alias include? exists
+    alias member? exists
+    alias size get_size
+    alias length get_size
+    alias closed? closed
+    undef_method :closed
+
+    # The number of pairs; with an argument or a block as Enumerable#count.
+    def count(*args, &block)
+      args.empty? && !block ? get_size : super
+    end
+
+    # Whether there are no pairs.
+    def empty?
+      get_size.zero?
+    end
+
+    # The value of +key+. If there is none: what the block returns for +key+, or
+    # +default+, or a KeyError. Never blocks.
+    def fetch(key, *default)
+      raise ArgumentError, "wrong number of arguments (given #{default.size + 1}, expected 1..2)" if default.size > 1
+
+      value = get(key)
+      return value unless value.nil?
+      return yield(key) if block_given?
+      return default.first unless default.empty?
+
+      raise KeyError.new("key not found: #{key.inspect}", receiver: self, key: key)
+    end
+
+    # Yield each pair. A key that is there from beginning to end is given once.
+    # Never blocks. Raises Stale when the segment is replaced meanwhile. Without a
+    # block, an Enumerator.
+    def each_pair(&block)
+      return to_enum(:each_pair) { get_size } unless block
+
+      walk(ITEMS, &block)
+      self
+    end
+    alias each each_pair
+
+    # Yield each key, as #each does.
+    def each_key(&block)
+      return to_enum(:each_key) { get_size } unless block
+
+      walk(KEYS, &block)
+      self
+    end
+
+    # Yield each value, as #each does.
+    def each_value(&block)
+      return to_enum(:each_value) { get_size } unless block
+
+      walk(VALUES, &block)
+      self
+    end
+
+    # All keys. Never blocks.
+    def keys
+      each_key.to_a
+    end
+
+    # All values. Never blocks.
+    def values
+      each_value.to_a
+    end
+
+    # #get_all; with a block as Enumerable#to_h.
+    def to_h(&block)
+      block ? super : get_all
+    end
+
+    alias name_bytes name
+    private :name_bytes
+
+    # The name, as given to ShmKV.open.
+    def name
+      name_bytes.force_encoding(Encoding.default_external)
+    end
+
+    # Remove the segment's name; see ShmKV.unlink.
+    def unlink
+      ShmKV.unlink(name)
+    end
+
+    def inspect
+      "#<#{self.class} #{name.inspect}#{' (closed)' if closed?}>"
+    end
+    alias to_s inspect
+
+    private :cursor
+
+    private
+
+    def walk(what)
+      cursor = cursor(what)
+      begin
+        while (entry = cursor.step)
+          yield entry
+        end
+      ensure
+        cursor.close
+      end
+    end
+  end
+
+  private_class_method :unlink_segment, :library_version, :refuse_argument
+  private_constant :Cursor
+end

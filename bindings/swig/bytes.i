@@ -1,0 +1,191 @@
+/*
+ * Keys, values and segment names as arguments. The typemaps hand the core the
+ * string's own bytes: nothing is copied, decoded or counted to a NUL.
+ *
+ *   (const void *KEY, size_t KEY_LEN)      a key
+ *   (const void *VALUE, size_t VALUE_LEN)  a value
+ *   const char *NAME                       a segment name: bytes without a NUL
+ *
+ * What counts as bytes:
+ *
+ *   Perl    A string's characters are its bytes, whether or not Perl happens to
+ *           hold it as UTF-8 inside: both forms of "\xe9" are one key. A character
+ *           above 255 is refused, as print would warn of it: encode first.
+ *           Numbers and overloaded objects are taken as strings. Undefined values
+ *           and plain references are refused.
+ *   Python  bytes as they are, str as UTF-8, anything else by its buffer.
+ *   Ruby    A String's bytes, whatever its encoding. No other type.
+ */
+
+#if defined(SWIGPYTHON)
+
+%{
+/* A buffer object as bytes; `*view` is to be released by drop_view(). */
+static int view_of(PyObject *object, const char *what, const void **data, size_t *size,
+                   Py_buffer **view)
+{
+    Py_buffer *made;
+
+    if (!PyObject_CheckBuffer(object)) {
+        PyErr_Format(PyExc_TypeError, "a %s must be bytes, str or a buffer, not %.80s", what,
+                     Py_TYPE(object)->tp_name);
+        return -1;
+    }
+    made = PyMem_Malloc(sizeof *made);
+    if (!made) {
+        PyErr_NoMemory();
+        return -1;
+    }
+    if (PyObject_GetBuffer(object, made, PyBUF_SIMPLE)) {
+        PyMem_Free(made);
+        return -1;
+    }
+    *view = made;
+    *data = made->buf;
+    *size = (size_t)made->len;
+    return 0;
+}
+
+static void drop_view(Py_buffer *view)
+{
+    if (view) {
+        PyBuffer_Release(view);
+        PyMem_Free(view);
+    }
+}
+
+/* The bytes of a key or value, valid while `object` lives and `*view` is held. */
+static inline int bytes_of(PyObject *object, const char *what, const void **data, size_t *size,
+                           Py_buffer **view)
+{
+    if (PyBytes_Check(object)) {
+        *data = PyBytes_AS_STRING(object);
+        *size = (size_t)PyBytes_GET_SIZE(object);
+        return 0;
+    }
+    if (PyUnicode_Check(object)) {
+        Py_ssize_t length;
+
+        *data = PyUnicode_AsUTF8AndSize(object, &length);
+        *size = (size_t)length;
+        return *data ? 0 : -1;
+    }
+    return view_of(object, what, data, size, view);
+}
+%}
+
+%typemap(in) (const void *KEY, size_t KEY_LEN) (Py_buffer *view = NULL) {
+    if (bytes_of($input, "key", (const void **)&$1, &$2, &view)) SWIG_fail;
+}
+%typemap(in) (const void *VALUE, size_t VALUE_LEN) (Py_buffer *view = NULL) {
+    if (bytes_of($input, "value", (const void **)&$1, &$2, &view)) SWIG_fail;
+}
+%typemap(freearg) (const void *KEY, size_t KEY_LEN) "drop_view(view$argnum);"
+%typemap(freearg) (const void *VALUE, size_t VALUE_LEN) "drop_view(view$argnum);"
+
+%typemap(in) const char *NAME {
+    Py_ssize_t length;
+
+    if (PyBytes_AsStringAndSize($input, &$1, &length)) SWIG_fail;
+    if (memchr($1, 0, (size_t)length)) {
+        raise_error(refuse(SHMKV_ENAME, "bad segment name: it contains a NUL byte"));
+        SWIG_fail;
+    }
+}
+
+#elif defined(SWIGRUBY)
+
+%typemap(in) (const void *KEY, size_t KEY_LEN) (VALUE string) {
+    string = $input;
+    StringValue(string);
+    $1 = RSTRING_PTR(string);
+    $2 = (size_t)RSTRING_LEN(string);
+}
+%typemap(in) (const void *VALUE, size_t VALUE_LEN) = (const void *KEY, size_t KEY_LEN);
+%typemap(freearg) (const void *KEY, size_t KEY_LEN) "RB_GC_GUARD(string$argnum);"
+%typemap(freearg) (const void *VALUE, size_t VALUE_LEN) "RB_GC_GUARD(string$argnum);"
+
+%typemap(in) const char *NAME (VALUE string) {
+    string = $input;
+    StringValue(string);
+    if (memchr(RSTRING_PTR(string), 0, (size_t)RSTRING_LEN(string)))
+        raise_error(refuse(SHMKV_ENAME, "bad segment name: it contains a NUL byte"));
+    $1 = StringValueCStr(string);
+}
+%typemap(freearg) const char *NAME "RB_GC_GUARD(string$argnum);"
+
+#elif defined(SWIGPERL)
+
+%{
+/* All but plain byte strings. */
+static int unusual_bytes_of(SV *sv, int err, const char *what, const void **data, size_t *size,
+                            char **copy)
+{
+    STRLEN length;
+    char *text;
+    bool is_utf8 = TRUE;
+
+    if (!SvOK(sv))
+        return refuse(err, "bad %s: it is undefined", what);
+    if (SvROK(sv) && !SvAMAGIC(sv))
+        return refuse(err, "bad %s: it is a reference, not a string", what);
+    text = SvPV_nomg(sv, length);
+    if (SvUTF8(sv)) {
+        char *narrow = (char *)bytes_from_utf8((U8 *)text, &length, &is_utf8);
+
+        if (is_utf8)
+            return refuse(err, "bad %s: wide character; encode it first, for example with "
+                               "Encode::encode_utf8", what);
+        if (narrow != text)
+            *copy = narrow;
+        text = narrow;
+    }
+    *data = text;
+    *size = length;
+    return 0;
+}
+
+/* The bytes of a key or value; `*copy` is to be freed. */
+static inline int bytes_of(SV *sv, int err, const char *what, const void **data, size_t *size,
+                           char **copy)
+{
+    SvGETMAGIC(sv);
+    if (SvPOK(sv) && !SvUTF8(sv)) {
+        *data = SvPVX_const(sv);
+        *size = SvCUR(sv);
+        return 0;
+    }
+    return unusual_bytes_of(sv, err, what, data, size, copy);
+}
+%}
+
+%typemap(in) (const void *KEY, size_t KEY_LEN) (char *copy = NULL, int refused) {
+    refused = bytes_of($input, SHMKV_EKEY, "key", (const void **)&$1, &$2, &copy);
+    if (refused) {
+        raise_error(refused);
+        SWIG_fail;
+    }
+}
+%typemap(in) (const void *VALUE, size_t VALUE_LEN) (char *copy = NULL, int refused) {
+    refused = bytes_of($input, SHMKV_EVALUE, "value", (const void **)&$1, &$2, &copy);
+    if (refused) {
+        raise_error(refused);
+        SWIG_fail;
+    }
+}
+%typemap(freearg) (const void *KEY, size_t KEY_LEN) "Safefree(copy$argnum);"
+%typemap(freearg) (const void *VALUE, size_t VALUE_LEN) "Safefree(copy$argnum);"
+
+%typemap(in) const char *NAME (char *copy = NULL, int refused, const void *data, size_t size) {
+    refused = bytes_of($input, SHMKV_ENAME, "segment name", &data, &size, &copy);
+    if (!refused && memchr(data, 0, size))
+        refused = refuse(SHMKV_ENAME, "bad segment name: it contains a NUL byte");
+    if (refused) {
+        raise_error(refused);
+        SWIG_fail;
+    }
+    $1 = (char *)data;
+}
+%typemap(freearg) const char *NAME "Safefree(copy$argnum);"
+
+#endif

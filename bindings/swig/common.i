@@ -1,0 +1,289 @@
+/*
+ * What the wrapped functions return, and the small layer through which one C
+ * source serves three languages.
+ *
+ *   native_t   an object of the language, owned by the caller. NO_OBJECT: raised.
+ *   done_t     0: done, and the language's usual "nothing more to say".
+ *              Otherwise: raised.
+ *   answer_t   1 yes, 0 no. Negative: raised.
+ *
+ * "Raised" means that raise_error() has been called. In Ruby that does not
+ * return, so nothing may be held across it.
+ *
+ * The layer, defined below for each language:
+ *
+ *   bytes_new(data, size)          a string of bytes
+ *   bytes_room(size)               one to be filled through bytes_data(), then
+ *   bytes_fit(object, size)        cut to size (which may give another object)
+ *   text_new(text), number_new(n), nothing()
+ *   map_new(), map_put(map, key, value), map_put_bytes(map, ...)
+ *   list_new(), list_push(list, value)
+ *   release(object)                gives up an object that was not handed on
+ *   without_lock(work, argument)   runs work() with the interpreter unlocked
+ *
+ * map_put() and list_push() take over their value and pass a NO_OBJECT on as a
+ * failure, so a builder needs one check at its end.
+ */
+%include <stdint.i>
+
+%{
+#include <shmkv/shmkv.h>
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+typedef int done_t;
+typedef int answer_t;
+
+/* Values up to this size are read through the stack, larger ones in place. */
+enum { STACK_VALUE = 4096 };
+
+/* The text for the next raise_error() of this thread, when the core has none. */
+static __thread char refusal[1024];
+
+/* Note why an argument is refused, and give back the code. */
+static int refuse(int err, const char *format, ...)
+{
+    va_list args;
+
+    va_start(args, format);
+    vsnprintf(refusal, sizeof refusal, format, args);
+    va_end(args);
+    return err;
+}
+%}
+
+#if defined(SWIGPYTHON)
+
+%{
+typedef PyObject *native_t;
+#define NO_OBJECT NULL
+
+#define bytes_new(data, size)    PyBytes_FromStringAndSize((data), (Py_ssize_t)(size))
+#define bytes_room(size)         PyBytes_FromStringAndSize(NULL, (Py_ssize_t)(size))
+#define bytes_data(object)       PyBytes_AS_STRING(object)
+#define text_new(text)           PyUnicode_DecodeUTF8((text), (Py_ssize_t)strlen(text), "replace")
+#define number_new(n)            PyLong_FromUnsignedLongLong(n)
+#define negative_new(n)          PyLong_FromLong(n)
+#define map_new()                PyDict_New()
+#define list_new()               PyList_New(0)
+#define release(object)          Py_XDECREF(object)
+
+static native_t nothing(void)
+{
+    Py_INCREF(Py_None);
+    return Py_None;
+}
+
+static native_t bytes_fit(native_t object, size_t size)
+{
+    if ((size_t)PyBytes_GET_SIZE(object) != size)
+        _PyBytes_Resize(&object, (Py_ssize_t)size);
+    return object;
+}
+
+static int map_put(native_t map, const char *key, native_t value)
+{
+    int failed = !value || PyDict_SetItemString(map, key, value);
+
+    Py_XDECREF(value);
+    return failed;
+}
+
+static int map_put_bytes(native_t map, const void *key, size_t key_len,
+                         const void *val, size_t val_len)
+{
+    PyObject *k = bytes_new(key, key_len);
+    PyObject *v = k ? bytes_new(val, val_len) : NULL;
+    int failed = !v || PyDict_SetItem(map, k, v);
+
+    Py_XDECREF(k);
+    Py_XDECREF(v);
+    return failed;
+}
+
+static int list_push(native_t list, native_t value)
+{
+    int failed = !value || PyList_Append(list, value);
+
+    Py_XDECREF(value);
+    return failed;
+}
+
+static void without_lock(void (*work)(void *), void *argument)
+{
+    PyThreadState *state = PyEval_SaveThread();
+
+    work(argument);
+    PyEval_RestoreThread(state);
+}
+%}
+
+%typemap(out) native_t {
+    if (!$1)
+        SWIG_fail;
+    $result = $1;
+}
+%typemap(out) done_t {
+    if ($1)
+        SWIG_fail;
+    $result = nothing();
+}
+%typemap(out) answer_t {
+    if ($1 < 0)
+        SWIG_fail;
+    $result = PyBool_FromLong($1);
+}
+
+#elif defined(SWIGRUBY)
+
+%{
+#include <ruby/thread.h>
+
+typedef VALUE native_t;
+#define NO_OBJECT ((VALUE)0)
+
+#define bytes_new(data, size)    rb_str_new((data), (long)(size))
+#define bytes_room(size)         rb_str_new(NULL, (long)(size))
+#define bytes_data(object)       RSTRING_PTR(object)
+#define text_new(text)           rb_utf8_str_new_cstr(text)
+#define number_new(n)            ULL2NUM(n)
+#define negative_new(n)          LONG2NUM(n)
+#define nothing()                Qnil
+#define map_new()                rb_hash_new()
+#define list_new()               rb_ary_new()
+#define release(object)          RB_GC_GUARD(object)
+
+static native_t bytes_fit(native_t object, size_t size)
+{
+    rb_str_set_len(object, (long)size);
+    return object;
+}
+
+static int map_put(native_t map, const char *key, native_t value)
+{
+    rb_hash_aset(map, ID2SYM(rb_intern(key)), value);
+    return 0;
+}
+
+static int map_put_bytes(native_t map, const void *key, size_t key_len,
+                         const void *val, size_t val_len)
+{
+    VALUE k = rb_obj_freeze(bytes_new(key, key_len)); /* frozen, or the Hash copies it */
+    VALUE v = bytes_new(val, val_len);
+
+    rb_hash_aset(map, k, v);
+    return 0;
+}
+
+static int list_push(native_t list, native_t value)
+{
+    rb_ary_push(list, value);
+    return 0;
+}
+
+struct unlocked_work {
+    void (*work)(void *);
+    void *argument;
+    int done;
+};
+
+static void *run_unlocked(void *data)
+{
+    struct unlocked_work *job = data;
+
+    job->work(job->argument);
+    job->done = 1;
+    return NULL;
+}
+
+/*
+ * The "2" variant does not raise on the way back, when work() has made something
+ * that would be lost; it may decline to begin, and then interrupts are served.
+ */
+static void without_lock(void (*work)(void *), void *argument)
+{
+    struct unlocked_work job = {work, argument, 0};
+
+    for (;;) {
+        rb_thread_call_without_gvl2(run_unlocked, &job, NULL, NULL);
+        if (job.done)
+            return;
+        rb_thread_check_ints();
+    }
+}
+%}
+
+%typemap(out) native_t "$result = $1;"
+%typemap(out) done_t   "$result = $1 ? Qfalse : Qtrue;"
+%typemap(out) answer_t "$result = $1 ? Qtrue : Qfalse;"
+
+#elif defined(SWIGPERL)
+
+%{
+typedef SV *native_t;
+#define NO_OBJECT NULL
+
+#define bytes_new(data, size)    newSVpvn((data), (STRLEN)(size))
+#define bytes_data(object)       SvPVX(object)
+#define text_new(text)           newSVpv((text), 0)
+#define number_new(n)            newSVuv(n)
+#define negative_new(n)          newSViv(n)
+#define nothing()                (&PL_sv_undef)
+#define map_new()                newRV_noinc((SV *)newHV())
+#define list_new()               newRV_noinc((SV *)newAV())
+#define release(object)          SvREFCNT_dec(object)
+#define without_lock(work, argument) (work)(argument)
+
+#define map_put(map, key, value) map_put_at((map), (key), strlen(key), (value))
+#define map_put_bytes(map, key, key_len, val, val_len) \
+    map_put_at((map), (key), (key_len), bytes_new((val), (val_len)))
+#define list_push(list, value)   (av_push((AV *)SvRV(list), (value)), 0)
+
+static native_t bytes_room(size_t size)
+{
+    SV *sv = newSV(size + 1);
+
+    SvPOK_only(sv);
+    return sv;
+}
+
+static native_t bytes_fit(native_t object, size_t size)
+{
+    SvCUR_set(object, size);
+    *SvEND(object) = '\0';
+    return object;
+}
+
+/* Keys reach 64 KiB, so the length always fits the I32 of hv_store(). */
+static int map_put_at(native_t map, const void *key, size_t key_len, native_t value)
+{
+    if (!hv_store((HV *)SvRV(map), key, (I32)key_len, value, 0))
+        SvREFCNT_dec(value);
+    return 0;
+}
+%}
+
+%typemap(out) native_t {
+    if (!$1)
+        SWIG_fail;
+    $result = sv_2mortal($1);
+    argvi++;
+}
+%typemap(out) done_t {
+    if ($1)
+        SWIG_fail;
+    $result = &PL_sv_yes;
+    argvi++;
+}
+%typemap(out) answer_t {
+    if ($1 < 0)
+        SWIG_fail;
+    $result = boolSV($1);
+    argvi++;
+}
+
+#endif

@@ -1,0 +1,256 @@
+/*
+ * One exception class per row of SHMKV_ERROR_MAP, by the map's class column:
+ *
+ *            base             per code                errno
+ *   Perl     ShmKV::Error     ShmKV::Error::BadKey    ShmKV::Error::SystemFailure
+ *   Python   shmkv.Error      shmkv.BadKey            shmkv.SystemFailure (an OSError)
+ *   Ruby     ShmKV::Error     ShmKV::BadKey           ShmKV::SystemFailure
+ *
+ * Each error carries `code` (the number), `name` ("SHMKV_EKEY"; nothing for an
+ * errno) and `detail` (what the core said about this very failure: the segment,
+ * and the process to blame).
+ */
+%{
+struct error_class {
+    int code;
+    const char *name;   /* of the class, without its namespace */
+    const char *text;
+    native_t object;    /* the class, where the language has classes as objects */
+};
+
+#define ERROR_ROW(name, number, class_, text) {number, #class_, text, 0},
+static struct error_class error_classes[] = {
+    SHMKV_ERROR_MAP(ERROR_ROW)
+    {0, NULL, NULL, 0}, /* errno; set up apart */
+};
+#undef ERROR_ROW
+
+enum { ERROR_COUNT = sizeof error_classes / sizeof *error_classes - 1 };
+#define SYSTEM_FAILURE (&error_classes[ERROR_COUNT])
+
+static struct error_class *error_class_of(int err)
+{
+    int i;
+
+    for (i = 0; i < ERROR_COUNT; i++)
+        if (error_classes[i].code == err)
+            return &error_classes[i];
+    return SYSTEM_FAILURE;
+}
+
+/*
+ * What to say about err: our own refusal, or the core's story, or the general
+ * text. An answer of "no such key" leaves the core's story as it was.
+ */
+static const char *error_detail(int err)
+{
+    const char *detail = refusal[0] ? refusal : shmkv_error_detail();
+
+    return err == SHMKV_ENOTFOUND || !detail[0] ? shmkv_strerror(err) : detail;
+}
+%}
+
+#if defined(SWIGPYTHON)
+
+%{
+/* Sets the exception; `key` is named by a missing key, and may be NULL. */
+static void raise_error_for(int err, PyObject *key)
+{
+    struct error_class *which = error_class_of(err);
+    const char *text = error_detail(err);
+    PyObject *detail = text_new(text);
+    PyObject *error = NULL;
+
+    refusal[0] = '\0';
+    if (!detail)
+        return;
+    if (err > 0)
+        error = PyObject_CallFunction(which->object, "iO", err, detail);
+    else
+        error = PyObject_CallFunctionObjArgs(which->object, key && err == SHMKV_ENOTFOUND ? key : detail, NULL);
+    if (error && !PyObject_SetAttrString(error, "detail", detail)) {
+        PyObject *code = err > 0 ? PyLong_FromLong(err) : NULL;
+
+        if (err <= 0 || (code && !PyObject_SetAttrString(error, "code", code)))
+            PyErr_SetObject(which->object, error);
+        Py_XDECREF(code);
+    }
+    Py_XDECREF(error);
+    Py_DECREF(detail);
+}
+
+#define raise_error(err) raise_error_for((err), NULL)
+
+static PyObject *new_error_class(const char *name, const char *text, PyObject *base,
+                                 PyObject *also, int code)
+{
+    char full[64];
+    const char *constant = code ? shmkv_error_name(code) : NULL;
+    PyObject *bases = also ? PyTuple_Pack(2, base, also) : PyTuple_Pack(1, base);
+    PyObject *members = Py_BuildValue("{s:i,s:z,s:s}", "code", code, "name", constant, "detail", "");
+    PyObject *made = NULL;
+
+    snprintf(full, sizeof full, "shmkv.%s", name);
+    if (bases && members)
+        made = PyErr_NewExceptionWithDoc(full, text, bases, members);
+    Py_XDECREF(bases);
+    Py_XDECREF(members);
+    return made;
+}
+
+/* The built-in exception that a caller would expect as well. */
+static PyObject *error_kin(int code)
+{
+    switch (code) {
+    case SHMKV_ENOTFOUND:
+        return PyExc_KeyError;
+    case SHMKV_ENAME:
+    case SHMKV_EKEY:
+    case SHMKV_EVALUE:
+    case SHMKV_EARGUMENT:
+        return PyExc_ValueError;
+    default:
+        return NULL;
+    }
+}
+
+/* Makes the classes; the module gets them as the tuple `error_classes`, base first. */
+static int make_error_classes(PyObject *module_dict)
+{
+    PyObject *all = PyTuple_New(ERROR_COUNT + 2);
+    PyObject *base = new_error_class("Error", "What shmkv raises. `code`, `name` and `detail` tell more.",
+                                     PyExc_Exception, NULL, 0);
+    int i, failed;
+
+    if (!all || !base)
+        return -1;
+    SYSTEM_FAILURE->name = "SystemFailure";
+    SYSTEM_FAILURE->object = new_error_class(SYSTEM_FAILURE->name,
+                                             "A system call failed; `errno` says why.",
+                                             base, PyExc_OSError, 0);
+    for (i = 0; i < ERROR_COUNT; i++) {
+        struct error_class *row = &error_classes[i];
+        row->object = new_error_class(row->name, row->text, base, error_kin(row->code), row->code);
+    }
+    PyTuple_SET_ITEM(all, 0, base);
+    for (i = 0; i <= ERROR_COUNT; i++) {
+        if (!error_classes[i].object)
+            return -1;
+        Py_INCREF(error_classes[i].object);
+        PyTuple_SET_ITEM(all, i + 1, error_classes[i].object);
+    }
+    failed = PyDict_SetItemString(module_dict, "error_classes", all);
+    Py_DECREF(all);
+    return failed;
+}
+%}
+
+%init %{
+    if (make_error_classes(d))
+        return NULL;
+%}
+
+#elif defined(SWIGRUBY)
+
+%{
+/* Raises; does not return. */
+static void raise_error(int err)
+{
+    struct error_class *which = error_class_of(err);
+    const char *name = shmkv_error_name(err);
+    VALUE detail = text_new(error_detail(err));
+    VALUE error = rb_class_new_instance(1, &detail, which->object);
+
+    refusal[0] = '\0';
+    rb_iv_set(error, "@code", INT2NUM(err));
+    rb_iv_set(error, "@name", name ? rb_utf8_str_new_cstr(name) : Qnil);
+    rb_iv_set(error, "@detail", detail);
+    rb_exc_raise(error);
+}
+
+static void make_error_classes(VALUE module)
+{
+    VALUE base = rb_define_class_under(module, "Error", rb_eStandardError);
+    int i;
+
+    rb_define_attr(base, "code", 1, 0);
+    rb_define_attr(base, "name", 1, 0);
+    rb_define_attr(base, "detail", 1, 0);
+    SYSTEM_FAILURE->name = "SystemFailure";
+    for (i = 0; i <= ERROR_COUNT; i++)
+        error_classes[i].object = rb_define_class_under(module, error_classes[i].name, base);
+    /* So that `rescue Errno::EACCES` sees it. */
+    rb_define_alias(SYSTEM_FAILURE->object, "errno", "code");
+}
+%}
+
+%init %{
+    make_error_classes(mShmKV);
+%}
+
+#elif defined(SWIGPERL)
+
+%{
+/* Our own packages: errors are reported from the line that called into them. */
+static int is_ours(const COP *cop)
+{
+    static const char *const ours[] = {"ShmKV", "ShmKV::Error", "Shared::Simple"};
+    const char *package = CopSTASHPV(cop);
+    size_t i;
+
+    for (i = 0; package && i < sizeof ours / sizeof *ours; i++)
+        if (!strcmp(package, ours[i]))
+            return 1;
+    return 0;
+}
+
+static const COP *calling_line(void)
+{
+    const COP *cop = PL_curcop;
+    const PERL_CONTEXT *frame;
+    I32 level = 0;
+
+    while (is_ours(cop) && (frame = caller_cx(level++, NULL)))
+        cop = frame->blk_oldcop;
+    return cop;
+}
+
+/* Sets $@ to the error object; SWIG_fail then dies with it. */
+static void raise_error(int err)
+{
+    struct error_class *which = error_class_of(err);
+    const char *name = shmkv_error_name(err);
+    const COP *cop = calling_line();
+    SV *error = sv_2mortal(map_new());
+    char class[64];
+
+    map_put(error, "code", newSViv(err));
+    map_put(error, "name", name ? newSVpv(name, 0) : newSV(0));
+    map_put(error, "detail", newSVpv(error_detail(err), 0));
+    map_put(error, "file", newSVpv(CopFILE(cop) ? CopFILE(cop) : "-", 0));
+    map_put(error, "line", newSVuv(CopLINE(cop)));
+    snprintf(class, sizeof class, "ShmKV::Error::%s", which->name);
+    sv_bless(error, gv_stashpv(class, GV_ADD));
+    refusal[0] = '\0';
+    sv_setsv(ERRSV, error);
+}
+
+static void make_error_classes(void)
+{
+    int i;
+
+    SYSTEM_FAILURE->name = "SystemFailure";
+    for (i = 0; i <= ERROR_COUNT; i++) {
+        char isa[64];
+
+        snprintf(isa, sizeof isa, "ShmKV::Error::%s::ISA", error_classes[i].name);
+        av_push(get_av(isa, GV_ADD), newSVpvs("ShmKV::Error"));
+    }
+}
+%}
+
+%init %{
+    make_error_classes();
+%}
+
+#endif

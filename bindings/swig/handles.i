@@ -1,0 +1,804 @@
+/*
+ * Store, an open segment, and Cursor, a walk over it.
+ *
+ * The core wants cursors closed before their handle, and no call on a handle
+ * after its close. Languages promise neither, so both are counted and linked
+ * here: closing a Store first ends its cursors; a Cursor keeps its Store alive
+ * but not open; whatever is used too late raises Closed.
+ *
+ * Most calls are made with the interpreter's lock held: they take less time than
+ * giving it up. Opening, get_all and verify() may take long and do give it up.
+ * A close() by another thread meanwhile takes effect when they return.
+ */
+%{
+typedef struct Cursor Cursor;
+
+typedef struct Store {
+    shmkv_t *kv;       /* NULL once closed */
+    shmkv_t *doomed;   /* closed, but still in use by `busy` calls */
+    unsigned busy;     /* calls running without the interpreter's lock */
+    unsigned refs;     /* the object of the language, and the cursors */
+    Cursor *cursors;   /* those still open */
+    Cursor *walk;      /* of each(), in Perl */
+    char name[];       /* as given to open */
+} Store;
+
+enum yield { YIELD_KEYS, YIELD_VALUES, YIELD_ITEMS };
+
+struct Cursor {
+    shmkv_cursor_t *cursor; /* NULL at the end, and when closed */
+    Store *store;
+    Cursor *next, **link;   /* list of the store's open cursors */
+    enum yield yield;
+    int closed;
+};
+
+/* One step of a cursor, on its way into the language. */
+typedef struct step_t {
+    int state; /* 1 an entry, 0 the end, -1 raised */
+    enum yield yield;
+    const void *key, *val;
+    size_t key_len, val_len;
+} step_t;
+
+static int raise_closed(const Store *store)
+{
+    raise_error(refuse(SHMKV_ECLOSED, "%s: %s", store ? store->name : "shmkv",
+                       shmkv_strerror(SHMKV_ECLOSED)));
+    return -1;
+}
+
+#define IS_OPEN(store) ((store) && (store)->kv)
+
+/* ------------------------------------------------------------------- life */
+
+struct opening {
+    const char *name;
+    struct shmkv_options options;
+    shmkv_t *kv;
+    int err;
+};
+
+static void open_segment(void *argument)
+{
+    struct opening *job = argument;
+
+    job->err = shmkv_open(job->name, &job->options, &job->kv);
+}
+
+static Store *new_Store(const char *NAME, int mode, unsigned flags, uint64_t reserve,
+                        uint32_t lock_timeout_ms, uint32_t permissions, uint32_t owner_slots,
+                        uint64_t max_size)
+{
+    struct opening job = {
+        .name = NAME,
+        .options = {
+            .size = sizeof job.options,
+            .mode = mode,
+            .flags = flags,
+            .reserve = reserve,
+            .lock_timeout_ms = lock_timeout_ms,
+            .permissions = permissions,
+            .owner_slots = owner_slots,
+            .max_size = max_size,
+        },
+    };
+    size_t name_size = strlen(NAME) + 1;
+    Store *self = calloc(1, sizeof *self + name_size);
+
+    if (!self)
+        job.err = ENOMEM;
+    else
+        without_lock(open_segment, &job);
+    if (job.err) {
+        free(self);
+        raise_error(job.err);
+        return NULL;
+    }
+    memcpy(self->name, NAME, name_size);
+    self->kv = job.kv;
+    self->refs = 1;
+    return self;
+}
+
+static void end_cursor(Cursor *cursor)
+{
+    if (!cursor->cursor)
+        return;
+    shmkv_cursor_close(cursor->cursor);
+    cursor->cursor = NULL;
+    *cursor->link = cursor->next;
+    if (cursor->next)
+        cursor->next->link = cursor->link;
+}
+
+static int close_store(Store *self)
+{
+    shmkv_t *kv = self->kv;
+
+    while (self->cursors) {
+        self->cursors->closed = 1;
+        end_cursor(self->cursors);
+    }
+    self->kv = NULL;
+    if (kv && self->busy) {
+        self->doomed = kv;
+        return SHMKV_OK;
+    }
+    return shmkv_close(kv);
+}
+
+static void drop_store(Store *self)
+{
+    if (--self->refs)
+        return;
+    close_store(self);
+    free(self);
+}
+
+static void delete_Cursor(Cursor *self)
+{
+    if (!self)
+        return;
+    end_cursor(self);
+    drop_store(self->store);
+    free(self);
+}
+
+static void delete_Store(Store *self)
+{
+    if (!self)
+        return;
+    if (self->walk) {
+        delete_Cursor(self->walk);
+        self->walk = NULL;
+    }
+    drop_store(self);
+}
+
+static done_t Store_close(Store *self)
+{
+    int err = self ? close_store(self) : SHMKV_OK;
+
+    if (err)
+        raise_error(err);
+    return err;
+}
+
+static answer_t Store_closed(const Store *self)
+{
+    return !IS_OPEN(self);
+}
+
+static native_t Store_name(const Store *self)
+{
+    return bytes_new(self ? self->name : "", self ? strlen(self->name) : 0);
+}
+
+static done_t unlink_segment(const char *NAME)
+{
+    int err = shmkv_unlink(NAME);
+
+    if (err)
+        raise_error(err);
+    return err;
+}
+
+/* For what the code in the language itself refuses. */
+static done_t refuse_argument(const char *text)
+{
+    raise_error(refuse(SHMKV_EARGUMENT, "bad argument: %s", text));
+    return -1;
+}
+
+static native_t library_version(void)
+{
+    return text_new(shmkv_version());
+}
+
+/* Brackets for calls that run without the interpreter's lock. */
+static shmkv_t *begin_unlocked(Store *self)
+{
+    self->busy++;
+    return self->kv;
+}
+
+static void end_unlocked(Store *self)
+{
+    if (!--self->busy && self->doomed) {
+        shmkv_close(self->doomed);
+        self->doomed = NULL;
+    }
+}
+
+/* ------------------------------------------------------------ single keys */
+
+static inline done_t Store_put(Store *self, const void *KEY, size_t KEY_LEN, const void *VALUE,
+                               size_t VALUE_LEN)
+{
+    int err;
+
+    if (!IS_OPEN(self))
+        return raise_closed(self);
+    err = shmkv_put(self->kv, KEY, KEY_LEN, VALUE, VALUE_LEN);
+    if (err)
+        raise_error(err);
+    return err;
+}
+
+/*
+ * The value into a string of the language, through the stack when it is small.
+ * Sets *err instead of raising, so that each caller decides about absent keys.
+ */
+static inline native_t read_value(Store *self, const void *key, size_t key_len, int *err)
+{
+    char small[STACK_VALUE];
+    native_t value = NO_OBJECT;
+    size_t size, room;
+
+    *err = shmkv_get(self->kv, key, key_len, small, sizeof small, &size);
+    if (!*err)
+        return bytes_new(small, size);
+    while (*err == SHMKV_ETOOSMALL) {
+        room = size;
+        value = bytes_room(room);
+        if (!value)
+            break;
+        *err = shmkv_get(self->kv, key, key_len, bytes_data(value), room, &size);
+        if (!*err)
+            return size == room ? value : bytes_fit(value, size);
+        release(value); /* it has grown, or gone, meanwhile */
+        value = NO_OBJECT;
+    }
+    return value;
+}
+
+static inline native_t Store_get(Store *self, const void *KEY, size_t KEY_LEN)
+{
+    native_t value;
+    int err;
+
+    if (!IS_OPEN(self)) {
+        raise_closed(self);
+        return NO_OBJECT;
+    }
+    value = read_value(self, KEY, KEY_LEN, &err);
+    if (err == SHMKV_ENOTFOUND)
+        return nothing();
+    if (err && err != SHMKV_ETOOSMALL) /* that one: no memory, and raised */
+        raise_error(err);
+    return value;
+}
+
+/* Was it there? A "no" is not a failure. */
+static answer_t answer(int err)
+{
+    if (err && err != SHMKV_ENOTFOUND) {
+        raise_error(err);
+        return -1;
+    }
+    return !err;
+}
+
+static answer_t Store_delete(Store *self, const void *KEY, size_t KEY_LEN)
+{
+    if (!IS_OPEN(self))
+        return raise_closed(self);
+    return answer(shmkv_delete(self->kv, KEY, KEY_LEN));
+}
+
+static inline answer_t Store_exists(Store *self, const void *KEY, size_t KEY_LEN)
+{
+    if (!IS_OPEN(self))
+        return raise_closed(self);
+    return answer(shmkv_exists(self->kv, KEY, KEY_LEN));
+}
+
+/* -------------------------------------------------------------- all of it */
+
+static native_t Store_get_size(Store *self)
+{
+    uint64_t n;
+    int err;
+
+    if (!IS_OPEN(self)) {
+        raise_closed(self);
+        return NO_OBJECT;
+    }
+    err = shmkv_count(self->kv, &n);
+    if (err) {
+        raise_error(err);
+        return NO_OBJECT;
+    }
+    return number_new(n);
+}
+
+struct copying {
+    shmkv_t *kv;
+    shmkv_snapshot_t *snapshot;
+    int err;
+};
+
+static void copy_segment(void *argument)
+{
+    struct copying *job = argument;
+
+    job->err = shmkv_snapshot(job->kv, &job->snapshot);
+}
+
+static native_t Store_get_all(Store *self)
+{
+    struct copying job = {NULL, NULL, 0};
+    const void *key, *val;
+    size_t key_len, val_len;
+    native_t map;
+
+    if (!IS_OPEN(self)) {
+        raise_closed(self);
+        return NO_OBJECT;
+    }
+    job.kv = begin_unlocked(self);
+    without_lock(copy_segment, &job);
+    end_unlocked(self);
+    if (job.err) {
+        raise_error(job.err);
+        return NO_OBJECT;
+    }
+    map = map_new();
+    while (map && !shmkv_snapshot_next(job.snapshot, &key, &key_len, &val, &val_len)) {
+        if (map_put_bytes(map, key, key_len, val, val_len)) {
+            release(map);
+            map = NO_OBJECT;
+        }
+    }
+    shmkv_snapshot_free(job.snapshot);
+    return map;
+}
+
+/* ---------------------------------------------------------------- iterate */
+
+static Cursor *Store_cursor(Store *self, int yield)
+{
+    Cursor *cursor;
+    int err;
+
+    if (!IS_OPEN(self)) {
+        raise_closed(self);
+        return NULL;
+    }
+    cursor = calloc(1, sizeof *cursor);
+    err = cursor ? shmkv_cursor_open(self->kv, yield == YIELD_KEYS ? SHMKV_KEYS_ONLY : 0, &cursor->cursor)
+                 : ENOMEM;
+    if (err) {
+        free(cursor);
+        raise_error(err);
+        return NULL;
+    }
+    cursor->yield = (enum yield)yield;
+    cursor->store = self;
+    self->refs++;
+    cursor->link = &self->cursors;
+    cursor->next = self->cursors;
+    if (cursor->next)
+        cursor->next->link = &cursor->next;
+    self->cursors = cursor;
+    return cursor;
+}
+
+/* At the end, or after a failure, a cursor stays at its end. */
+static step_t Cursor_step(Cursor *self)
+{
+    step_t step = {.state = 0};
+    int err;
+
+    if (!self || self->closed || !IS_OPEN(self->store)) {
+        step.state = raise_closed(self ? self->store : NULL);
+        return step;
+    }
+    if (!self->cursor)
+        return step;
+    step.yield = self->yield;
+    err = shmkv_cursor_next(self->cursor, &step.key, &step.key_len, &step.val, &step.val_len);
+    if (!err) {
+        step.state = 1;
+        return step;
+    }
+    end_cursor(self);
+    if (err != SHMKV_ENOTFOUND) {
+        step.state = -1;
+        raise_error(err);
+    }
+    return step;
+}
+
+static done_t Cursor_close(Cursor *self)
+{
+    if (self) {
+        end_cursor(self);
+        self->closed = 1;
+    }
+    return SHMKV_OK;
+}
+
+/* --------------------------------------------------------------- maintain */
+
+#define NUMBER(field) (failed = failed || map_put(map, #field, number_new(facts.field)))
+#define TEXT(field)   (failed = failed || map_put(map, #field, text_new(facts.field)))
+
+static native_t finished(native_t object, int failed)
+{
+    if (failed && object) {
+        release(object);
+        return NO_OBJECT;
+    }
+    return object;
+}
+
+static native_t Store_info(Store *self)
+{
+    struct shmkv_info facts = {.size = sizeof facts};
+    char uuid[37];
+    const uint8_t *u = facts.uuid;
+    native_t map;
+    int err, failed;
+
+    if (!IS_OPEN(self)) {
+        raise_closed(self);
+        return NO_OBJECT;
+    }
+    err = shmkv_info(self->kv, &facts);
+    if (err) {
+        raise_error(err);
+        return NO_OBJECT;
+    }
+    snprintf(uuid, sizeof uuid, "%02x%02x%02x%02x-%02x%02x-%02x%02x-%02x%02x-%02x%02x%02x%02x%02x%02x",
+             u[0], u[1], u[2], u[3], u[4], u[5], u[6], u[7], u[8], u[9], u[10], u[11], u[12],
+             u[13], u[14], u[15]);
+    map = map_new();
+    failed = !map || map_put(map, "uuid", text_new(uuid));
+    NUMBER(revision), NUMBER(state), NUMBER(compat), NUMBER(ro_compat), NUMBER(incompat);
+    NUMBER(incarnation), NUMBER(shard_count), NUMBER(arena_count), NUMBER(owner_count);
+    NUMBER(max_key), NUMBER(max_value), NUMBER(max_size), NUMBER(created_ns);
+    NUMBER(creator_uid), NUMBER(creator_pid), TEXT(creator_name), NUMBER(permissions);
+    NUMBER(uid), NUMBER(file_size), NUMBER(file_allocated);
+    return finished(map, failed);
+}
+
+static native_t Store_stats(Store *self)
+{
+    struct shmkv_stats facts = {.size = sizeof facts};
+    native_t map;
+    int err, failed;
+
+    if (!IS_OPEN(self)) {
+        raise_closed(self);
+        return NO_OBJECT;
+    }
+    err = shmkv_stats(self->kv, &facts);
+    if (err) {
+        raise_error(err);
+        return NO_OBJECT;
+    }
+    map = map_new();
+    failed = !map;
+    NUMBER(entries), NUMBER(limit), NUMBER(meta_bytes), NUMBER(free_bytes), NUMBER(group_bytes);
+    NUMBER(slab_bytes), NUMBER(large_bytes), NUMBER(cells_used), NUMBER(cells_free);
+    NUMBER(directory_words), NUMBER(owners_live), NUMBER(shards_used);
+    return finished(map, failed);
+}
+
+static native_t lock_map(const struct shmkv_lock *lock)
+{
+    static const char *const kinds[] = {"shard", "arena", "space"};
+    struct shmkv_lock facts = *lock;
+    native_t map = map_new();
+    int failed = !map || map_put(map, "kind", text_new(kinds[facts.kind]))
+        || map_put(map, "owner", facts.owner < 0 ? nothing() : number_new((uint32_t)facts.owner));
+
+    NUMBER(index), NUMBER(word), NUMBER(waiters), NUMBER(intent);
+    return finished(map, failed);
+}
+
+static native_t owner_map(const struct shmkv_owner *owner)
+{
+    static const char *const states[] = {"free", "alive", "dead"};
+    struct shmkv_owner facts = *owner;
+    native_t map = map_new();
+    int failed = !map || map_put(map, "liveness", text_new(states[facts.liveness]));
+
+    NUMBER(slot), NUMBER(stopped), NUMBER(generation), NUMBER(pid), NUMBER(uid), NUMBER(pid_ns);
+    NUMBER(start_time), NUMBER(attached_ns), TEXT(name), NUMBER(locks_held);
+    return finished(map, failed);
+}
+
+/* A report as a list of maps; there may be more to tell by the time there is room for it. */
+#define REPORT(self, call, type, to_map)                                        \
+    type *array = NULL;                                                         \
+    size_t n = 0, capacity, i;                                                  \
+    native_t list;                                                              \
+    int err, failed;                                                            \
+                                                                                \
+    if (!IS_OPEN(self)) {                                                       \
+        raise_closed(self);                                                     \
+        return NO_OBJECT;                                                       \
+    }                                                                           \
+    do {                                                                        \
+        capacity = n;                                                           \
+        free(array);                                                            \
+        array = capacity ? malloc(capacity * sizeof *array) : NULL;             \
+        err = capacity && !array ? ENOMEM : call(self->kv, array, capacity, &n); \
+    } while (!err && n > capacity);                                             \
+    if (err) {                                                                  \
+        free(array);                                                            \
+        raise_error(err);                                                       \
+        return NO_OBJECT;                                                       \
+    }                                                                           \
+    list = list_new();                                                          \
+    failed = !list;                                                             \
+    for (i = 0; i < n && !failed; i++)                                          \
+        failed = list_push(list, to_map(&array[i]));                            \
+    free(array);                                                                \
+    return finished(list, failed)
+
+static native_t Store_locks(Store *self)
+{
+    REPORT(self, shmkv_locks, struct shmkv_lock, lock_map);
+}
+
+static native_t Store_owners(Store *self)
+{
+    REPORT(self, shmkv_owners, struct shmkv_owner, owner_map);
+}
+
+struct problem {
+    struct problem *next;
+    uint64_t offset;
+    char text[];
+};
+
+struct verifying {
+    shmkv_t *kv;
+    struct problem *first, **last;
+    int err, no_memory;
+};
+
+/* Called without the interpreter's lock. */
+static void note_problem(void *argument, uint64_t offset, const char *text)
+{
+    struct verifying *job = argument;
+    struct problem *problem = malloc(sizeof *problem + strlen(text) + 1);
+
+    if (!problem) {
+        job->no_memory = 1;
+        return;
+    }
+    problem->next = NULL;
+    problem->offset = offset;
+    strcpy(problem->text, text);
+    *job->last = problem;
+    job->last = &problem->next;
+}
+
+static void verify_segment(void *argument)
+{
+    struct verifying *job = argument;
+
+    job->err = shmkv_verify(job->kv, note_problem, job, NULL);
+}
+
+static native_t Store_verify(Store *self)
+{
+    struct verifying job = {NULL, NULL, NULL, 0, 0};
+    struct problem *problem, *next;
+    native_t list;
+    int failed;
+
+    if (!IS_OPEN(self)) {
+        raise_closed(self);
+        return NO_OBJECT;
+    }
+    job.last = &job.first;
+    job.kv = begin_unlocked(self);
+    without_lock(verify_segment, &job);
+    end_unlocked(self);
+    if (job.no_memory)
+        job.err = ENOMEM;
+    if (job.err == SHMKV_ECORRUPT && job.first)
+        job.err = SHMKV_OK; /* the list tells */
+    list = job.err ? NO_OBJECT : list_new();
+    failed = !list;
+    for (problem = job.first; problem; problem = next) {
+        native_t map = failed ? NO_OBJECT : map_new();
+
+        failed = failed || !map || map_put(map, "offset", number_new(problem->offset))
+            || map_put(map, "text", text_new(problem->text)) || list_push(list, map);
+        next = problem->next;
+        free(problem);
+    }
+    if (job.err)
+        raise_error(job.err);
+    return finished(list, failed);
+}
+%}
+
+/* --------------------------------------------------- the way into each class */
+
+#if defined(SWIGPYTHON)
+
+/* A method descriptor has checked the type already. */
+%typemap(in) struct Store *self  "$1 = (Store *)((SwigPyObject *)$input)->ptr;"
+%typemap(in) struct Cursor *self "$1 = (Cursor *)((SwigPyObject *)$input)->ptr;"
+
+%{
+/* Keys and values are made before the pair: making that may run other code. */
+static PyObject *step_object(step_t step)
+{
+    PyObject *key = NULL, *val = NULL, *pair = NULL;
+
+    if (step.yield != YIELD_VALUES && !(key = bytes_new(step.key, step.key_len)))
+        return NULL;
+    if (step.yield == YIELD_KEYS)
+        return key;
+    val = bytes_new(step.val, step.val_len);
+    if (step.yield == YIELD_VALUES)
+        return val;
+    if (val)
+        pair = PyTuple_Pack(2, key, val);
+    Py_DECREF(key);
+    Py_XDECREF(val);
+    return pair;
+}
+%}
+
+%typemap(out) step_t {
+    if ($1.state < 0) SWIG_fail;
+    $result = $1.state ? step_object($1) : nothing();
+}
+
+#elif defined(SWIGRUBY)
+
+%typemap(in) struct Store *self  "$1 = (Store *)DATA_PTR($input);"
+%typemap(in) struct Cursor *self "$1 = (Cursor *)DATA_PTR($input);"
+
+%{
+static VALUE step_object(step_t step)
+{
+    VALUE key, val;
+
+    if (!step.state)
+        return Qnil;
+    key = step.yield == YIELD_VALUES ? Qnil : bytes_new(step.key, step.key_len);
+    if (step.yield == YIELD_KEYS)
+        return key;
+    val = bytes_new(step.val, step.val_len);
+    return step.yield == YIELD_VALUES ? val : rb_assoc_new(key, val);
+}
+%}
+
+%typemap(out) step_t "$result = step_object($1);"
+
+#elif defined(SWIGPERL)
+
+/*
+ * An object is a blessed scalar that carries its pointer as magic: a script
+ * cannot forge it, a subclass costs nothing, and freeing the scalar is enough.
+ */
+%{
+#define CLASS_MAGIC(type)                                                       \
+    static int type##_freed(pTHX_ SV *sv, MAGIC *mg)                            \
+    {                                                                           \
+        (void)sv;                                                               \
+        delete_##type((type *)mg->mg_ptr);                                      \
+        mg->mg_ptr = NULL;                                                      \
+        return 0;                                                               \
+    }                                                                           \
+                                                                                \
+    /* In a new interpreter thread the object is a closed one. */               \
+    static int type##_cloned(pTHX_ MAGIC *mg, CLONE_PARAMS *params)             \
+    {                                                                           \
+        (void)params;                                                           \
+        mg->mg_ptr = NULL;                                                      \
+        return 0;                                                               \
+    }                                                                           \
+                                                                                \
+    static MGVTBL type##_magic = {.svt_free = type##_freed, .svt_dup = type##_cloned}
+
+CLASS_MAGIC(Store);
+CLASS_MAGIC(Cursor);
+
+static SV *object_with(void *pointer, const MGVTBL *magic, const char *class)
+{
+    SV *object = newSV(0);
+    MAGIC *mg = sv_magicext(object, NULL, PERL_MAGIC_ext, magic, (char *)pointer, 0);
+
+    mg->mg_flags |= MGf_DUP;
+    return sv_bless(newRV_noinc(object), gv_stashpv(class, GV_ADD));
+}
+
+/* The object's pointer; *found is NULL when it is none of ours. */
+static inline void *pointer_in(SV *reference, const MGVTBL *magic, MAGIC **found)
+{
+    MAGIC *mg = NULL;
+
+    if (SvROK(reference) && SvTYPE(SvRV(reference)) >= SVt_PVMG)
+        for (mg = SvMAGIC(SvRV(reference)); mg && mg->mg_virtual != magic; mg = mg->mg_moremagic)
+            continue;
+    *found = mg;
+    return mg ? mg->mg_ptr : NULL;
+}
+%}
+
+%define OBJECT_TYPEMAPS(type, PACKAGE)
+%typemap(in) type *self (MAGIC *found), struct type *self (MAGIC *found) {
+    $1 = (type *)pointer_in($input, &type##_magic, &found);
+    if (!found) {
+        raise_error(refuse(SHMKV_EARGUMENT, "bad argument: no object of " PACKAGE));
+        SWIG_fail;
+    }
+}
+%typemap(out) type *, struct type * {
+    if (!$1) SWIG_fail;
+    $result = sv_2mortal(object_with($1, &type##_magic, PACKAGE));
+    argvi++;
+}
+%enddef
+
+OBJECT_TYPEMAPS(Store, "ShmKV")
+OBJECT_TYPEMAPS(Cursor, "ShmKV::Cursor")
+
+/* An entry, or in a list nothing at all, so that while (my ($k, $v) = ...) ends. */
+%typemap(out) step_t {
+    if ($1.state < 0) SWIG_fail;
+    EXTEND(SP, 2);
+    if ($1.state && $1.yield != YIELD_VALUES)
+        ST(argvi++) = sv_2mortal(bytes_new($1.key, $1.key_len));
+    if ($1.state && $1.yield != YIELD_KEYS)
+        ST(argvi++) = sv_2mortal(bytes_new($1.val, $1.val_len));
+}
+
+#endif
+
+/* What the constructor and cursor() return in vain has been raised. */
+%exception Store::Store { $action if (!result) SWIG_fail; }
+%exception Store::cursor { $action if (!result) SWIG_fail; }
+%newobject Store::cursor;
+%nodefaultctor Cursor;
+
+typedef struct Store {
+    %extend {
+        Store(const char *NAME, int mode, unsigned flags, uint64_t reserve, uint32_t lock_timeout_ms,
+              uint32_t permissions, uint32_t owner_slots, uint64_t max_size);
+        ~Store();
+
+        done_t put(const void *KEY, size_t KEY_LEN, const void *VALUE, size_t VALUE_LEN);
+        native_t get(const void *KEY, size_t KEY_LEN);
+        answer_t delete(const void *KEY, size_t KEY_LEN);
+        answer_t exists(const void *KEY, size_t KEY_LEN);
+
+        native_t get_size();
+        native_t get_all();
+        Cursor *cursor(int yield);
+
+        native_t info();
+        native_t stats();
+        native_t verify();
+        native_t locks();
+        native_t owners();
+
+        done_t close();
+        answer_t closed();
+        native_t name();
+    }
+} Store;
+
+typedef struct Cursor {
+    %extend {
+        ~Cursor();
+        step_t step();
+        done_t close();
+    }
+} Cursor;
+
+done_t unlink_segment(const char *NAME);
+done_t refuse_argument(const char *text);
+native_t library_version();
