@@ -23,6 +23,6 @@ def check_test(name, srcs, deps = [], copts = [], size = "small", **kwargs):
         env = env,
         linkstatic = True,
         size = size,
-        deps = deps + ["@check"],
+        deps = deps + [Label("@check")],
         **kwargs
     )
