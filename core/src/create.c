@@ -1,0 +1,232 @@
+/*
+ * Files: opening one without trusting it, and making one that nobody sees
+ * before it is whole. Spec 5.2 and 5.3.
+ *
+ * A new segment is built in a nameless file (O_TMPFILE) and then linked to its
+ * name, which either succeeds with everything in place or finds the name taken.
+ * Where a file system or a missing /proc does not allow that, the file is built
+ * under a private name first; the link is the same.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/random.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "internal.h"
+
+uint64_t random_u64(void) {
+    uint64_t r;
+    /* Cannot fail for 8 bytes once the system is up (getrandom(2)). */
+    while (getrandom(&r, sizeof r, 0) != (ssize_t)sizeof r)
+        ;
+    return r;
+}
+
+/* ------------------------------------------------------------------------ open */
+
+static int check_object(const struct location *loc, int fd, unsigned flags) {
+    struct stat st;
+    if (fstat(fd, &st) != 0)
+        return fail(errno, "%s", loc->path);
+    if (!S_ISREG(st.st_mode))
+        return fail(SHMKV_EFOREIGN, "%s is not a regular file", loc->path);
+    uid_t me = geteuid();
+    if (st.st_uid != me && st.st_uid != 0 && !(flags & SHMKV_ANY_OWNER))
+        return fail(SHMKV_EOWNER, "%s belongs to user %u, we are user %u (flag ANY_OWNER accepts it)",
+                    loc->path, (unsigned)st.st_uid, (unsigned)me);
+    return SHMKV_OK;
+}
+
+/* Open what has the name, if it may be a segment. O_NONBLOCK: a FIFO must not
+ * hold us up; O_NOFOLLOW: a link may lead anywhere. */
+int file_open(const struct location *loc, bool writable, unsigned flags, int *out) {
+    int mode = (writable ? O_RDWR : O_RDONLY) | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC;
+    int fd = open(loc->path, mode);
+    if (fd < 0) {
+        if (errno == ENOENT)
+            return SHMKV_ENOSEGMENT;
+        if (errno == ELOOP || errno == EISDIR || errno == ENXIO || errno == ENODEV)
+            return fail(SHMKV_EFOREIGN, "%s", loc->path);
+        return fail(errno, "%s", loc->path);
+    }
+    int err = check_object(loc, fd, flags);
+    if (err) {
+        close(fd);
+        return err;
+    }
+    *out = fd;
+    return SHMKV_OK;
+}
+
+/* ---------------------------------------------------------------------- create */
+
+static void fill_header(header_t *h, const struct shmkv_options *opts, uint64_t incarnation) {
+    memcpy(h->magic, SHMKV_MAGIC, sizeof h->magic);
+    h->revision = SHMKV_REVISION;
+    h->header_size = sizeof *h;
+    for (int i = 0; i < 16; i += 8) {
+        uint64_t r = random_u64();
+        memcpy(h->uuid + i, &r, 8);
+    }
+    h->uuid[6] = (uint8_t)((h->uuid[6] & 0x0f) | 0x40); /* version 4, RFC 9562 */
+    h->uuid[8] = (uint8_t)((h->uuid[8] & 0x3f) | 0x80);
+    h->incarnation = incarnation;
+    h->hash_seed = random_u64();
+    h->shard_count = SHMKV_DEFAULT_SHARDS;
+    h->arena_count = SHMKV_DEFAULT_ARENAS;
+    h->owner_count = opts->owner_slots ? opts->owner_slots : SHMKV_DEFAULT_OWNERS;
+    h->page_size = SHMKV_PAGE_SIZE;
+    h->owners_offset = sizeof *h;
+    h->shards_offset = h->owners_offset + h->owner_count * sizeof(owner_t);
+    h->arenas_offset = h->shards_offset + h->shard_count * sizeof(shard_t);
+    h->space_offset = h->arenas_offset + h->arena_count * sizeof(arena_t);
+    h->data_offset = round_up(h->space_offset + sizeof(space_t), SHMKV_PAGE_SIZE);
+    h->max_key = SHMKV_MAX_KEY;
+    h->max_value = SHMKV_MAX_VALUE;
+    h->max_size = opts->max_size;
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    h->created_ns = (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+    h->creator_uid = geteuid();
+    h->creator_pid = (uint32_t)getpid();
+    if (boot_id_read(h->boot_id) != 0)
+        memset(h->boot_id, 0, sizeof h->boot_id); /* unknown, without /proc */
+    program_name_read(h->creator_name);
+    h->checksum = hash_bytes(h, offsetof(header_t, checksum), 0);
+    h->state = SHMKV_SEGMENT_STATE_LIVE;
+}
+
+/* RLIMIT_FSIZE kills with SIGXFSZ where it could say no; ask it first. */
+static int check_file_limit(uint64_t size, const char *path) {
+    struct rlimit rl;
+    if (getrlimit(RLIMIT_FSIZE, &rl) == 0 && rl.rlim_cur != RLIM_INFINITY && size > rl.rlim_cur)
+        return fail(SHMKV_ENOSPC, "%s: RLIMIT_FSIZE (%llu bytes) is in the way", path,
+                    (unsigned long long)rl.rlim_cur);
+    return SHMKV_OK;
+}
+
+int file_allocate(int fd, uint64_t from, uint64_t to, const char *path) {
+    int err = check_file_limit(to, path);
+    if (err)
+        return err;
+    int r;
+    do
+        r = fallocate(fd, 0, (off_t)from, (off_t)(to - from));
+    while (r != 0 && errno == EINTR);
+    if (r == 0)
+        return SHMKV_OK;
+    if (errno == ENOSPC || errno == EDQUOT || errno == EFBIG)
+        return fail(SHMKV_ENOSPC, "%s, %llu bytes more", path, (unsigned long long)(to - from));
+    return fail(errno, "allocating space for %s", path);
+}
+
+static int write_whole(int fd, const void *bytes, size_t len, off_t at) {
+    for (size_t done = 0; done < len;) {
+        ssize_t n = pwrite(fd, (const char *)bytes + done, len - done, at + (off_t)done);
+        if (n < 0 && errno != EINTR)
+            return errno;
+        done += n > 0 ? (size_t)n : 0;
+    }
+    return 0;
+}
+
+static int fill_file(int fd, const struct location *loc, const struct shmkv_options *opts,
+                     uint64_t incarnation) {
+    header_t *h = calloc(1, sizeof *h);
+    if (!h)
+        return fail(ENOMEM, "%s", loc->path);
+    fill_header(h, opts, incarnation);
+    int err = file_allocate(fd, 0, h->data_offset, loc->path);
+    if (!err) {
+        space_t space = {.limit = h->data_offset};
+        int e = write_whole(fd, &space, sizeof space, (off_t)h->space_offset);
+        if (!e)
+            e = write_whole(fd, h, sizeof *h, 0);
+        if (!e && fchmod(fd, opts->permissions ? opts->permissions : 0600) != 0)
+            e = errno;
+        if (e)
+            err = fail(e, "building %s", loc->path);
+    }
+    free(h);
+    return err;
+}
+
+/* Without O_TMPFILE: a private name, removed again once the file is linked. */
+static int open_private_name(const struct location *loc) {
+    char path[PATH_MAX];
+    if (snprintf(path, sizeof path, "%s/.shmkv-new-%016llx", loc->dir,
+                 (unsigned long long)random_u64()) >= (int)sizeof path) {
+        errno = ENAMETOOLONG;
+        return -1;
+    }
+    return open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+}
+
+static int open_nameless(const struct location *loc) {
+    int fd = open(loc->dir, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+    if (fd >= 0 || (errno != EOPNOTSUPP && errno != EISDIR && errno != EINVAL && errno != ENOENT))
+        return fd;
+    return open_private_name(loc);
+}
+
+/* The name by which the kernel knows an open file: its own link, if it has one. */
+static bool own_path(int fd, char *proc, size_t proc_size, char *path, size_t path_size) {
+    snprintf(proc, proc_size, "/proc/self/fd/%d", fd);
+    ssize_t n = readlink(proc, path, path_size - 1);
+    if (n < 0)
+        return false;
+    path[n] = '\0';
+    return true;
+}
+
+static void drop_private_name(const char *private_path) {
+    if (strstr(private_path, "/.shmkv-new-") != NULL)
+        unlink(private_path);
+}
+
+/* Forget a file that was created and never got its name. */
+void file_discard(int fd) {
+    char proc[32], private_path[PATH_MAX];
+    if (own_path(fd, proc, sizeof proc, private_path, sizeof private_path))
+        drop_private_name(private_path);
+    close(fd);
+}
+
+/* Give the file the name @p path. EEXIST: taken; the file is as before. */
+int file_link(int fd, const char *path) {
+    char proc[32], private_path[PATH_MAX];
+    if (!own_path(fd, proc, sizeof proc, private_path, sizeof private_path))
+        return fail(errno, "naming %s (is /proc mounted?)", path);
+    FAULT_POINT("create-before-link");
+    int err = linkat(AT_FDCWD, proc, AT_FDCWD, path, AT_SYMLINK_FOLLOW) == 0 ? 0 : errno;
+    FAULT_POINT("create-after-link");
+    if (err == EEXIST)
+        return EEXIST;
+    if (err)
+        return fail(err, "naming %s", path);
+    drop_private_name(private_path);
+    return SHMKV_OK;
+}
+
+int file_create(const struct location *loc, const struct shmkv_options *opts, uint64_t incarnation,
+                int *out) {
+    int fd = open_nameless(loc);
+    if (fd < 0)
+        return errno == ENOSPC ? fail(SHMKV_ENOSPC, "creating %s", loc->path)
+                               : fail(errno, "creating %s", loc->path);
+    int err = fill_file(fd, loc, opts, incarnation);
+    if (err) {
+        file_discard(fd);
+        return err;
+    }
+    *out = fd;
+    return SHMKV_OK;
+}

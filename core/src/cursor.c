@@ -1,0 +1,267 @@
+/*
+ * Walking all entries without a lock. Spec 6.5.
+ *
+ * Order is by shard, then by directory prefix in reverse-binary order (the hash
+ * bits read from the lowest), then by bucket. A split divides a prefix into two
+ * that lie next to each other in this order, and leaves every key in a bucket of
+ * the same number. So a position (shard, prefix, depth, bucket) stays meaningful
+ * however the index grows: for one bucket number, all groups that now cover the
+ * prefix are looked at, be it one or several.
+ *
+ * Reverse-binary cursors over growing tables come from Redis' SCAN (P. Noordhuis).
+ *
+ * The keys of one bucket are copied together, each checked as in read.c, and
+ * then handed out one by one, each with the value it has at that moment.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "internal.h"
+
+#define MAX_ATTEMPTS 100000
+
+struct bytes {
+    uint8_t *data;
+    size_t len, capacity;
+};
+
+struct shmkv_cursor {
+    shmkv_t *kv;
+    unsigned moves; /* kv->moves when the walk began */
+    unsigned flags;
+    uint32_t shard;
+    uint64_t position; /* in [0, 2^32): the prefix with its bits reversed */
+    unsigned depth;    /* pinned for the current prefix */
+    bool pinned;
+    unsigned bucket;
+    struct bytes keys; /* of the bucket: length (4 bytes), key, length, key, … */
+    size_t next_key;   /* position in keys */
+    struct bytes value;
+};
+
+static int bytes_reserve(struct bytes *b, size_t capacity) {
+    if (capacity <= b->capacity)
+        return SHMKV_OK;
+    size_t larger = capacity > 2 * b->capacity ? capacity : 2 * b->capacity;
+    uint8_t *data = realloc(b->data, larger);
+    if (!data)
+        return fail(ENOMEM, "cursor, %zu bytes", larger);
+    b->data = data;
+    b->capacity = larger;
+    return SHMKV_OK;
+}
+
+static uint32_t reverse_bits(uint32_t x) {
+    x = (x >> 1 & 0x55555555u) | (x & 0x55555555u) << 1;
+    x = (x >> 2 & 0x33333333u) | (x & 0x33333333u) << 2;
+    x = (x >> 4 & 0x0f0f0f0fu) | (x & 0x0f0f0f0fu) << 4;
+    return __builtin_bswap32(x);
+}
+
+/* -------------------------------------------------------------- keys of a bucket */
+
+/* Append the key of the record that @p slot names. E_RETRY: look at the slot again. */
+static int copy_key(struct segment *seg, struct bytes *keys, const uint64_t *slot, uint64_t word) {
+    const uint64_t *rec = seg_at(seg, word & OFFSET_IN_WORD, SHMKV_RECORD_HEADER_SIZE);
+    if (!rec || (word & OFFSET_IN_WORD) < seg->data_offset)
+        return E_RETRY;
+    uint64_t version = load_acquire_u64(&rec[0]), lengths = load_relaxed_u64(&rec[1]);
+    uint32_t len = (uint32_t)(lengths >> 32 & 0xffff) + 1;
+    bool extra = lengths >> 56 & SHMKV_RECORD_FLAG_EXTRA;
+    if (version & 1 || !seg_at(seg, word & OFFSET_IN_WORD, record_value_offset(len, extra)))
+        return E_RETRY;
+    int err = bytes_reserve(keys, keys->len + sizeof len + len);
+    if (err)
+        return err;
+    memcpy(keys->data + keys->len, &len, sizeof len);
+    racy_copy(keys->data + keys->len + sizeof len,
+              (const uint8_t *)rec + SHMKV_RECORD_HEADER_SIZE + (extra ? SHMKV_RECORD_EXTRA_SIZE : 0), len);
+    fence_acquire();
+    if (load_relaxed_u64(&rec[0]) != version || ((load_relaxed_u64(slot) ^ word) & SLOT_IDENTITY) != 0)
+        return E_RETRY;
+    keys->len += sizeof len + len;
+    return SHMKV_OK;
+}
+
+/* All keys of one bucket and its overflow. E_RETRY: something moved, or damage. */
+static int copy_bucket(struct segment *seg, struct bytes *keys, const bucket_t *b) {
+    for (unsigned n = 0; b && n < CHAIN_MAX; n++) {
+        for (int i = 0; i < SHMKV_BUCKET_SLOTS; i++) {
+            uint64_t word = load_acquire_u64(&b->slots[i]);
+            if (!(word & OFFSET_IN_WORD))
+                continue;
+            int err = copy_key(seg, keys, &b->slots[i], word);
+            if (err)
+                return err;
+        }
+        uint64_t link = load_acquire_u64(&b->link);
+        if (!link)
+            return SHMKV_OK;
+        b = bucket_at_link(seg, link);
+    }
+    return E_RETRY;
+}
+
+/* The bucket of every group that covers (prefix, depth). */
+static int copy_groups(struct shmkv_cursor *c, struct segment *seg, uint64_t root, uint32_t prefix) {
+    directory_t *dir = table_directory(seg, root);
+    if (!dir)
+        return E_RETRY;
+    const uint64_t *words = directory_words(dir);
+    uint64_t n = 1ULL << FIELD(root, ROOT_DEPTH);
+    for (uint64_t i = prefix; i < n; i += 1ULL << c->depth) {
+        uint64_t word = load_acquire_u64(&words[i]);
+        if (i >> FIELD(word, DIRECTORY_DEPTH) != 0)
+            continue; /* the same group as at a smaller index */
+        run_t *group = seg_at(seg, word & PAGE_IN_WORD, SHMKV_PAGE_SIZE);
+        if (!group || (word & PAGE_IN_WORD) < seg->data_offset)
+            return E_RETRY;
+        int err = copy_bucket(seg, &c->keys, group_bucket(group, c->bucket));
+        fence_acquire();
+        if (!err && load_relaxed_u64(&words[i]) != word)
+            err = E_RETRY;
+        if (err)
+            return err;
+    }
+    return SHMKV_OK;
+}
+
+static int pin(struct shmkv_cursor *c, struct segment *seg, uint64_t root) {
+    directory_t *dir = table_directory(seg, root);
+    if (!dir)
+        return E_RETRY;
+    uint32_t mask = (uint32_t)((1ULL << FIELD(root, ROOT_DEPTH)) - 1);
+    uint64_t word = load_acquire_u64(&directory_words(dir)[reverse_bits((uint32_t)c->position) & mask]);
+    uint64_t depth = FIELD(word, DIRECTORY_DEPTH);
+    fence_acquire();
+    if (load_relaxed_u64(&seg->shards[c->shard].root) != root || depth > FIELD(root, ROOT_DEPTH))
+        return E_RETRY;
+    c->depth = (unsigned)depth;
+    c->pinned = true;
+    return SHMKV_OK;
+}
+
+static int attempt_fill(struct shmkv_cursor *c, struct segment *seg) {
+    const uint64_t *root_word = &seg->shards[c->shard].root;
+    uint64_t root = load_acquire_u64(root_word);
+    c->keys.len = c->next_key = 0;
+    if (!root) {
+        c->depth = 0;
+        c->pinned = true;
+        c->bucket = SHMKV_GROUP_BUCKETS - 1; /* nothing more in this shard */
+        return SHMKV_OK;
+    }
+    int err = c->pinned ? SHMKV_OK : pin(c, seg, root);
+    if (!err)
+        err = copy_groups(c, seg, root, reverse_bits((uint32_t)c->position) & (uint32_t)((1ULL << c->depth) - 1));
+    fence_acquire();
+    if (!err && load_relaxed_u64(root_word) != root)
+        err = E_RETRY;
+    return err;
+}
+
+static int fill(struct shmkv_cursor *c, struct segment *seg) {
+    for (unsigned n = 0; n < MAX_ATTEMPTS; n++) {
+        int err = attempt_fill(c, seg);
+        if (err != E_RETRY)
+            return err;
+        if (n > 100)
+            cpu_relax();
+    }
+    return fail(SHMKV_ECORRUPT, "%s: shard %u, bucket %u never reads the same twice, or leads nowhere",
+                seg->loc->path, c->shard, c->bucket);
+}
+
+/* Step to the next bucket. False at the end. */
+static bool advance(struct shmkv_cursor *c, struct segment *seg) {
+    if (!c->pinned)
+        return true; /* the first */
+    if (++c->bucket < SHMKV_GROUP_BUCKETS)
+        return true;
+    c->bucket = 0;
+    c->pinned = false;
+    c->position += 1ULL << (32 - c->depth);
+    if (c->position < 1ULL << 32)
+        return true;
+    c->position = 0;
+    return ++c->shard < seg->shard_count;
+}
+
+/* ----------------------------------------------------------------------- public */
+
+int shmkv_cursor_open(shmkv_t *kv, unsigned flags, shmkv_cursor_t **out) {
+    if (!out || flags & ~(unsigned)SHMKV_KEYS_ONLY)
+        return fail(SHMKV_EARGUMENT, "cursor flags 0x%x", flags);
+    *out = NULL;
+    struct segment *seg;
+    int err = handle_segment(kv, &seg);
+    if (err)
+        return err;
+    shmkv_cursor_t *c = calloc(1, sizeof *c);
+    if (!c)
+        return fail(ENOMEM, "cursor");
+    c->kv = kv;
+    c->moves = atomic_load(&kv->moves);
+    c->flags = flags;
+    *out = c;
+    return SHMKV_OK;
+}
+
+static int fetch_value(struct shmkv_cursor *c, struct segment *seg, const void *key, size_t key_len) {
+    size_t len = 0;
+    int err;
+    while ((err = read_value(seg, key, key_len, c->value.data, c->value.capacity, &len)) == SHMKV_ETOOSMALL) {
+        err = bytes_reserve(&c->value, len);
+        if (err)
+            return err;
+    }
+    c->value.len = len;
+    return err;
+}
+
+/* The next key that was copied, with its value unless only keys are wanted.
+ * ENOTFOUND: it has gone since. */
+static int give(struct shmkv_cursor *c, struct segment *seg, const void **key, size_t *key_len, const void **val,
+                size_t *val_len) {
+    uint32_t len;
+    memcpy(&len, c->keys.data + c->next_key, sizeof len);
+    *key = c->keys.data + c->next_key + sizeof len;
+    *key_len = len;
+    c->next_key += sizeof len + len;
+    int err = c->flags & SHMKV_KEYS_ONLY ? SHMKV_OK : fetch_value(c, seg, *key, len);
+    if (!err && val)
+        *val = c->flags & SHMKV_KEYS_ONLY ? NULL : c->value.data ? c->value.data : (const void *)"";
+    if (!err && val_len)
+        *val_len = c->value.len;
+    return err;
+}
+
+int shmkv_cursor_next(shmkv_cursor_t *c, const void **key, size_t *key_len, const void **val, size_t *val_len) {
+    if (!c || !key || !key_len)
+        return fail(SHMKV_EARGUMENT, "cursor");
+    struct segment *seg = atomic_load(&c->kv->seg);
+    if (c->moves != atomic_load(&c->kv->moves) ||
+        load_relaxed_u64(&seg->hdr->state) == SHMKV_SEGMENT_STATE_REPLACED)
+        return fail(SHMKV_ESTALE, "%s: walking it", c->kv->loc.path);
+    for (;;) {
+        while (c->next_key < c->keys.len) {
+            int err = give(c, seg, key, key_len, val, val_len);
+            if (err != SHMKV_ENOTFOUND)
+                return err;
+        }
+        if (c->shard >= seg->shard_count || !advance(c, seg))
+            return SHMKV_ENOTFOUND;
+        int err = fill(c, seg);
+        if (err)
+            return err;
+    }
+}
+
+void shmkv_cursor_close(shmkv_cursor_t *c) {
+    if (!c)
+        return;
+    free(c->keys.data);
+    free(c->value.data);
+    free(c);
+}

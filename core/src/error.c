@@ -1,0 +1,74 @@
+/*
+ * Texts for results. The general texts come from the one list in errors.h; the
+ * story of the last failure is kept per thread, in a buffer of fixed size, so
+ * that telling it cannot fail.
+ */
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "internal.h"
+
+#define DETAIL_SIZE 512
+#define SYSTEM_TEXT_SIZE 128
+
+static _Thread_local char detail[DETAIL_SIZE];
+static _Thread_local char system_text[SYSTEM_TEXT_SIZE];
+
+#if defined(__GLIBC__)
+extern int __xpg_strerror_r(int, char *, size_t);
+#define system_error_text __xpg_strerror_r
+#else
+#define system_error_text strerror_r
+#endif
+
+const char *shmkv_strerror(int err) {
+    switch (err) {
+    case SHMKV_OK:
+        return "success";
+#define TEXT_CASE(name, number, class_, text) \
+    case number:                              \
+        return text;
+        SHMKV_ERROR_MAP(TEXT_CASE)
+#undef TEXT_CASE
+    }
+    if (err < 0)
+        return "unknown shmkv error";
+    /* XSI strerror_r, by its GNU libc alias or by musl's only form. */
+    if (system_error_text(err, system_text, sizeof system_text) != 0)
+        snprintf(system_text, sizeof system_text, "system error %d", err);
+    return system_text;
+}
+
+const char *shmkv_error_name(int err) {
+    switch (err) {
+    case SHMKV_OK:
+        return "SHMKV_OK";
+#define NAME_CASE(name, number, class_, text) \
+    case number:                              \
+        return "SHMKV_" #name;
+        SHMKV_ERROR_MAP(NAME_CASE)
+#undef NAME_CASE
+    }
+    return NULL;
+}
+
+const char *shmkv_error_detail(void) { return detail; }
+
+const char *shmkv_version(void) { return SHMKV_VERSION; }
+
+int fail(int err, const char *format, ...) {
+    char story[DETAIL_SIZE];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(story, sizeof story, format, args);
+    va_end(args);
+    int saved = errno;
+    size_t room = sizeof detail;
+    int n = snprintf(detail, room, "%s", story);
+    if (n >= 0 && (size_t)n < room)
+        snprintf(detail + n, room - (size_t)n, ": %s", shmkv_strerror(err));
+    errno = saved;
+    return err;
+}

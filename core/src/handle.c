@@ -1,0 +1,335 @@
+/*
+ * The public calls: arguments checked, the right segment found, the work handed
+ * to the file that does it. Nothing is decided here but which segment the handle
+ * means now.
+ *
+ * A handle follows its name. When another process opened it EXCLUSIVE, the old
+ * segment says REPLACED, and the next call on the handle attaches to the new one.
+ */
+#include <errno.h>
+#include <sched.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#if defined(__has_include)
+#if __has_include(<sys/single_threaded.h>)
+#include <sys/single_threaded.h>
+#define SINGLE_THREADED __libc_single_threaded
+#endif
+#endif
+#ifndef SINGLE_THREADED
+#define SINGLE_THREADED 0 /* cannot tell, so assume threads */
+#endif
+
+#include "internal.h"
+
+#define DEFAULT_LOCK_TIMEOUT_MS 5000
+
+/* ------------------------------------------------------------------------ open */
+
+static int open_or_create(const struct location *loc, const struct shmkv_options *opts, int *fd) {
+    for (;;) {
+        int err = file_open(loc, true, opts->flags, fd);
+        if (err != SHMKV_ENOSEGMENT)
+            return err;
+        err = file_create(loc, opts, 1, fd);
+        if (err)
+            return err;
+        err = file_link(*fd, loc->path);
+        if (!err)
+            return SHMKV_OK;
+        file_discard(*fd);
+        if (err != EEXIST)
+            return err;
+        /* Another creator won. What it linked is whole: attach to that. */
+    }
+}
+
+static int open_file(const struct location *loc, const struct shmkv_options *opts, int mode, int *fd) {
+    int err;
+    switch (mode) {
+    case SHMKV_SHARED:
+        return open_or_create(loc, opts, fd);
+    case SHMKV_EXCLUSIVE:
+        return segment_replace(loc, opts, fd);
+    default:
+        err = file_open(loc, mode != SHMKV_READONLY, opts->flags, fd);
+        return err == SHMKV_ENOSEGMENT ? fail(err, "%s", loc->path) : err;
+    }
+}
+
+/* Claim a slot now: an opener that cannot write should hear it from open. */
+static int claim_first_slot(struct segment *seg) {
+    struct context *ctx;
+    int err = context_acquire(seg, &ctx);
+    if (!err)
+        context_release(ctx);
+    return err;
+}
+
+int segment_open(const struct location *loc, const struct shmkv_options *opts, int mode, struct segment **out) {
+    int fd, err = open_file(loc, opts, mode, &fd);
+    if (err)
+        return err;
+    bool writable = mode != SHMKV_READONLY;
+    err = segment_map(fd, writable, loc, opts, out);
+    if (!err && writable)
+        err = claim_first_slot(*out);
+    if (err) {
+        segment_unmap(*out);
+        *out = NULL;
+    }
+    return err;
+}
+
+static int check_options(const struct shmkv_options *opts, struct shmkv_options *checked) {
+    memset(checked, 0, sizeof *checked);
+    if (opts) {
+        if (opts->size != sizeof *opts)
+            return fail(SHMKV_EARGUMENT, "shmkv_options.size is %zu, expected %zu", opts->size, sizeof *opts);
+        *checked = *opts;
+    }
+    if (checked->mode < SHMKV_SHARED || checked->mode > SHMKV_READONLY)
+        return fail(SHMKV_EARGUMENT, "mode %d", checked->mode);
+    if (checked->flags & ~(unsigned)(SHMKV_STAY | SHMKV_ANY_OWNER))
+        return fail(SHMKV_EARGUMENT, "flags 0x%x", checked->flags);
+    if (checked->owner_slots > SHMKV_MAX_OWNERS)
+        return fail(SHMKV_EARGUMENT, "%u owner slots; the most are %u", checked->owner_slots, SHMKV_MAX_OWNERS);
+    if (checked->permissions & ~0777u)
+        return fail(SHMKV_EARGUMENT, "permissions 0%o", checked->permissions);
+    if (!checked->lock_timeout_ms)
+        checked->lock_timeout_ms = DEFAULT_LOCK_TIMEOUT_MS;
+    return SHMKV_OK;
+}
+
+int shmkv_open(const char *name, const struct shmkv_options *opts, shmkv_t **out) {
+    if (!out)
+        return fail(SHMKV_EARGUMENT, "no place for the handle");
+    *out = NULL;
+    struct shmkv_options checked;
+    int err = check_options(opts, &checked);
+    if (!err)
+        err = fork_watch();
+    if (err)
+        return err;
+    shmkv_t *kv = calloc(1, sizeof *kv);
+    if (!kv)
+        return fail(ENOMEM, "opening a segment");
+    kv->opts = checked;
+    err = location_find(name, &kv->loc);
+    struct segment *seg = NULL;
+    if (!err)
+        err = segment_open(&kv->loc, &kv->opts, checked.mode, &seg);
+    if (err) {
+        location_free(&kv->loc);
+        free(kv);
+        return err;
+    }
+    atomic_store(&kv->seg, seg);
+    *out = kv;
+    return SHMKV_OK;
+}
+
+static void drop_retired(shmkv_t *kv) {
+    while (kv->retired) {
+        struct segment *next = kv->retired->next_retired;
+        segment_unmap(kv->retired);
+        kv->retired = next;
+    }
+}
+
+int shmkv_close(shmkv_t *kv) {
+    if (!kv)
+        return SHMKV_OK;
+    struct segment *seg = atomic_exchange(&kv->seg, NULL);
+    int err = seg->writable ? owners_detach(seg) : SHMKV_OK;
+    segment_unmap(seg);
+    drop_retired(kv);
+    location_free(&kv->loc);
+    free(kv);
+    return err;
+}
+
+/* Only a segment is unlinked: the header is read first. */
+int shmkv_unlink(const char *name) {
+    struct location loc;
+    int err = location_find(name, &loc);
+    if (err)
+        return err;
+    int fd;
+    err = file_open(&loc, false, 0, &fd);
+    if (err == SHMKV_ENOSEGMENT)
+        fail(err, "%s", loc.path);
+    if (!err) {
+        uint8_t magic[SHMKV_MAGIC_SIZE];
+        if (pread(fd, magic, sizeof magic, 0) != (ssize_t)sizeof magic ||
+            memcmp(magic, SHMKV_MAGIC, sizeof magic) != 0)
+            err = fail(SHMKV_EFOREIGN, "%s", loc.path);
+        else if (unlink(loc.path) != 0)
+            err = errno == ENOENT ? fail(SHMKV_ENOSEGMENT, "%s", loc.path) : fail(errno, "%s", loc.path);
+        close(fd);
+    }
+    location_free(&loc);
+    return err;
+}
+
+/* ---------------------------------------------------------------------- follow */
+
+/*
+ * Another thread may be inside the old mapping. A process with one thread knows
+ * that it is not; otherwise the mapping stays until the handle is closed.
+ */
+static void retire(shmkv_t *kv, struct segment *old) {
+    if (SINGLE_THREADED) {
+        segment_unmap(old);
+        return;
+    }
+    old->next_retired = kv->retired;
+    kv->retired = old;
+}
+
+static int follow(shmkv_t *kv, struct segment *old) {
+    if (kv->opts.flags & SHMKV_STAY)
+        return fail(SHMKV_ESTALE, "%s", kv->loc.path);
+    /* The word names a process, so that a child forked while a thread of the
+     * parent was here does not wait for that thread. */
+    pid_t me = getpid(), holder = 0;
+    while (!atomic_compare_exchange_strong(&kv->following, &holder, me)) {
+        if (holder == me) {
+            sched_yield();
+            holder = 0;
+        }
+    }
+    int err = SHMKV_OK;
+    if (atomic_load(&kv->seg) == old) {
+        struct segment *seg;
+        int mode = kv->opts.mode == SHMKV_READONLY ? SHMKV_READONLY : SHMKV_EXISTING;
+        err = segment_open(&kv->loc, &kv->opts, mode, &seg);
+        if (!err) {
+            atomic_store(&kv->seg, seg);
+            atomic_fetch_add(&kv->moves, 1);
+            retire(kv, old);
+        }
+    }
+    atomic_store(&kv->following, 0);
+    return err;
+}
+
+int handle_segment(shmkv_t *kv, struct segment **out) {
+    for (;;) {
+        struct segment *seg = kv ? atomic_load_explicit(&kv->seg, memory_order_acquire) : NULL;
+        if (!seg)
+            return fail(SHMKV_ECLOSED, "segment");
+        if (__builtin_expect(load_relaxed_u64(&seg->hdr->state) != SHMKV_SEGMENT_STATE_REPLACED, 1)) {
+            *out = seg;
+            return SHMKV_OK;
+        }
+        int err = follow(kv, seg);
+        if (err)
+            return err;
+    }
+}
+
+/* ------------------------------------------------------------------------ read */
+
+static int check_key(const void *key, size_t key_len) {
+    if (__builtin_expect(!key || key_len == 0 || key_len > SHMKV_MAX_KEY, 0))
+        return fail(SHMKV_EKEY, "%zu bytes", key ? key_len : 0);
+    return SHMKV_OK;
+}
+
+int shmkv_get(shmkv_t *kv, const void *key, size_t key_len, void *buf, size_t buf_len, size_t *val_len) {
+    struct segment *seg;
+    int err = check_key(key, key_len);
+    if (!err && !buf && buf_len)
+        err = fail(SHMKV_EARGUMENT, "no buffer");
+    if (!err)
+        err = handle_segment(kv, &seg);
+    return err ? err : read_value(seg, key, key_len, buf, buf_len, val_len);
+}
+
+int shmkv_exists(shmkv_t *kv, const void *key, size_t key_len) {
+    struct segment *seg;
+    int err = check_key(key, key_len);
+    if (!err)
+        err = handle_segment(kv, &seg);
+    return err ? err : read_exists(seg, key, key_len);
+}
+
+int shmkv_count(shmkv_t *kv, uint64_t *n) {
+    struct segment *seg;
+    if (!n)
+        return fail(SHMKV_EARGUMENT, "no place for the count");
+    int err = handle_segment(kv, &seg);
+    if (err)
+        return err;
+    uint64_t sum = 0;
+    for (uint32_t i = 0; i < seg->shard_count; i++)
+        sum += load_relaxed_u64(&seg->shards[i].count);
+    *n = sum;
+    return SHMKV_OK;
+}
+
+/* ----------------------------------------------------------------------- write */
+
+static int check_writable(const struct segment *seg) {
+    return seg->writable ? SHMKV_OK : fail(SHMKV_EREADONLY, "%s", seg->loc->path);
+}
+
+struct write {
+    const void *key;
+    size_t key_len;
+    const void *val;
+    size_t val_len;
+    bool delete;
+};
+
+static int write_in(struct context *ctx, const struct write *w) {
+    return w->delete ? write_delete(ctx, w->key, w->key_len)
+                     : write_put(ctx, w->key, w->key_len, w->val, w->val_len);
+}
+
+static int write_once(struct segment *seg, const struct write *w) {
+    struct context *ctx;
+    int err = context_acquire(seg, &ctx);
+    if (err)
+        return err;
+    err = write_in(ctx, w);
+    if (err == SHMKV_ENOSPC) {
+        /* The dead may be sitting on what we need. */
+        owners_reap(ctx);
+        err = write_in(ctx, w);
+    }
+    context_release(ctx);
+    return err;
+}
+
+static int write_following(shmkv_t *kv, const struct write *w) {
+    int err = check_key(w->key, w->key_len);
+    while (!err) {
+        struct segment *seg;
+        err = handle_segment(kv, &seg);
+        if (!err)
+            err = check_writable(seg);
+        if (!err) {
+            err = write_once(seg, w);
+            if (err != E_MOVED)
+                break;
+            err = SHMKV_OK;
+        }
+    }
+    return err;
+}
+
+int shmkv_put(shmkv_t *kv, const void *key, size_t key_len, const void *val, size_t val_len) {
+    if (val_len > SHMKV_MAX_VALUE)
+        return fail(SHMKV_EVALUE, "%zu bytes", val_len);
+    if (!val && val_len)
+        return fail(SHMKV_EARGUMENT, "no value");
+    return write_following(kv, &(struct write){key, key_len, val, val_len, false});
+}
+
+int shmkv_delete(shmkv_t *kv, const void *key, size_t key_len) {
+    return write_following(kv, &(struct write){key, key_len, NULL, 0, true});
+}

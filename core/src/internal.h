@@ -1,0 +1,320 @@
+/*
+ * What the files of the core share with each other.
+ *
+ * From the bottom up: a segment is one mapped file (segment.c, create.c). A
+ * context is a writer's owner slot in it (owner.c). A domain is a lock with the
+ * words it guards (lock.c), changed by transactions (intent.c). The space
+ * domain gives out runs of pages (space.c), arenas give out cells (arena.c),
+ * shards hold the index (table.c, grow.c). On these stand reading (read.c),
+ * writing (write.c), walking (cursor.c, snapshot.c), replacing (replace.c),
+ * checking (verify.c) and reporting (report.c). A handle (handle.c) is what the
+ * caller has: a name, and the segment that bears it now.
+ */
+#ifndef SHMKV_INTERNAL_H
+#define SHMKV_INTERNAL_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include <shmkv/shmkv.h>
+
+#include "atomics.h"
+#include "fault.h"
+#include "layout.h"
+
+/* Internal results, never returned to a caller of the public API. */
+#define E_MOVED (-1000)  /* the segment is REPLACED: follow the name and repeat */
+#define E_RETRY (-1001)  /* something moved under an unlocked read: repeat */
+#define E_GROW (-1002)   /* the index needs room first */
+
+/* ------------------------------------------------------------------ error.c */
+
+/* Set the thread's detail text to "<general text>: <story>" and return @p err. */
+int fail(int err, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* ------------------------------------------------------------------- name.c */
+
+/* Where a name leads: the directory and the entry in it, and both as one path. */
+struct location {
+    char *path; /* absolute */
+    char *dir;
+    const char *entry; /* in path */
+    bool shared_memory; /* a plain name, in /dev/shm */
+};
+int location_find(const char *name, struct location *loc);
+void location_free(struct location *loc);
+
+/* ------------------------------------------------------------------- hash.c */
+
+uint64_t hash_bytes(const void *bytes, size_t len, uint64_t seed);
+
+/* ---------------------------------------------------------------- segment.c */
+
+#define MAX_CONTEXTS 64 /* threads of one handle that write at the same moment */
+
+struct segment;
+
+/* A writer: an owner slot that this process has claimed. */
+struct context {
+    struct segment *seg;
+    owner_t *own;       /* the slot */
+    uint32_t slot;
+    uint32_t lock_word; /* what a lock contains while we hold it, waiters aside */
+    atomic_uint busy;   /* a thread uses it */
+    pthread_t thread;   /* which */
+    unsigned locks;     /* locks held, for assertions */
+};
+
+/* One mapped file. Everything here is private to the process. */
+struct segment {
+    uint8_t *base;
+    uint64_t reserve;
+    uint64_t safe_limit; /* bytes known to be inside the file; only grows; relaxed access */
+    int fd;
+    bool writable;
+    dev_t dev;
+    ino_t ino;
+    const struct location *loc; /* the handle's */
+    uint32_t lock_timeout_ms;
+
+    /* Copies of sealed header fields, so that no later scribble moves a bound. */
+    uint64_t seed;
+    uint32_t shard_bits, shard_count, arena_count, owner_count;
+    uint64_t data_offset, max_size, incarnation;
+    unsigned max_depth;
+    header_t *hdr;
+    owner_t *owners;
+    shard_t *shards;
+    arena_t *arenas;
+    space_t *space;
+
+    /* Writers only. */
+    int lock_fd; /* its open file description holds the owner locks */
+    atomic_uint claiming;
+    pthread_t claimer;
+    atomic_uint context_count;
+    struct context contexts[MAX_CONTEXTS];
+
+    struct segment *next_lockable; /* list of segments with a lock_fd, for fork */
+    struct segment *next_retired;
+};
+
+/* Map an open file. On success the segment owns @p fd; on failure it is closed. */
+int segment_map(int fd, bool writable, const struct location *loc, const struct shmkv_options *opts,
+                struct segment **out);
+void segment_unmap(struct segment *seg);
+
+/* Slow half of seg_at(): has the file grown to cover it? */
+bool segment_covers(struct segment *seg, uint64_t end);
+
+/* A pointer to @p len bytes at @p off, or NULL when they are not all inside the
+ * file. The only way to turn an offset from the segment into a pointer. */
+static inline void *seg_at(struct segment *seg, shmkv_off_t off, uint64_t len) {
+    uint64_t end = off + len;
+    if (__builtin_expect(end > load_relaxed_u64(&seg->safe_limit) || end < off, 0) &&
+        !segment_covers(seg, end))
+        return NULL;
+    return seg->base + off;
+}
+static inline shmkv_off_t seg_offset(const struct segment *seg, const void *p) {
+    return (shmkv_off_t)((const uint8_t *)p - seg->base);
+}
+
+/* Check what is true of every segment's header before anything else is believed. */
+int segment_check_header(const header_t *hdr, uint64_t file_size, bool writable, const char *path);
+
+/* ----------------------------------------------------------------- create.c */
+
+int file_open(const struct location *loc, bool writable, unsigned flags, int *fd);
+int file_create(const struct location *loc, const struct shmkv_options *opts, uint64_t incarnation,
+                int *fd);
+int file_link(int fd, const char *path);
+/* Make [from, to) of the file real, so that touching it cannot fail later. */
+int file_allocate(int fd, uint64_t from, uint64_t to, const char *path);
+void file_discard(int fd);
+uint64_t random_u64(void);
+
+/* ------------------------------------------------------------------ owner.c */
+
+int context_acquire(struct segment *seg, struct context **out);
+void context_release(struct context *ctx);
+int owners_detach(struct segment *seg);             /* give back all contexts */
+void owners_reap(struct context *ctx);              /* clean up after the dead */
+enum shmkv_liveness owner_liveness(struct segment *seg, uint32_t slot);
+void owner_describe(struct segment *seg, uint32_t slot, char *buf, size_t size);
+bool owner_process_stopped(const owner_t *own);
+int boot_id_read(uint8_t id[16]);
+void program_name_read(uint8_t name[32]);
+int lock_descriptor_open(struct segment *seg);
+void segment_list_add(struct segment *seg);
+void segment_list_remove(struct segment *seg);
+void fork_check(void);
+int fork_watch(void);
+
+/* -------------------------------------------------------- lock.c, intent.c */
+
+/* A lock, and the intent of whoever holds it. */
+struct domain {
+    uint32_t *lock;
+    uint64_t *intent;
+    entry_t *entries;
+    unsigned capacity;
+    enum shmkv_lock_kind kind;
+    uint32_t index;
+};
+struct domain shard_domain(struct segment *seg, uint32_t index);
+struct domain arena_domain(struct segment *seg, uint32_t index);
+struct domain space_domain(struct segment *seg);
+/* All of them in turn: shards, arenas, space. */
+uint32_t domain_count(const struct segment *seg);
+struct domain domain_at(struct segment *seg, uint32_t i);
+
+int lock_take(struct context *ctx, const struct domain *d);
+void lock_release(struct context *ctx, const struct domain *d);
+/* Might an intent of the dead still be replayed here? */
+bool lock_unsettled(struct context *ctx, const struct domain *d);
+bool lock_held(const struct context *ctx, const struct domain *d);
+
+/* A transaction: after-values of words, collected in the domain's intent. */
+struct txn {
+    struct context *ctx;
+    const struct domain *d;
+    unsigned n;
+    bool overflow;
+};
+void txn_begin(struct txn *t, struct context *ctx, const struct domain *d);
+uint64_t txn_get(const struct txn *t, const uint64_t *word);
+void txn_set(struct txn *t, uint64_t *word, uint64_t value);
+void txn_fill(struct txn *t, uint64_t *first, uint64_t value, uint64_t stride, uint64_t count);
+void txn_commit(struct txn *t, enum shmkv_op op);        /* entry 0's store is the commit */
+void txn_commit_always(struct txn *t, enum shmkv_op op); /* the intent's store is the commit */
+int intent_replay(struct segment *seg, const struct domain *d);
+
+/* ------------------------------------------------------------------ space.c */
+
+/* Take @p pages pages, starting on a multiple of @p align pages, as a run whose
+ * header begins with @p head. *field (of the owner slot) becomes the run's
+ * offset plus @p add. */
+int run_take(struct context *ctx, uint64_t pages, uint64_t align, uint64_t head, uint64_t *field,
+             uint64_t add);
+/* Return the run that *field names (its start, or the record in it); *field becomes 0. */
+int run_return(struct context *ctx, uint64_t *field);
+unsigned space_bin(uint64_t pages);
+
+static inline uint64_t run_head(enum shmkv_run_kind kind, unsigned cls, uint32_t index, uint64_t pages) {
+    return MAKE(RUN_KIND, kind) | MAKE(RUN_CLASS, cls) | MAKE(RUN_INDEX, index) | MAKE(RUN_PAGES, pages);
+}
+
+/* ------------------------------------------------------------------ arena.c */
+
+int cell_take(struct context *ctx, unsigned cls, uint64_t *field);
+int cell_take_spare(struct context *ctx); /* one more on own->spare */
+int cell_return(struct context *ctx, uint64_t *field);
+int chain_return(struct context *ctx, uint64_t *field); /* all of a chain of buckets */
+int large_take(struct context *ctx, uint64_t size, uint64_t *field);
+
+/* ------------------------------------------------------------------ table.c */
+
+/* Where a key is, or would go, in a shard whose lock is held. */
+struct place {
+    uint64_t *slot;     /* the key's, or the first empty one; NULL: no room */
+    uint64_t word;      /* the slot's word; 0 if the key is absent */
+    bucket_t *last;     /* last bucket of the chain, when there is no room */
+    run_t *group;
+    unsigned depth;     /* the group's */
+    unsigned root_depth;
+    /* Set by table_grow() with E_GROW: what to fetch into the owner slot. */
+    unsigned need_groups;  /* new group pages */
+    unsigned need_words;   /* directory words */
+    bool need_spare;       /* one more overflow bucket */
+};
+static inline uint32_t hash_shard(const struct segment *seg, uint64_t hash) {
+    return (uint32_t)(hash & (seg->shard_count - 1));
+}
+static inline uint64_t hash_directory(const struct segment *seg, uint64_t hash) {
+    return hash >> seg->shard_bits;
+}
+static inline unsigned hash_bucket(uint64_t hash) {
+    return (unsigned)((FIELD(hash, HASH_BUCKET) * SHMKV_GROUP_BUCKETS) >> SHMKV_HASH_BUCKET_BITS);
+}
+static inline uint64_t hash_tag(uint64_t hash) { return hash & IN_PLACE(SLOT_TAG); }
+
+static inline bucket_t *group_bucket(run_t *group, unsigned b) {
+    return (bucket_t *)(void *)((uint8_t *)group + SHMKV_RUN_HEADER_SIZE) + b;
+}
+static inline uint64_t *directory_words(directory_t *dir) {
+    return (uint64_t *)(void *)((uint8_t *)dir + sizeof *dir);
+}
+/* The bucket that a link leads to, or NULL when the link is nonsense. */
+static inline bucket_t *bucket_at_link(struct segment *seg, uint64_t link) {
+    if (link & (SHMKV_BUCKET_SIZE - 1))
+        return NULL;
+    return seg_at(seg, link & OFFSET_IN_WORD, SHMKV_BUCKET_SIZE);
+}
+int table_find(struct context *ctx, shard_t *shard, uint64_t hash, const void *key, size_t key_len,
+               struct place *place);
+directory_t *table_directory(struct segment *seg, uint64_t root);
+/* A record that its shard's lock, or its owner, keeps still; NULL if nonsense. */
+record_t *record_at(struct segment *seg, uint64_t word);
+static inline const uint8_t *record_key(const record_t *rec) {
+    return (const uint8_t *)rec + SHMKV_RECORD_HEADER_SIZE +
+           (rec->flags & SHMKV_RECORD_FLAG_EXTRA ? SHMKV_RECORD_EXTRA_SIZE : 0);
+}
+static inline uint64_t record_key_len(const record_t *rec) { return (uint64_t)rec->key_len + 1; }
+
+/* Longest overflow chain that is followed; longer ones are taken for a loop. */
+#define CHAIN_MAX 1000000
+
+/* ------------------------------------------------------------------- grow.c */
+
+/* Make room for one more entry where @p place found none. Caller holds the shard
+ * lock. E_GROW: the owner slot lacks what place->need_… says. */
+int table_grow(struct context *ctx, const struct domain *d, shard_t *shard, uint64_t hash,
+               struct place *place);
+/* Fetch it. Caller holds no lock. */
+int table_prepare(struct context *ctx, uint32_t shard, const struct place *place);
+/* Give back what is left over. Caller holds no lock. */
+int table_tidy(struct context *ctx);
+int group_return(struct context *ctx, uint64_t *field);
+
+/* ------------------------------------------------------------------- read.c */
+
+int read_value(struct segment *seg, const void *key, size_t key_len, void *buf, size_t buf_len,
+               size_t *val_len);
+int read_exists(struct segment *seg, const void *key, size_t key_len);
+
+/* ------------------------------------------------------------------ write.c */
+
+int write_put(struct context *ctx, const void *key, size_t key_len, const void *val, size_t val_len);
+int write_delete(struct context *ctx, const void *key, size_t key_len);
+
+/* ---------------------------------------------------------------- replace.c */
+
+int segment_replace(const struct location *loc, const struct shmkv_options *opts, int *fd);
+/* The state after a lock of the segment was taken: SHMKV_OK if it is live. */
+int segment_check_live(struct segment *seg);
+int shards_lock(struct context *ctx);
+void shards_unlock(struct context *ctx, uint32_t count);
+
+/* ----------------------------------------------------------------- handle.c */
+
+/* What the caller holds. */
+struct shmkv {
+    _Atomic(struct segment *) seg; /* NULL once closed */
+    struct location loc;
+    struct shmkv_options opts;
+    atomic_uint moves;             /* how often it moved to another segment */
+    _Atomic(pid_t) following;      /* process whose thread is moving it; 0 is none */
+    struct segment *retired;       /* left behind, still mapped */
+};
+
+int segment_open(const struct location *loc, const struct shmkv_options *opts, int mode,
+                 struct segment **out);
+/* The handle's segment, after following the name if it was replaced. */
+int handle_segment(shmkv_t *kv, struct segment **out);
+
+#endif

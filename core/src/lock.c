@@ -1,0 +1,198 @@
+/*
+ * Domains and their locks. Spec 4.
+ *
+ * A lock is one 32-bit word that names its owner: an owner slot, with the low
+ * bits of the slot's generation, and a bit that says somebody sleeps on it. It
+ * is taken by compare-and-swap from zero and released by storing zero. A waiter
+ * that finds the owner dead swaps its own name in and finishes the dead owner's
+ * intent before it touches anything: that is all the recovery there is.
+ *
+ * A robust pthread mutex was passed over: docs/decisions has the measurements.
+ */
+#include <errno.h>
+#include <linux/futex.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+#include <assert.h>
+
+#include "internal.h"
+
+#define SPINS 100
+#define FIRST_WAIT_NS 1000000ULL
+#define LONGEST_WAIT_NS 20000000ULL
+#define WAITERS ((uint32_t)IN_PLACE(LOCK_WAITERS))
+
+struct domain shard_domain(struct segment *seg, uint32_t index) {
+    shard_t *s = &seg->shards[index];
+    return (struct domain){&s->lock, &s->intent, s->entries, SHMKV_SHARD_ENTRIES, SHMKV_LOCK_SHARD, index};
+}
+
+struct domain arena_domain(struct segment *seg, uint32_t index) {
+    arena_t *a = &seg->arenas[index];
+    return (struct domain){&a->lock, &a->intent, a->entries, SHMKV_ARENA_ENTRIES, SHMKV_LOCK_ARENA, index};
+}
+
+struct domain space_domain(struct segment *seg) {
+    space_t *s = seg->space;
+    return (struct domain){&s->lock, &s->intent, s->entries, SHMKV_SPACE_ENTRIES, SHMKV_LOCK_SPACE, 0};
+}
+
+uint32_t domain_count(const struct segment *seg) { return seg->shard_count + seg->arena_count + 1; }
+
+struct domain domain_at(struct segment *seg, uint32_t i) {
+    if (i < seg->shard_count)
+        return shard_domain(seg, i);
+    if (i < seg->shard_count + seg->arena_count)
+        return arena_domain(seg, i - seg->shard_count);
+    return space_domain(seg);
+}
+
+static long futex(uint32_t *word, int op, uint32_t value, const struct timespec *timeout) {
+    return syscall(SYS_futex, word, op, value, timeout, NULL, 0);
+}
+
+static uint64_t now_ns(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+bool lock_held(const struct context *ctx, const struct domain *d) {
+    return (load_relaxed_u32(d->lock) & ~WAITERS) == ctx->lock_word;
+}
+
+static bool try_take(struct context *ctx, const struct domain *d, uint32_t expected, uint32_t extra) {
+    /* ORDER lock-take: pairs with lock-free in lock_release(): we see every
+     * store of the last holder. Spec 4.3 step 1. */
+    return cas_acquire_u32(d->lock, &expected, ctx->lock_word | extra);
+}
+
+/* The word names @p owner. Is that this very thread, by way of another context
+ * of the same handle? Then waiting would be for ever. */
+static bool held_by_this_thread(struct context *ctx, uint32_t slot) {
+    struct segment *seg = ctx->seg;
+    unsigned n = atomic_load(&seg->context_count);
+    for (unsigned i = 0; i < n; i++) {
+        struct context *other = &seg->contexts[i];
+        if (other->slot == slot && atomic_load(&other->busy))
+            return pthread_equal(other->thread, pthread_self());
+    }
+    return false;
+}
+
+static const char *const kind_names[] = {"shard", "arena", "space"};
+
+static int timed_out(struct context *ctx, const struct domain *d, uint32_t slot) {
+    char who[128];
+    owner_describe(ctx->seg, slot, who, sizeof who);
+    return fail(SHMKV_ETIMEDOUT, "%s: %s %u is held by %s", ctx->seg->loc->path, kind_names[d->kind],
+                d->index, who);
+}
+
+/* Wait a little while the word is @p seen. */
+static void sleep_on(const struct domain *d, uint32_t seen, uint64_t ns) {
+    struct timespec t = {.tv_sec = 0, .tv_nsec = (long)ns};
+    if (!(seen & WAITERS)) {
+        uint32_t expected = seen;
+        if (!cas_acquire_u32(d->lock, &expected, seen | WAITERS))
+            return;
+    }
+    futex(d->lock, FUTEX_WAIT, seen | WAITERS, &t);
+}
+
+/* What the slot that a lock word names is good for. A word that names no slot
+ * can only be damage; nobody will ever release it. */
+static enum shmkv_liveness word_liveness(struct context *ctx, uint32_t word, uint32_t *slot) {
+    *slot = (uint32_t)FIELD(word, LOCK_OWNER) - 1;
+    if (*slot >= ctx->seg->owner_count)
+        return SHMKV_DEAD;
+    enum shmkv_liveness l = owner_liveness(ctx->seg, *slot);
+    if (l != SHMKV_ALIVE)
+        return SHMKV_DEAD; /* a freed slot is named by a lock only when scribbled */
+    uint64_t state = load_acquire_u64(&ctx->seg->owners[*slot].state);
+    bool same = MAKE(LOCK_GENERATION, FIELD(state, OWNER_STATE_GENERATION)) == (word & IN_PLACE(LOCK_GENERATION));
+    return same ? SHMKV_ALIVE : SHMKV_DEAD;
+}
+
+/* An intent that its own, living writer is not about to finish: the writer is
+ * dead, or somebody who took the lock over is replaying it right now. */
+bool lock_unsettled(struct context *ctx, const struct domain *d) {
+    uint64_t intent = load_acquire_u64(d->intent);
+    if (!FIELD(intent, INTENT_ACTIVE))
+        return false;
+    uint32_t word = load_relaxed_u32(d->lock), slot;
+    return FIELD(word, LOCK_OWNER) != FIELD(intent, INTENT_OWNER) ||
+           word_liveness(ctx, word, &slot) != SHMKV_ALIVE;
+}
+
+static int take_slowly(struct context *ctx, const struct domain *d) {
+    uint64_t deadline = 0, wait = FIRST_WAIT_NS;
+    uint32_t slept = 0;
+    for (unsigned spins = 0;;) {
+        uint32_t word = load_relaxed_u32(d->lock);
+        if ((word & ~WAITERS) == 0) {
+            /* Having slept, we cannot know that nobody else does. */
+            if (try_take(ctx, d, word, slept | (word & WAITERS)))
+                return SHMKV_OK;
+            continue;
+        }
+        if (spins++ < SPINS) {
+            cpu_relax();
+            continue;
+        }
+        uint32_t slot;
+        if (!deadline) {
+            deadline = now_ns() + (uint64_t)ctx->seg->lock_timeout_ms * 1000000u;
+            if (held_by_this_thread(ctx, (uint32_t)FIELD(word, LOCK_OWNER) - 1))
+                return fail(SHMKV_EDEADLK, "%s: %s %u", ctx->seg->loc->path, kind_names[d->kind], d->index);
+        }
+        sleep_on(d, word, wait);
+        slept = WAITERS;
+        uint32_t now = load_relaxed_u32(d->lock);
+        if ((now & ~WAITERS) != (word & ~WAITERS)) {
+            spins = 0;
+            continue;
+        }
+        if (word_liveness(ctx, now, &slot) == SHMKV_DEAD) {
+            /* [LOCK] Take-over. The generation in the word makes this fail if
+             * the slot was reaped and claimed anew since we looked. */
+            FAULT_POINT("takeover-before-swap");
+            if (try_take(ctx, d, now, WAITERS))
+                return SHMKV_OK;
+            continue;
+        }
+        if (now_ns() >= deadline)
+            return timed_out(ctx, d, slot);
+        wait = wait * 2 < LONGEST_WAIT_NS ? wait * 2 : LONGEST_WAIT_NS;
+    }
+}
+
+int lock_take(struct context *ctx, const struct domain *d) {
+    if (!try_take(ctx, d, 0, 0)) {
+        int err = take_slowly(ctx, d);
+        if (err)
+            return err;
+    }
+    ctx->locks++;
+    /* An intent still here is that of a dead holder, or of the dead who was
+     * finishing his. */
+    if (load_relaxed_u64(d->intent) != 0) {
+        FAULT_POINT("takeover-before-replay");
+        int err = intent_replay(ctx->seg, d);
+        if (err) {
+            lock_release(ctx, d);
+            return err;
+        }
+    }
+    return SHMKV_OK;
+}
+
+void lock_release(struct context *ctx, const struct domain *d) {
+    assert(lock_held(ctx, d));
+    ctx->locks--;
+    /* ORDER lock-free: every store under the lock, then the free word.
+     * Pairs with lock-take. Spec 4.3 step 4. */
+    if (exchange_release_u32(d->lock, 0) & WAITERS)
+        futex(d->lock, FUTEX_WAKE, 1, NULL);
+}

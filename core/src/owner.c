@@ -1,0 +1,489 @@
+/*
+ * Owner slots: who writes, whether they live, and what the dead leave behind.
+ *
+ * A process that writes claims an owner slot per thread that does so at the same
+ * time. The claim is an open-file-description lock on one byte of the file, far
+ * beyond its end (spec 4.4): the kernel drops it at the process's death, however
+ * that comes about, and it needs no cooperation of pids, which mean nothing
+ * across PID namespaces. The descriptor is a dedicated one, not the mapped one:
+ * a mapping keeps its file description, and so its locks, alive in a forked
+ * child. The child closes its copy and claims slots of its own when it writes.
+ *
+ * Whoever holds the lock of a slot may write to it: its owner, or, when the
+ * owner is dead, the one claimer that got the lock next. That one first finishes
+ * whatever the dead owner had begun (reap), so a slot is never reused while any
+ * lock or intent still names it.
+ */
+#include <ctype.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "internal.h"
+
+/* --------------------------------------------------------- facts of a process */
+
+static ssize_t read_file(const char *path, char *buf, size_t size) {
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return -1;
+    ssize_t n = read(fd, buf, size - 1);
+    close(fd);
+    buf[n > 0 ? n : 0] = '\0';
+    return n;
+}
+
+static int hex_digit(char c) {
+    return isdigit((unsigned char)c) ? c - '0' : tolower((unsigned char)c) - 'a' + 10;
+}
+
+int boot_id_read(uint8_t id[16]) {
+    char text[64];
+    if (read_file("/proc/sys/kernel/random/boot_id", text, sizeof text) < 36)
+        return -1;
+    size_t n = 0;
+    for (const char *p = text; *p && n < 16; p++)
+        if (isxdigit((unsigned char)p[0]) && isxdigit((unsigned char)p[1])) {
+            id[n++] = (uint8_t)(hex_digit(p[0]) << 4 | hex_digit(p[1]));
+            p++;
+        }
+    return n == 16 ? 0 : -1;
+}
+
+void program_name_read(uint8_t name[32]) {
+    char text[32];
+    memset(name, 0, 32);
+    if (read_file("/proc/self/comm", text, sizeof text) <= 0)
+        return;
+    text[strcspn(text, "\n")] = '\0';
+    memcpy(name, text, strlen(text));
+}
+
+static uint64_t pid_namespace(void) {
+    struct stat st;
+    return stat("/proc/self/ns/pid", &st) == 0 ? st.st_ino : 0;
+}
+
+struct process_stat {
+    char state;
+    long threads;
+    uint64_t start_time;
+};
+
+/* Fields 3, 20 and 22 of /proc/PID/stat; the name, field 2, may contain anything. */
+static bool read_process_stat(const char *path, struct process_stat *ps) {
+    char text[1024];
+    if (read_file(path, text, sizeof text) <= 0)
+        return false;
+    const char *p = strrchr(text, ')');
+    unsigned long long start;
+    if (!p || sscanf(p + 1, " %c %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %ld %*s %llu",
+                     &ps->state, &ps->threads, &start) != 3)
+        return false;
+    ps->start_time = start;
+    return true;
+}
+
+/* --------------------------------------------------------------- owner locks */
+
+static int owner_lock(int fd, int cmd, short type, uint32_t slot, short *found) {
+    struct flock fl = {.l_type = type, .l_whence = SEEK_SET, .l_len = 1,
+                       .l_start = (off_t)(SHMKV_OWNER_LOCK_BASE + slot)};
+    int r;
+    do
+        r = fcntl(fd, cmd, &fl);
+    while (r != 0 && errno == EINTR);
+    if (found)
+        *found = fl.l_type;
+    return r;
+}
+
+static bool slot_try_lock(struct segment *seg, uint32_t slot) {
+    return owner_lock(seg->lock_fd, F_OFD_SETLK, F_WRLCK, slot, NULL) == 0;
+}
+
+static void slot_unlock(struct segment *seg, uint32_t slot) {
+    owner_lock(seg->lock_fd, F_OFD_SETLK, F_UNLCK, slot, NULL);
+}
+
+/* A second open file description of the same file, for the locks alone. */
+int lock_descriptor_open(struct segment *seg) {
+    char proc[32];
+    snprintf(proc, sizeof proc, "/proc/self/fd/%d", seg->fd);
+    int fd = open(proc, O_RDWR | O_CLOEXEC);
+    if (fd < 0 && errno == ENOENT)
+        fd = open(seg->loc->path, O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+    if (fd < 0)
+        return fail(errno, "%s: opening it for the owner locks", seg->loc->path);
+    struct stat st;
+    if (fstat(fd, &st) != 0 || st.st_dev != seg->dev || st.st_ino != seg->ino) {
+        close(fd);
+        return fail(SHMKV_EBUSY, "%s was replaced while being opened", seg->loc->path);
+    }
+    seg->lock_fd = fd;
+    return SHMKV_OK;
+}
+
+/* ------------------------------------------------------------------------ fork */
+
+/*
+ * The child must not keep the parent's lock descriptor open: the parent's death
+ * would go unnoticed as long as the child lives. A handler of pthread_atfork
+ * closes it. A fork that runs no handlers is noticed by a page the kernel wipes
+ * in every child (MADV_WIPEONFORK), at the child's first write.
+ */
+static pthread_mutex_t lockable_mutex = PTHREAD_MUTEX_INITIALIZER;
+static struct segment *lockable;
+static uint32_t *fork_page; /* 1 in the process that set it; 0 in a child that ran no handler */
+static pthread_once_t fork_once = PTHREAD_ONCE_INIT;
+static int fork_error;
+
+static void forget_parent(void) {
+    for (struct segment *seg = lockable; seg; seg = seg->next_lockable) {
+        if (seg->lock_fd >= 0)
+            close(seg->lock_fd);
+        seg->lock_fd = -1;
+        atomic_store(&seg->context_count, 0);
+        atomic_store(&seg->claiming, 0);
+    }
+    __atomic_store_n(fork_page, 1, __ATOMIC_RELEASE);
+}
+
+static void before_fork(void) { pthread_mutex_lock(&lockable_mutex); }
+static void after_fork_parent(void) { pthread_mutex_unlock(&lockable_mutex); }
+static void after_fork_child(void) {
+    forget_parent();
+    pthread_mutex_unlock(&lockable_mutex);
+}
+
+static void watch_forks(void) {
+    void *p = mmap(NULL, SHMKV_PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (p == MAP_FAILED) {
+        fork_error = errno;
+        return;
+    }
+    /* Kernels before 4.14 do not know it; then the handler alone must do. */
+    madvise(p, SHMKV_PAGE_SIZE, MADV_WIPEONFORK);
+    fork_page = p;
+    *fork_page = 1;
+    fork_error = pthread_atfork(before_fork, after_fork_parent, after_fork_child);
+}
+
+int fork_watch(void) {
+    pthread_once(&fork_once, watch_forks);
+    return fork_error ? fail(fork_error, "preparing for fork") : SHMKV_OK;
+}
+
+void fork_check(void) {
+    if (__builtin_expect(__atomic_load_n(fork_page, __ATOMIC_ACQUIRE) == 1, 1))
+        return;
+    /* No handler ran in this child, so its only thread is ours. */
+    forget_parent();
+}
+
+void segment_list_add(struct segment *seg) {
+    pthread_mutex_lock(&lockable_mutex);
+    seg->next_lockable = lockable;
+    lockable = seg;
+    pthread_mutex_unlock(&lockable_mutex);
+}
+
+void segment_list_remove(struct segment *seg) {
+    pthread_mutex_lock(&lockable_mutex);
+    struct segment **p = &lockable;
+    while (*p && *p != seg)
+        p = &(*p)->next_lockable;
+    if (*p)
+        *p = seg->next_lockable;
+    pthread_mutex_unlock(&lockable_mutex);
+}
+
+/* -------------------------------------------------------------------- liveness */
+
+static bool slot_is_ours(struct segment *seg, uint32_t slot) {
+    unsigned n = atomic_load(&seg->context_count);
+    for (unsigned i = 0; i < n; i++)
+        if (seg->contexts[i].slot == slot)
+            return true;
+    return false;
+}
+
+/* Same boot and PID namespace: its pid means the same to us. */
+static bool pid_comparable(const owner_t *own) {
+    uint8_t boot[16];
+    return own->pid_ns && own->pid_ns == pid_namespace() && boot_id_read(boot) == 0 &&
+           memcmp(boot, own->boot_id, sizeof boot) == 0;
+}
+
+static bool owner_stat(const owner_t *own, struct process_stat *ps, bool *gone) {
+    char path[32];
+    *gone = false;
+    if (!pid_comparable(own))
+        return false;
+    snprintf(path, sizeof path, "/proc/%u/stat", own->pid);
+    if (read_process_stat(path, ps))
+        return true;
+    /* Only a /proc that shows processes at all can say that one is gone. */
+    *gone = errno == ENOENT && read_process_stat("/proc/self/stat", ps);
+    return false;
+}
+
+/* [LOCK] The lock is held, but perhaps by a child that inherited the
+ * descriptor: then the process itself must still be there. */
+static bool owner_process_gone(const owner_t *own) {
+    struct process_stat ps;
+    bool gone;
+    errno = 0;
+    if (!owner_stat(own, &ps, &gone))
+        return gone;
+    if (own->start_time && ps.start_time != own->start_time)
+        return true;
+    return ps.state == 'X' || (ps.state == 'Z' && ps.threads == 0);
+}
+
+enum shmkv_liveness owner_liveness(struct segment *seg, uint32_t slot) {
+    const owner_t *own = &seg->owners[slot];
+    if (FIELD(load_acquire_u64(&own->state), OWNER_STATE_STATE) == 0)
+        return SHMKV_FREE;
+    if (slot_is_ours(seg, slot))
+        return SHMKV_ALIVE;
+    short found;
+    int fd = seg->lock_fd >= 0 ? seg->lock_fd : seg->fd;
+    if (owner_lock(fd, F_OFD_GETLK, F_WRLCK, slot, &found) != 0)
+        return SHMKV_ALIVE; /* cannot tell: never rob on a doubt */
+    if (found == F_UNLCK || owner_process_gone(own))
+        return SHMKV_DEAD;
+    return SHMKV_ALIVE;
+}
+
+bool owner_process_stopped(const owner_t *own) {
+    struct process_stat ps;
+    bool gone;
+    return owner_stat(own, &ps, &gone) && (ps.state == 'T' || ps.state == 't');
+}
+
+void owner_describe(struct segment *seg, uint32_t slot, char *buf, size_t size) {
+    const owner_t *own = &seg->owners[slot];
+    char name[33];
+    memcpy(name, own->name, 32);
+    name[32] = '\0';
+    for (char *p = name; *p; p++)
+        if (!isprint((unsigned char)*p))
+            *p = '?';
+    snprintf(buf, size, "process %u (%s)%s%s", own->pid, *name ? name : "unknown",
+             own->pid_ns == pid_namespace() ? "" : " of another PID namespace",
+             owner_process_stopped(own) ? ", which is stopped" : "");
+}
+
+/* ------------------------------------------------------------------------ reap */
+
+/* Must the domain be locked once before the fields of @p slot can be believed?
+ * Its dead owner may hold the lock, or an intent may be under way that stores to
+ * those fields: his own, or that of a former reaper of his who died as well. */
+static bool domain_concerns(struct context *ctx, const struct domain *d, uint32_t slot) {
+    uint32_t word = load_relaxed_u32(d->lock);
+    return (word && FIELD(word, LOCK_OWNER) == slot + 1) || lock_unsettled(ctx, d);
+}
+
+/* Finish what the dead owner of @p slot had begun. Caller holds the slot's owner
+ * lock, so nobody else does this and no lock can come to name the slot. Each
+ * step may be repeated: the caller may die as well. Spec 4.5. */
+static int slot_reap(struct context *ctx, uint32_t slot) {
+    struct segment *seg = ctx->seg;
+    owner_t *dead = &seg->owners[slot];
+    for (uint32_t i = 0; i < domain_count(seg); i++) {
+        struct domain d = domain_at(seg, i);
+        if (!domain_concerns(ctx, &d, slot))
+            continue;
+        int err = lock_take(ctx, &d);
+        if (err)
+            return err;
+        lock_release(ctx, &d);
+    }
+    FAULT_POINT("reap-after-locks");
+    /* The run first: returning the others may use the same field, when it is our own. */
+    int err = run_return(ctx, &dead->run);
+    if (!err)
+        err = cell_return(ctx, &dead->cell);
+    if (!err)
+        err = cell_return(ctx, &dead->dir);
+    if (!err)
+        err = chain_return(ctx, &dead->spare);
+    if (!err)
+        err = group_return(ctx, &dead->low);
+    if (!err)
+        err = group_return(ctx, &dead->high);
+    if (!err)
+        err = group_return(ctx, &dead->old);
+    return err;
+}
+
+static uint64_t state_word(uint64_t old, bool live, bool count) {
+    uint64_t gen = FIELD(old, OWNER_STATE_GENERATION) + (count ? 1 : 0);
+    return MAKE(OWNER_STATE_STATE, live ? 1 : 0) | MAKE(OWNER_STATE_GENERATION, gen);
+}
+
+void owners_reap(struct context *ctx) {
+    struct segment *seg = ctx->seg;
+    for (uint32_t i = 0; i < seg->owner_count; i++) {
+        owner_t *own = &seg->owners[i];
+        if (FIELD(load_relaxed_u64(&own->state), OWNER_STATE_STATE) == 0 || slot_is_ours(seg, i) ||
+            !slot_try_lock(seg, i))
+            continue;
+        /* A failure (a lock that times out, damage) leaves the slot to the next. */
+        if (slot_reap(ctx, i) == SHMKV_OK)
+            store_release_u64(&own->state, state_word(own->state, false, false));
+        slot_unlock(seg, i);
+    }
+}
+
+/* ----------------------------------------------------------------------- claim */
+
+static void slot_introduce(owner_t *own) {
+    struct process_stat ps = {0};
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    own->pid = (uint32_t)getpid();
+    own->uid = (uint32_t)geteuid();
+    own->pid_ns = pid_namespace();
+    own->start_time = read_process_stat("/proc/self/stat", &ps) ? ps.start_time : 0;
+    own->attached_ns = (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+    if (boot_id_read(own->boot_id) != 0)
+        memset(own->boot_id, 0, sizeof own->boot_id);
+    program_name_read(own->name);
+}
+
+static void context_init(struct context *ctx, struct segment *seg, uint32_t slot) {
+    owner_t *own = &seg->owners[slot];
+    uint64_t gen = FIELD(own->state, OWNER_STATE_GENERATION);
+    ctx->seg = seg;
+    ctx->own = own;
+    ctx->slot = slot;
+    ctx->lock_word = (uint32_t)(MAKE(LOCK_OWNER, slot + 1) | MAKE(LOCK_GENERATION, gen));
+    ctx->locks = 0;
+}
+
+/* We hold the owner lock of @p slot. Make it ours, cleaning up first. */
+static int slot_adopt(struct segment *seg, uint32_t slot, struct context *ctx) {
+    owner_t *own = &seg->owners[slot];
+    bool dirty = FIELD(own->state, OWNER_STATE_STATE) != 0;
+    /* Live in name before the clean-up: locks taken by it must be seen as held
+     * by a live owner. The generation goes first, so that a lock word of the
+     * dead owner can no longer be mistaken for ours. */
+    slot_introduce(own);
+    if (own->version == 0)
+        own->version = MAKE(SLOT_TAG, slot + 1) | (random_u64() & 0xffffffffffULL) << 1;
+    store_release_u64(&own->state, state_word(own->state, true, true));
+    context_init(ctx, seg, slot);
+    FAULT_POINT("claim-after-live");
+    return dirty ? slot_reap(ctx, slot) : SHMKV_OK;
+}
+
+static int slot_find(struct segment *seg, struct context *ctx) {
+    for (uint32_t i = 0; i < seg->owner_count; i++) {
+        if (slot_is_ours(seg, i) || !slot_try_lock(seg, i))
+            continue;
+        int err = slot_adopt(seg, i, ctx);
+        if (err)
+            slot_unlock(seg, i);
+        return err;
+    }
+    return fail(SHMKV_ENOSLOTS, "%s has %u slots", seg->loc->path, seg->owner_count);
+}
+
+static int context_claim(struct segment *seg, struct context **out) {
+    if (seg->lock_fd < 0) {
+        int err = lock_descriptor_open(seg);
+        if (err)
+            return err;
+    }
+    unsigned n = atomic_load(&seg->context_count);
+    struct context *ctx = &seg->contexts[n];
+    memset(ctx, 0, sizeof *ctx);
+    atomic_store(&ctx->busy, 1);
+    ctx->thread = pthread_self();
+    int err = slot_find(seg, ctx);
+    if (err)
+        return err;
+    atomic_store(&seg->context_count, n + 1);
+    if (n == 0)
+        owners_reap(ctx);
+    *out = ctx;
+    return SHMKV_OK;
+}
+
+/* -------------------------------------------------------------------- contexts */
+
+static struct context *idle_context(struct segment *seg) {
+    unsigned n = atomic_load_explicit(&seg->context_count, memory_order_acquire);
+    for (unsigned i = 0; i < n; i++) {
+        struct context *ctx = &seg->contexts[i];
+        unsigned idle = 0;
+        if (atomic_load_explicit(&ctx->busy, memory_order_relaxed) == 0 &&
+            atomic_compare_exchange_strong_explicit(&ctx->busy, &idle, 1, memory_order_acquire,
+                                                    memory_order_relaxed)) {
+            ctx->thread = pthread_self();
+            return ctx;
+        }
+    }
+    return NULL;
+}
+
+/* One thread claims at a time; a signal handler must not wait for the thread it
+ * interrupted. */
+static int claim_serialised(struct segment *seg, struct context **out) {
+    unsigned idle = 0;
+    if (!atomic_compare_exchange_strong(&seg->claiming, &idle, 1)) {
+        if (pthread_equal(seg->claimer, pthread_self()))
+            return fail(SHMKV_EDEADLK, "%s", seg->loc->path);
+        sched_yield();
+        return SHMKV_OK;
+    }
+    seg->claimer = pthread_self();
+    int err = atomic_load(&seg->context_count) < MAX_CONTEXTS ? context_claim(seg, out) : SHMKV_OK;
+    atomic_store(&seg->claiming, 0);
+    if (!err && !*out)
+        sched_yield(); /* every context is busy */
+    return err;
+}
+
+int context_acquire(struct segment *seg, struct context **out) {
+    fork_check();
+    *out = idle_context(seg);
+    while (!*out) {
+        int err = claim_serialised(seg, out);
+        if (err)
+            return err;
+        if (!*out)
+            *out = idle_context(seg);
+    }
+    return SHMKV_OK;
+}
+
+void context_release(struct context *ctx) {
+    atomic_store_explicit(&ctx->busy, 0, memory_order_release);
+}
+
+int owners_detach(struct segment *seg) {
+    fork_check();
+    unsigned n = atomic_load(&seg->context_count);
+    int result = SHMKV_OK;
+    for (unsigned i = 0; i < n; i++) {
+        struct context *ctx = &seg->contexts[i];
+        ctx->thread = pthread_self();
+        int err = slot_reap(ctx, ctx->slot);
+        if (err)
+            result = err; /* the slot stays marked; the next opener finishes */
+        else
+            store_release_u64(&ctx->own->state, state_word(ctx->own->state, false, false));
+    }
+    atomic_store(&seg->context_count, 0);
+    return result;
+}

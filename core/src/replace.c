@@ -1,0 +1,191 @@
+/*
+ * A fresh segment takes the name of an old one, atomically and at any time.
+ * Spec 5.5.
+ *
+ * The replacer builds the new segment nameless, then takes every shard lock of
+ * the old one, so that no write to it can be acknowledged any more, declares
+ * REPLACING, and exchanges the two names in one system call: the commit. Then
+ * it declares the old one REPLACED and lets the waiting writers go, who see that
+ * and move to the new segment.
+ *
+ * Replacers of the same segment queue at its first shard lock; those behind find
+ * it REPLACED and start over with its successor. A replacer that dies leaves
+ * shard locks for the next writers to take over; whoever finds REPLACING then
+ * asks the directory whether the exchange took place, and completes or undoes.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "internal.h"
+
+#define RENAME_EXCHANGE_FLAG 2 /* linux/fs.h */
+
+/* --------------------------------------------------------------------- the locks */
+
+void shards_unlock(struct context *ctx, uint32_t count) {
+    while (count-- > 0) {
+        struct domain d = shard_domain(ctx->seg, count);
+        lock_release(ctx, &d);
+    }
+}
+
+/* All of them, ascending: [LOCK] the only places that hold more than one lock. */
+int shards_lock(struct context *ctx) {
+    for (uint32_t i = 0; i < ctx->seg->shard_count; i++) {
+        struct domain d = shard_domain(ctx->seg, i);
+        int err = lock_take(ctx, &d);
+        if (err) {
+            shards_unlock(ctx, i);
+            return err;
+        }
+    }
+    return SHMKV_OK;
+}
+
+/* --------------------------------------------------------------------- the state */
+
+static bool name_is(const char *path, const struct segment *seg) {
+    struct stat st;
+    return lstat(path, &st) == 0 && st.st_dev == seg->dev && st.st_ino == seg->ino;
+}
+
+/* We hold a shard lock and the state is REPLACING, so the replacer is dead. */
+static void settle_replacement(struct segment *seg) {
+    bool ours = name_is(seg->loc->path, seg);
+    store_release_u64(&seg->hdr->state, ours ? SHMKV_SEGMENT_STATE_LIVE : SHMKV_SEGMENT_STATE_REPLACED);
+}
+
+int segment_check_live(struct segment *seg) {
+    uint64_t state = load_acquire_u64(&seg->hdr->state);
+    if (state == SHMKV_SEGMENT_STATE_REPLACING) {
+        settle_replacement(seg);
+        state = load_acquire_u64(&seg->hdr->state);
+    }
+    switch (state) {
+    case SHMKV_SEGMENT_STATE_LIVE:
+        return SHMKV_OK;
+    case SHMKV_SEGMENT_STATE_REPLACED:
+        return E_MOVED;
+    default:
+        return fail(SHMKV_ECORRUPT, "%s: segment state %llu", seg->loc->path, (unsigned long long)state);
+    }
+}
+
+/* -------------------------------------------------------------------- the exchange */
+
+/* Where the new segment waits for the exchange. One place per name, so that what
+ * a dead replacer left there is found and removed by the next. */
+static int swap_path(const struct location *loc, char *path, size_t size) {
+    uint64_t h = hash_bytes(loc->entry, strlen(loc->entry), 0);
+    int n = snprintf(path, size, "%s/.shmkv-swap-%016llx", loc->dir, (unsigned long long)h);
+    return n > 0 && (size_t)n < size ? SHMKV_OK : fail(ENAMETOOLONG, "%s", loc->path);
+}
+
+static int link_swap(int fd, const char *path) {
+    int err = file_link(fd, path);
+    if (err != EEXIST)
+        return err;
+    if (unlink(path) != 0 && errno != ENOENT)
+        return fail(errno, "removing %s", path);
+    err = file_link(fd, path);
+    return err == EEXIST ? E_RETRY : err; /* a racing replacer of another incarnation */
+}
+
+static int exchange(const char *a, const char *b) {
+    return syscall(SYS_renameat2, AT_FDCWD, a, AT_FDCWD, b, RENAME_EXCHANGE_FLAG) == 0 ? 0 : errno;
+}
+
+/* Put what waits at @p swap in the place of @p old, and only of @p old. */
+static int take_name(struct segment *old, const char *swap) {
+    const char *path = old->loc->path;
+    if (!name_is(path, old))
+        return E_RETRY; /* unlinked, or replaced by hand */
+    FAULT_POINT("replace-before-exchange");
+    int err = exchange(swap, path);
+    FAULT_POINT("replace-after-exchange");
+    if (err == EINVAL || err == ENOSYS) /* a file system without it */
+        return rename(swap, path) == 0 ? SHMKV_OK : fail(errno, "replacing %s", path);
+    if (err)
+        return err == ENOENT ? E_RETRY : fail(err, "replacing %s", path);
+    if (name_is(swap, old))
+        return SHMKV_OK;
+    /* Somebody put another object at the name since we looked: it goes back. */
+    err = exchange(swap, path);
+    return err ? fail(err, "putting %s back", path) : E_RETRY;
+}
+
+/* Every shard lock of @p old is ours. */
+static int replace_locked(struct segment *old, int fd) {
+    int err = segment_check_live(old);
+    if (err)
+        return err == E_MOVED ? E_RETRY : err;
+    char swap[PATH_MAX];
+    err = swap_path(old->loc, swap, sizeof swap);
+    if (err)
+        return err;
+    store_release_u64(&old->hdr->state, SHMKV_SEGMENT_STATE_REPLACING);
+    err = link_swap(fd, swap);
+    if (!err)
+        err = take_name(old, swap);
+    /* CRASH replaced: death before this store leaves REPLACING, which the next
+     * writer settles by looking at the name. */
+    store_release_u64(&old->hdr->state, err ? SHMKV_SEGMENT_STATE_LIVE : SHMKV_SEGMENT_STATE_REPLACED);
+    FAULT_POINT("replace-after-state");
+    /* Now it is the old segment that is there, or the new one that failed. */
+    unlink(swap);
+    return err;
+}
+
+static int replace_existing(const struct location *loc, const struct shmkv_options *opts, int old_fd, int *fd) {
+    struct segment *old;
+    int err = segment_map(old_fd, true, loc, opts, &old);
+    if (err)
+        return err;
+    struct context *ctx;
+    int new_fd = -1;
+    err = context_acquire(old, &ctx);
+    if (!err)
+        err = file_create(loc, opts, old->incarnation + 1, &new_fd);
+    if (!err)
+        err = shards_lock(ctx);
+    if (!err) {
+        err = replace_locked(old, new_fd);
+        shards_unlock(ctx, old->shard_count);
+    }
+    if (err && new_fd >= 0)
+        file_discard(new_fd);
+    if (!err)
+        *fd = new_fd;
+    owners_detach(old);
+    segment_unmap(old);
+    return err;
+}
+
+static int replace_nothing(const struct location *loc, const struct shmkv_options *opts, int *fd) {
+    int err = file_create(loc, opts, 1, fd);
+    if (err)
+        return err;
+    err = file_link(*fd, loc->path);
+    if (err)
+        file_discard(*fd);
+    return err == EEXIST ? E_RETRY : err;
+}
+
+int segment_replace(const struct location *loc, const struct shmkv_options *opts, int *fd) {
+    for (;;) {
+        int old_fd;
+        int err = file_open(loc, true, opts->flags, &old_fd);
+        if (err == SHMKV_ENOSEGMENT)
+            err = replace_nothing(loc, opts, fd);
+        else if (!err)
+            err = replace_existing(loc, opts, old_fd, fd);
+        if (err != E_RETRY)
+            return err;
+    }
+}

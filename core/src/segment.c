@@ -1,0 +1,211 @@
+/*
+ * One mapped segment: checked once, mapped once, bounded for ever.
+ *
+ * The mapping is a reservation larger than the file. When another process grows
+ * the file, the new part appears in place; nobody remaps, so no pointer ever
+ * goes stale. The price is that an offset inside the reservation may lie beyond
+ * the file, where touching it is SIGBUS. So the process keeps `safe_limit`, the
+ * file's size as fstat() told it, and seg_at() refuses what lies beyond. The
+ * allocation limit in the segment is never believed for this: a peer may have
+ * scribbled over it. The file never shrinks (spec [LIFE], "never shrink"), so
+ * safe_limit only grows.
+ *
+ * The sealed part of the header is checked and copied when the segment is
+ * opened; no bound is ever read from shared memory again.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/sysinfo.h>
+#include <unistd.h>
+
+#include "internal.h"
+
+#define DEFAULT_RESERVE (32ULL << 30)
+
+static uint64_t default_reserve(void) {
+    struct sysinfo si;
+    if (sysinfo(&si) != 0)
+        return DEFAULT_RESERVE;
+    uint64_t twice = 2 * (uint64_t)si.totalram * si.mem_unit;
+    return twice > DEFAULT_RESERVE ? round_up(twice, 1ULL << 30) : DEFAULT_RESERVE;
+}
+
+bool segment_covers(struct segment *seg, uint64_t end) {
+    struct stat st;
+    if (end > seg->reserve || fstat(seg->fd, &st) != 0)
+        return false;
+    uint64_t size = (uint64_t)st.st_size < seg->reserve ? (uint64_t)st.st_size : seg->reserve;
+    uint64_t known = load_relaxed_u64(&seg->safe_limit);
+    if (size > known)
+        store_relaxed_u64(&seg->safe_limit, size);
+    return end <= (size > known ? size : known);
+}
+
+/* ------------------------------------------------------------- header check */
+
+static bool power_of_two(uint64_t n) { return n && !(n & (n - 1)); }
+
+/* Does [off, off + count * size) lie behind the header, aligned, before data? */
+static bool table_fits(const header_t *h, uint64_t off, uint64_t count, uint64_t size) {
+    return off >= sizeof *h && off % SHMKV_LINE_SIZE == 0 && off <= h->data_offset &&
+           count * size <= h->data_offset - off;
+}
+
+static bool geometry_sane(const header_t *h) {
+    return h->header_size == sizeof *h && h->page_size == SHMKV_PAGE_SIZE &&
+           power_of_two(h->shard_count) && h->shard_count <= SHMKV_MAX_SHARDS &&
+           h->arena_count >= 1 && h->arena_count <= SHMKV_MAX_ARENAS && h->owner_count >= 1 &&
+           h->owner_count <= SHMKV_MAX_OWNERS && h->data_offset % SHMKV_PAGE_SIZE == 0 &&
+           h->data_offset <= SHMKV_MAX_SEGMENT &&
+           table_fits(h, h->owners_offset, h->owner_count, sizeof(owner_t)) &&
+           table_fits(h, h->shards_offset, h->shard_count, sizeof(shard_t)) &&
+           table_fits(h, h->arenas_offset, h->arena_count, sizeof(arena_t)) &&
+           table_fits(h, h->space_offset, 1, sizeof(space_t)) &&
+           h->max_key >= 1 && h->max_key <= SHMKV_MAX_KEY && h->max_value <= SHMKV_MAX_VALUE;
+}
+
+int segment_check_header(const header_t *h, uint64_t file_size, bool writable, const char *path) {
+    if (memcmp(h->magic, SHMKV_MAGIC, sizeof h->magic) != 0)
+        return fail(SHMKV_EFOREIGN, "%s does not begin with shmkv's magic bytes", path);
+    if (h->revision != SHMKV_REVISION)
+        return fail(SHMKV_EFORMAT, "%s has format revision %u, this library knows %u", path,
+                    h->revision, SHMKV_REVISION);
+    if (hash_bytes(h, offsetof(header_t, checksum), 0) != h->checksum)
+        return fail(SHMKV_ECORRUPT, "%s: the header's checksum does not match", path);
+    if (h->incompat & ~SHMKV_FEATURES_INCOMPAT)
+        return fail(SHMKV_EFORMAT, "%s uses features this library does not know (incompat 0x%llx)",
+                    path, (unsigned long long)h->incompat);
+    if (writable && (h->ro_compat & ~SHMKV_FEATURES_RO_COMPAT))
+        return fail(SHMKV_EFORMAT,
+                    "%s uses features this library can only read (ro_compat 0x%llx); open it READONLY",
+                    path, (unsigned long long)h->ro_compat);
+    if (!geometry_sane(h))
+        return fail(SHMKV_ECORRUPT, "%s: the header's geometry makes no sense", path);
+    if (file_size < h->data_offset)
+        return fail(SHMKV_ECORRUPT, "%s is truncated: %llu bytes, its header needs %llu", path,
+                    (unsigned long long)file_size, (unsigned long long)h->data_offset);
+    return SHMKV_OK;
+}
+
+/* Read the header with pread: a mapping of a short file could be SIGBUS. */
+static int read_header(int fd, bool writable, const char *path, header_t *h, struct stat *st) {
+    if (fstat(fd, st) != 0)
+        return fail(errno, "%s", path);
+    ssize_t n = pread(fd, h, sizeof *h, 0);
+    if (n < 0)
+        return fail(errno, "%s", path);
+    if ((size_t)n < sizeof h->magic || memcmp(h->magic, SHMKV_MAGIC, sizeof h->magic) != 0)
+        return fail(SHMKV_EFOREIGN, "%s does not begin with shmkv's magic bytes", path);
+    if ((size_t)n < sizeof *h)
+        return fail(SHMKV_ECORRUPT, "%s is truncated: %zd bytes", path, n);
+    return segment_check_header(h, (uint64_t)st->st_size, writable, path);
+}
+
+/* -------------------------------------------------------------------- mapping */
+
+/* Reserve as much address space as the system grants, down to the file's size. */
+static int map_reserve(struct segment *seg, uint64_t wanted, uint64_t file_size, const char *path) {
+    int prot = PROT_READ | (seg->writable ? PROT_WRITE : 0);
+    uint64_t least = round_up(file_size, SHMKV_PAGE_SIZE);
+    if (wanted < least)
+        return fail(SHMKV_ERESERVE, "%s has %llu bytes, the reserve is %llu", path,
+                    (unsigned long long)file_size, (unsigned long long)wanted);
+    for (;;) {
+        void *p = mmap(NULL, wanted, prot, MAP_SHARED | MAP_NORESERVE, seg->fd, 0);
+        if (p != MAP_FAILED) {
+            seg->base = p;
+            seg->reserve = wanted;
+            return SHMKV_OK;
+        }
+        if (errno != ENOMEM)
+            return fail(errno, "mapping %s", path);
+        if (wanted == least)
+            return fail(SHMKV_ERESERVE, "mapping %llu bytes of %s", (unsigned long long)wanted, path);
+        wanted = wanted / 2 > least ? wanted / 2 : least;
+    }
+}
+
+static void adopt_header(struct segment *seg, const header_t *h) {
+    seg->seed = h->hash_seed;
+    seg->shard_count = h->shard_count;
+    seg->shard_bits = (uint32_t)__builtin_ctz(h->shard_count);
+    seg->max_depth = SHMKV_HASH_BUCKET_SHIFT - seg->shard_bits;
+    if (seg->max_depth > SHMKV_MAX_DEPTH)
+        seg->max_depth = SHMKV_MAX_DEPTH;
+    seg->arena_count = h->arena_count;
+    seg->owner_count = h->owner_count;
+    seg->data_offset = h->data_offset;
+    seg->max_size = h->max_size;
+    seg->incarnation = h->incarnation;
+    seg->hdr = (header_t *)(void *)seg->base;
+    seg->owners = (owner_t *)(void *)(seg->base + h->owners_offset);
+    seg->shards = (shard_t *)(void *)(seg->base + h->shards_offset);
+    seg->arenas = (arena_t *)(void *)(seg->base + h->arenas_offset);
+    seg->space = (space_t *)(void *)(seg->base + h->space_offset);
+}
+
+static int map_segment(struct segment *seg, const struct shmkv_options *opts) {
+    header_t *h = malloc(sizeof *h);
+    if (!h)
+        return fail(ENOMEM, "%s", seg->loc->path);
+    struct stat st;
+    int err = read_header(seg->fd, seg->writable, seg->loc->path, h, &st);
+    uint64_t reserve = opts->reserve ? round_up(opts->reserve, SHMKV_PAGE_SIZE) : default_reserve();
+    if (!err)
+        err = map_reserve(seg, reserve, (uint64_t)st.st_size, seg->loc->path);
+    if (!err) {
+        seg->dev = st.st_dev;
+        seg->ino = st.st_ino;
+        uint64_t size = (uint64_t)st.st_size;
+        seg->safe_limit = size < seg->reserve ? size : seg->reserve;
+        adopt_header(seg, h);
+        /* A core dump of a process is not the place for everybody's data. */
+        madvise(seg->base, seg->reserve, MADV_DONTDUMP);
+    }
+    free(h);
+    return err;
+}
+
+int segment_map(int fd, bool writable, const struct location *loc, const struct shmkv_options *opts,
+                struct segment **out) {
+    *out = NULL;
+    struct segment *seg = calloc(1, sizeof *seg);
+    if (!seg) {
+        close(fd);
+        return fail(ENOMEM, "%s", loc->path);
+    }
+    seg->fd = fd;
+    seg->lock_fd = -1;
+    seg->writable = writable;
+    seg->loc = loc;
+    seg->lock_timeout_ms = opts->lock_timeout_ms;
+    int err = map_segment(seg, opts);
+    if (!err && writable) {
+        err = lock_descriptor_open(seg);
+        if (!err)
+            segment_list_add(seg);
+    }
+    if (err) {
+        segment_unmap(seg);
+        return err;
+    }
+    *out = seg;
+    return SHMKV_OK;
+}
+
+void segment_unmap(struct segment *seg) {
+    if (!seg)
+        return;
+    segment_list_remove(seg);
+    /* Closing the lock descriptor is what drops the owner locks; after a fork
+     * the child has none of its own yet and closes only what it opened. */
+    if (seg->lock_fd >= 0)
+        close(seg->lock_fd);
+    if (seg->base)
+        munmap(seg->base, seg->reserve);
+    close(seg->fd);
+    free(seg);
+}

@@ -1,0 +1,270 @@
+/*
+ * All entries as they were at one moment. Spec 6.7.
+ *
+ * A writable handle takes every shard lock, ascending, and copies. A read-only
+ * one cannot, so it copies without and then asks whether any shard changed: each
+ * has a stamp of words that no commit leaves as they were. If one moved, it
+ * copies again, a bounded number of times.
+ *
+ * The copy goes to one anonymous mapping, reserved beforehand: nothing is
+ * allocated while locks are held.
+ */
+#include <errno.h>
+#include <sched.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "internal.h"
+
+#define MAX_ATTEMPTS 100
+
+/* An entry of the copy: this, the key, the value, no padding. */
+struct item {
+    uint32_t key_len, val_len;
+};
+
+struct shmkv_snapshot {
+    uint8_t *base;
+    uint64_t capacity, used, count, next;
+};
+
+/* ------------------------------------------------------------------------- copy */
+
+static int copy_record(struct segment *seg, shmkv_snapshot_t *s, uint64_t word) {
+    record_t *rec = record_at(seg, word);
+    if (!rec)
+        return SHMKV_ECORRUPT;
+    bool extra = rec->flags & SHMKV_RECORD_FLAG_EXTRA;
+    struct item item = {(uint32_t)record_key_len(rec), rec->value_len};
+    uint64_t need = sizeof item + item.key_len + (uint64_t)item.val_len;
+    if (need > s->capacity - s->used || !seg_at(seg, word & OFFSET_IN_WORD, record_size(item.key_len, item.val_len, extra)))
+        return SHMKV_ETOOSMALL;
+    uint8_t *out = s->base + s->used;
+    memcpy(out, &item, sizeof item);
+    racy_copy(out + sizeof item, (const uint8_t *)rec + SHMKV_RECORD_HEADER_SIZE + (extra ? SHMKV_RECORD_EXTRA_SIZE : 0),
+              item.key_len);
+    racy_copy(out + sizeof item + item.key_len, (const uint8_t *)rec + record_value_offset(item.key_len, extra),
+              item.val_len);
+    s->used += need;
+    s->count++;
+    return SHMKV_OK;
+}
+
+static int copy_group(struct segment *seg, shmkv_snapshot_t *s, run_t *group) {
+    for (unsigned i = 0; i < SHMKV_GROUP_BUCKETS; i++) {
+        const bucket_t *b = group_bucket(group, i);
+        for (unsigned n = 0; b; n++) {
+            for (int k = 0; k < SHMKV_BUCKET_SLOTS; k++) {
+                uint64_t word = load_acquire_u64(&b->slots[k]);
+                int err = word & OFFSET_IN_WORD ? copy_record(seg, s, word) : SHMKV_OK;
+                if (err)
+                    return err;
+            }
+            uint64_t link = load_acquire_u64(&b->link);
+            b = link ? bucket_at_link(seg, link) : NULL;
+            if (link && (!b || n > CHAIN_MAX))
+                return SHMKV_ECORRUPT;
+        }
+    }
+    return SHMKV_OK;
+}
+
+static int copy_shard(struct segment *seg, shmkv_snapshot_t *s, const shard_t *shard) {
+    uint64_t root = load_acquire_u64(&shard->root);
+    directory_t *dir = root ? table_directory(seg, root) : NULL;
+    if (!root)
+        return SHMKV_OK;
+    if (!dir)
+        return SHMKV_ECORRUPT;
+    uint64_t n = 1ULL << FIELD(root, ROOT_DEPTH);
+    for (uint64_t i = 0; i < n; i++) {
+        uint64_t word = load_acquire_u64(&directory_words(dir)[i]);
+        if (i >> FIELD(word, DIRECTORY_DEPTH) != 0)
+            continue;
+        run_t *group = seg_at(seg, word & PAGE_IN_WORD, SHMKV_PAGE_SIZE);
+        int err = !group || (word & PAGE_IN_WORD) < seg->data_offset ? SHMKV_ECORRUPT : copy_group(seg, s, group);
+        if (err)
+            return err;
+    }
+    return SHMKV_OK;
+}
+
+static int copy_all(struct segment *seg, shmkv_snapshot_t *s) {
+    s->used = s->count = s->next = 0;
+    int err = SHMKV_OK;
+    for (uint32_t i = 0; !err && i < seg->shard_count; i++)
+        err = copy_shard(seg, s, &seg->shards[i]);
+    return err;
+}
+
+/* ----------------------------------------------------------------------- memory */
+
+static void release(shmkv_snapshot_t *s) {
+    if (s->base)
+        munmap(s->base, s->capacity);
+    s->base = NULL;
+    s->capacity = 0;
+}
+
+/* Every key and value lies in a cell of its own below the limit, so that much
+ * and the item headers is enough. Pages never touched cost nothing. */
+static uint64_t enough_for(struct segment *seg) {
+    uint64_t entries = 0, limit = load_relaxed_u64(&seg->space->limit);
+    for (uint32_t i = 0; i < seg->shard_count; i++)
+        entries += load_relaxed_u64(&seg->shards[i].count);
+    if (limit > seg->reserve)
+        limit = seg->reserve;
+    if (entries > limit / SHMKV_CELL_ALIGN)
+        entries = limit / SHMKV_CELL_ALIGN;
+    return limit - seg->data_offset + entries * sizeof(struct item);
+}
+
+static int reserve(shmkv_snapshot_t *s, uint64_t size) {
+    release(s);
+    size = round_up(size + size / 8 + SHMKV_SLICE_SIZE, SHMKV_PAGE_SIZE);
+    void *p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (p == MAP_FAILED)
+        return fail(errno, "snapshot, %llu bytes", (unsigned long long)size);
+    s->base = p;
+    s->capacity = size;
+    return SHMKV_OK;
+}
+
+/* ----------------------------------------------------------------------- locked */
+
+static int take_locked(struct context *ctx, shmkv_snapshot_t *s) {
+    struct segment *seg = ctx->seg;
+    for (;;) {
+        int err = reserve(s, enough_for(seg));
+        if (!err)
+            err = shards_lock(ctx);
+        if (err)
+            return err;
+        err = segment_check_live(seg);
+        bool room = enough_for(seg) <= s->capacity;
+        if (!err && room)
+            err = copy_all(seg, s);
+        shards_unlock(ctx, seg->shard_count);
+        if (err == SHMKV_ECORRUPT || err == SHMKV_ETOOSMALL)
+            return fail(SHMKV_ECORRUPT, "%s: the index leads nowhere", seg->loc->path);
+        if (err || room)
+            return err;
+    }
+}
+
+/* --------------------------------------------------------------------- unlocked */
+
+/*
+ * What a shard looks like from outside. A commit makes the intent active, stores
+ * to entry 0's word, counts a change and clears the intent; so if neither the
+ * count nor the intent nor that word differ between two looks, nothing was
+ * committed between them. A dead or stopped writer leaves them at rest.
+ */
+struct stamp {
+    uint64_t changes, intent, first, root;
+};
+
+static struct stamp stamp_of(struct segment *seg, const shard_t *shard) {
+    struct stamp s = {.intent = load_acquire_u64(&shard->intent)};
+    s.changes = load_acquire_u64(&shard->changes);
+    s.root = load_acquire_u64(&shard->root);
+    if (FIELD(s.intent, INTENT_ACTIVE)) {
+        uint64_t off = load_relaxed_u64(&shard->entries[0].offset) & ~FILL_ENTRY;
+        const uint64_t *word = off % 8 ? NULL : seg_at(seg, off, 8);
+        s.first = word ? load_acquire_u64(word) : 0;
+    }
+    return s;
+}
+
+static bool stamps_hold(struct segment *seg, const struct stamp *stamps) {
+    fence_acquire();
+    for (uint32_t i = 0; i < seg->shard_count; i++) {
+        struct stamp now = stamp_of(seg, &seg->shards[i]);
+        if (memcmp(&now, &stamps[i], sizeof now) != 0)
+            return false;
+    }
+    return true;
+}
+
+static int take_unlocked(struct segment *seg, shmkv_snapshot_t *s) {
+    struct stamp *stamps = calloc(seg->shard_count, sizeof *stamps);
+    if (!stamps)
+        return fail(ENOMEM, "snapshot");
+    int err = SHMKV_OK;
+    for (int n = 0; n < MAX_ATTEMPTS; n++) {
+        err = reserve(s, enough_for(seg));
+        if (err)
+            break;
+        for (uint32_t i = 0; i < seg->shard_count; i++)
+            stamps[i] = stamp_of(seg, &seg->shards[i]);
+        err = copy_all(seg, s);
+        if (stamps_hold(seg, stamps)) {
+            if (err)
+                err = fail(SHMKV_ECORRUPT, "%s: the index leads nowhere", seg->loc->path);
+            break;
+        }
+        err = fail(SHMKV_EBUSY, "%s: snapshot", seg->loc->path);
+        sched_yield();
+    }
+    free(stamps);
+    return err;
+}
+
+/* ----------------------------------------------------------------------- public */
+
+static int take(struct segment *seg, shmkv_snapshot_t *s) {
+    if (!seg->writable)
+        return take_unlocked(seg, s);
+    struct context *ctx;
+    int err = context_acquire(seg, &ctx);
+    if (err)
+        return err;
+    err = take_locked(ctx, s);
+    context_release(ctx);
+    return err;
+}
+
+int shmkv_snapshot(shmkv_t *kv, shmkv_snapshot_t **out) {
+    if (!out)
+        return fail(SHMKV_EARGUMENT, "no place for the snapshot");
+    *out = NULL;
+    shmkv_snapshot_t *s = calloc(1, sizeof *s);
+    if (!s)
+        return fail(ENOMEM, "snapshot");
+    int err;
+    do {
+        struct segment *seg;
+        err = handle_segment(kv, &seg);
+        if (!err)
+            err = take(seg, s);
+    } while (err == E_MOVED);
+    if (err) {
+        shmkv_snapshot_free(s);
+        return err;
+    }
+    *out = s;
+    return SHMKV_OK;
+}
+
+uint64_t shmkv_snapshot_count(const shmkv_snapshot_t *s) { return s->count; }
+
+int shmkv_snapshot_next(shmkv_snapshot_t *s, const void **key, size_t *key_len, const void **val, size_t *val_len) {
+    if (s->next >= s->used)
+        return SHMKV_ENOTFOUND;
+    struct item item;
+    memcpy(&item, s->base + s->next, sizeof item);
+    *key = s->base + s->next + sizeof item;
+    *key_len = item.key_len;
+    *val = (const uint8_t *)*key + item.key_len;
+    *val_len = item.val_len;
+    s->next += sizeof item + item.key_len + (uint64_t)item.val_len;
+    return SHMKV_OK;
+}
+
+void shmkv_snapshot_free(shmkv_snapshot_t *s) {
+    if (!s)
+        return;
+    release(s);
+    free(s);
+}

@@ -1,0 +1,295 @@
+/*
+ * The pages of the segment. Spec 3.5 and 5.4.
+ *
+ * From the data offset to the allocation limit the segment is tiled by runs of
+ * whole pages. Each begins with a header that tells its own length and that of
+ * the run before it, so both neighbours of a run are found in one step and free
+ * ones coalesce at once. Free runs hang in 128 lists by length: exact up to 16
+ * pages, four per doubling above, as in two-level segregated fit (Masmano et
+ * al., "TLSF: a new dynamic memory allocator for real-time systems", 2004);
+ * taking and returning is a bounded number of words, whatever the size.
+ *
+ * A page map beside the pages was passed over: it would have to grow with the
+ * segment, and would put a second copy of every length somewhere else.
+ *
+ * Growth is a slice at a time, by fallocate, before the limit moves: on a full
+ * file system the caller gets an error, where ftruncate would let the next
+ * touch die of SIGBUS.
+ */
+#include <assert.h>
+
+#include "internal.h"
+
+#define LOOKS_PER_BIN 8 /* runs tried in a list whose lengths may be too short */
+
+unsigned space_bin(uint64_t pages) {
+    if (pages <= 16)
+        return (unsigned)pages - 1;
+    unsigned log = 63 - (unsigned)__builtin_clzll(pages);
+    unsigned bin = 16 + 4 * (log - 4) + (unsigned)(pages >> (log - 2) & 3);
+    return bin < SHMKV_SPACE_BINS ? bin : SHMKV_SPACE_BINS - 1;
+}
+
+static uint64_t run_pages(uint64_t head) { return FIELD(head, RUN_PAGES); }
+
+static int damaged(struct context *ctx, shmkv_off_t off, const char *what) {
+    return fail(SHMKV_ECORRUPT, "%s: run at 0x%llx: %s", ctx->seg->loc->path, (unsigned long long)off, what);
+}
+
+/* The run at @p off with its header checked, or NULL. */
+static run_t *run_checked(struct segment *seg, shmkv_off_t off, uint64_t limit) {
+    if (off % SHMKV_PAGE_SIZE || off < seg->data_offset || off >= limit)
+        return NULL;
+    run_t *run = seg_at(seg, off, SHMKV_PAGE_SIZE);
+    if (!run)
+        return NULL;
+    uint64_t pages = run_pages(load_relaxed_u64(&run->head));
+    return pages && pages <= (limit - off) / SHMKV_PAGE_SIZE ? run : NULL;
+}
+
+/* --------------------------------------------------- lists of free runs, in a txn */
+
+static int unlink_free(struct txn *t, run_t *run, uint64_t pages) {
+    struct segment *seg = t->ctx->seg;
+    uint64_t limit = load_relaxed_u64(&seg->space->limit);
+    uint64_t next = txn_get(t, &run->next), prev = txn_get(t, &run->prev);
+    run_t *n = next ? run_checked(seg, next, limit) : NULL;
+    run_t *p = prev ? run_checked(seg, prev, limit) : NULL;
+    if ((next && !n) || (prev && !p))
+        return damaged(t->ctx, seg_offset(seg, run), "its list links lead nowhere");
+    txn_set(t, p ? &p->next : &seg->space->bins[space_bin(pages)], next);
+    if (n)
+        txn_set(t, &n->prev, prev);
+    return SHMKV_OK;
+}
+
+static int link_free(struct txn *t, run_t *run, uint64_t pages, uint64_t prev_pages) {
+    struct segment *seg = t->ctx->seg;
+    uint64_t *bin = &seg->space->bins[space_bin(pages)];
+    shmkv_off_t off = seg_offset(seg, run), first = txn_get(t, bin);
+    /* The old first run may be one that this transaction has just moved: its
+     * header need not be valid in memory yet, only inside the segment. */
+    run_t *n = first ? seg_at(seg, first, SHMKV_PAGE_SIZE) : NULL;
+    if (first && (!n || first % SHMKV_PAGE_SIZE || first < seg->data_offset))
+        return damaged(t->ctx, first, "a list of free runs leads nowhere");
+    txn_set(t, &run->head, run_head(SHMKV_RUN_KIND_FREE, 0, 0, pages));
+    txn_set(t, &run->prev_pages, prev_pages);
+    txn_set(t, &run->next, first);
+    txn_set(t, &run->prev, 0);
+    txn_set(t, bin, off);
+    if (n)
+        txn_set(t, &n->prev, off);
+    return SHMKV_OK;
+}
+
+/* Tell the run behind @p end how long its new neighbour is; if there is none,
+ * @p last is the last run. */
+static void set_follower(struct txn *t, shmkv_off_t end, uint64_t limit, uint64_t prev_pages, shmkv_off_t last) {
+    struct segment *seg = t->ctx->seg;
+    if (end >= limit)
+        txn_set(t, &seg->space->last, last);
+    else
+        txn_set(t, &((run_t *)(void *)(seg->base + end))->prev_pages, prev_pages);
+}
+
+/* ------------------------------------------------------------------------ take */
+
+/* Where in the free run at @p off, of @p have pages, would @p pages fit? 0: nowhere. */
+static shmkv_off_t fit(shmkv_off_t off, uint64_t have, uint64_t pages, uint64_t align) {
+    shmkv_off_t start = round_up(off, align * SHMKV_PAGE_SIZE);
+    uint64_t front = (start - off) / SHMKV_PAGE_SIZE;
+    return front + pages <= have ? start : 0;
+}
+
+static int find_run(struct context *ctx, uint64_t pages, uint64_t align, run_t **out, shmkv_off_t *start) {
+    struct segment *seg = ctx->seg;
+    uint64_t limit = load_relaxed_u64(&seg->space->limit);
+    *out = NULL;
+    for (unsigned bin = space_bin(pages); bin < SHMKV_SPACE_BINS; bin++) {
+        shmkv_off_t off = load_relaxed_u64(&seg->space->bins[bin]);
+        for (int looks = 0; off && looks < LOOKS_PER_BIN; looks++) {
+            run_t *run = run_checked(seg, off, limit);
+            if (!run || FIELD(load_relaxed_u64(&run->head), RUN_KIND) != SHMKV_RUN_KIND_FREE)
+                return damaged(ctx, off, "it is in a list of free runs and is not free");
+            *start = fit(off, run_pages(run->head), pages, align);
+            if (*start) {
+                *out = run;
+                return SHMKV_OK;
+            }
+            off = load_relaxed_u64(&run->next);
+        }
+    }
+    return SHMKV_OK;
+}
+
+/* Cut [start, start + pages) out of the free run, and give the ends back. */
+static int carve(struct context *ctx, const struct domain *d, run_t *run, shmkv_off_t start,
+                 uint64_t pages, uint64_t head, uint64_t *field, uint64_t add) {
+    struct segment *seg = ctx->seg;
+    uint64_t limit = load_relaxed_u64(&seg->space->limit);
+    shmkv_off_t off = seg_offset(seg, run), end = start + pages * SHMKV_PAGE_SIZE;
+    uint64_t have = run_pages(run->head), before = run->prev_pages;
+    uint64_t front = (start - off) / SHMKV_PAGE_SIZE, tail = have - front - pages;
+    run_t *taken = (run_t *)(void *)(seg->base + start);
+    struct txn t;
+    txn_begin(&t, ctx, d);
+    int err = unlink_free(&t, run, have);
+    if (!err && front)
+        err = link_free(&t, run, front, before);
+    txn_set(&t, &taken->head, head | MAKE(RUN_PAGES, pages));
+    txn_set(&t, &taken->prev_pages, front ? front : before);
+    txn_set(&t, &taken->slab, 0);
+    if (!err && tail)
+        err = link_free(&t, (run_t *)(void *)(seg->base + end), tail, pages);
+    if (err)
+        return err;
+    set_follower(&t, off + have * SHMKV_PAGE_SIZE, limit, tail ? tail : pages, tail ? end : start);
+    txn_set(&t, field, start + add);
+    txn_commit_always(&t, SHMKV_OP_TAKE);
+    return SHMKV_OK;
+}
+
+/* --------------------------------------------------------------------- extend */
+
+/* The run that ends at the limit, if it is free. */
+static run_t *free_last(struct segment *seg, uint64_t limit) {
+    shmkv_off_t last = load_relaxed_u64(&seg->space->last);
+    run_t *run = last ? run_checked(seg, last, limit) : NULL;
+    return run && FIELD(run->head, RUN_KIND) == SHMKV_RUN_KIND_FREE ? run : NULL;
+}
+
+static int append(struct context *ctx, const struct domain *d, uint64_t limit, uint64_t new_limit) {
+    struct segment *seg = ctx->seg;
+    shmkv_off_t off = limit, last = load_relaxed_u64(&seg->space->last);
+    uint64_t pages = (new_limit - limit) / SHMKV_PAGE_SIZE, before = 0;
+    run_t *tail = last ? run_checked(seg, last, limit) : NULL;
+    if (last && !tail)
+        return damaged(ctx, last, "it is the last run and makes no sense");
+    struct txn t;
+    txn_begin(&t, ctx, d);
+    int err = SHMKV_OK;
+    if (tail && FIELD(tail->head, RUN_KIND) == SHMKV_RUN_KIND_FREE) {
+        off = last;
+        pages += run_pages(tail->head);
+        before = tail->prev_pages;
+        err = unlink_free(&t, tail, run_pages(tail->head));
+    } else if (tail) {
+        before = run_pages(tail->head);
+    }
+    if (!err)
+        err = link_free(&t, (run_t *)(void *)(seg->base + off), pages, before);
+    if (err)
+        return err;
+    txn_set(&t, &seg->space->limit, new_limit);
+    txn_set(&t, &seg->space->last, off);
+    txn_commit_always(&t, SHMKV_OP_EXTEND);
+    return SHMKV_OK;
+}
+
+static int extend(struct context *ctx, const struct domain *d, uint64_t pages, uint64_t align) {
+    struct segment *seg = ctx->seg;
+    uint64_t limit = load_relaxed_u64(&seg->space->limit);
+    if (limit % SHMKV_PAGE_SIZE || limit < seg->data_offset || limit > SHMKV_MAX_SEGMENT ||
+        (limit > seg->data_offset && !seg_at(seg, limit - 1, 1)))
+        return limit > seg->reserve ? fail(SHMKV_ERESERVE, "%s", seg->loc->path)
+                                    : damaged(ctx, limit, "the allocation limit makes no sense");
+    run_t *tail = free_last(seg, limit);
+    shmkv_off_t start = round_up(tail ? seg_offset(seg, tail) : limit, align * SHMKV_PAGE_SIZE);
+    uint64_t new_limit = start + pages * SHMKV_PAGE_SIZE;
+    if (new_limit < limit + SHMKV_SLICE_SIZE)
+        new_limit = limit + SHMKV_SLICE_SIZE;
+    if (new_limit > SHMKV_MAX_SEGMENT || (seg->max_size && new_limit > seg->max_size))
+        return fail(SHMKV_ENOSPC, "%s would outgrow its maximum of %llu bytes", seg->loc->path,
+                    (unsigned long long)(seg->max_size ? seg->max_size : SHMKV_MAX_SEGMENT));
+    if (new_limit > seg->reserve)
+        return fail(SHMKV_ERESERVE, "%s needs %llu bytes, the reserve is %llu", seg->loc->path,
+                    (unsigned long long)new_limit, (unsigned long long)seg->reserve);
+    /* CRASH extend: death between this call and the commit of append() leaves
+     * file beyond the limit; the next extension allocates it again. Spec 5.4. */
+    int err = file_allocate(seg->fd, limit, new_limit, seg->loc->path);
+    FAULT_POINT("extend-after-allocate");
+    if (!err && !segment_covers(seg, new_limit))
+        err = damaged(ctx, limit, "the file is shorter than it was");
+    return err ? err : append(ctx, d, limit, new_limit);
+}
+
+int run_take(struct context *ctx, uint64_t pages, uint64_t align, uint64_t head, uint64_t *field,
+             uint64_t add) {
+    assert(*field == 0);
+    struct segment *seg = ctx->seg;
+    struct domain d = space_domain(seg);
+    int err = lock_take(ctx, &d);
+    if (err)
+        return err;
+    run_t *run;
+    shmkv_off_t start;
+    err = find_run(ctx, pages, align, &run, &start);
+    if (!err && !run) {
+        err = extend(ctx, &d, pages, align);
+        if (!err)
+            err = find_run(ctx, pages, align, &run, &start);
+        if (!err && !run)
+            err = damaged(ctx, 0, "the space just added is not in its list");
+    }
+    if (!err)
+        err = carve(ctx, &d, run, start, pages, head, field, add);
+    lock_release(ctx, &d);
+    return err;
+}
+
+/* ---------------------------------------------------------------------- return */
+
+static int give_back(struct context *ctx, const struct domain *d, run_t *run, uint64_t *field) {
+    struct segment *seg = ctx->seg;
+    uint64_t limit = load_relaxed_u64(&seg->space->limit);
+    shmkv_off_t off = seg_offset(seg, run);
+    uint64_t pages = run_pages(run->head), before = run->prev_pages;
+    run_t *next = run_checked(seg, off + pages * SHMKV_PAGE_SIZE, limit);
+    run_t *prev = before && before <= off / SHMKV_PAGE_SIZE
+                      ? run_checked(seg, off - before * SHMKV_PAGE_SIZE, limit)
+                      : NULL;
+    if (before && (!prev || run_pages(prev->head) != before))
+        return damaged(ctx, off, "the run before it has another length");
+    struct txn t;
+    txn_begin(&t, ctx, d);
+    int err = SHMKV_OK;
+    if (next && FIELD(next->head, RUN_KIND) == SHMKV_RUN_KIND_FREE) {
+        err = unlink_free(&t, next, run_pages(next->head));
+        pages += run_pages(next->head);
+    }
+    if (!err && prev && FIELD(prev->head, RUN_KIND) == SHMKV_RUN_KIND_FREE) {
+        err = unlink_free(&t, prev, run_pages(prev->head));
+        pages += run_pages(prev->head);
+        off = seg_offset(seg, prev);
+        before = prev->prev_pages;
+    }
+    if (!err)
+        err = link_free(&t, (run_t *)(void *)(seg->base + off), pages, before);
+    if (err)
+        return err;
+    set_follower(&t, off + pages * SHMKV_PAGE_SIZE, limit, pages, off);
+    txn_set(&t, field, 0);
+    txn_commit_always(&t, SHMKV_OP_RETURN);
+    return SHMKV_OK;
+}
+
+int run_return(struct context *ctx, uint64_t *field) {
+    if (load_relaxed_u64(field) == 0)
+        return SHMKV_OK;
+    struct segment *seg = ctx->seg;
+    struct domain d = space_domain(seg);
+    int err = lock_take(ctx, &d);
+    if (err)
+        return err;
+    /* Again, now that no replay of another's return can be outstanding. */
+    uint64_t word = load_relaxed_u64(field);
+    if (word) {
+        shmkv_off_t off = word & OFFSET_IN_WORD & ~(uint64_t)(SHMKV_PAGE_SIZE - 1);
+        run_t *run = run_checked(seg, off, load_relaxed_u64(&seg->space->limit));
+        err = !run || FIELD(run->head, RUN_KIND) == SHMKV_RUN_KIND_FREE
+                  ? damaged(ctx, off, "it is to be returned and is no run in use")
+                  : give_back(ctx, &d, run, field);
+    }
+    lock_release(ctx, &d);
+    return err;
+}

@@ -1,0 +1,98 @@
+/*
+ * Where a key lives. Spec 3.7.
+ *
+ * A shard's directory leads, by the hash bits after the shard's, to a group: one
+ * page of 63 buckets. Other bits choose the bucket, others again are the tag in
+ * the slot, so that splitting a group by directory bits leaves every key in a
+ * bucket of the same number. A bucket has seven slots and a link to an overflow
+ * bucket; entries never move while their group lives.
+ *
+ * The lookup here is the writer's, under the shard lock: nothing it reads can
+ * change or be freed. The reader's, without a lock, is in read.c.
+ */
+#include <assert.h>
+
+#include "internal.h"
+
+directory_t *table_directory(struct segment *seg, uint64_t root) {
+    uint64_t depth = FIELD(root, ROOT_DEPTH);
+    if (depth > seg->max_depth)
+        return NULL;
+    return seg_at(seg, root & OFFSET_IN_WORD, sizeof(directory_t) + (8ULL << depth));
+}
+
+record_t *record_at(struct segment *seg, uint64_t word) {
+    unsigned cls = (unsigned)FIELD(word, SLOT_CLASS);
+    shmkv_off_t off = word & OFFSET_IN_WORD;
+    if (cls >= SHMKV_CLASS_COUNT || off < seg->data_offset)
+        return NULL;
+    record_t *rec = seg_at(seg, off, sizeof *rec);
+    if (!rec)
+        return NULL;
+    uint64_t size = record_size(record_key_len(rec), rec->value_len, rec->flags & SHMKV_RECORD_FLAG_EXTRA);
+    if (cls && size > shmkv_class_sizes[cls])
+        return NULL;
+    return seg_at(seg, off, size) ? rec : NULL;
+}
+
+static int damaged(struct context *ctx, shmkv_off_t off, const char *what) {
+    return fail(SHMKV_ECORRUPT, "%s: index at 0x%llx: %s", ctx->seg->loc->path, (unsigned long long)off, what);
+}
+
+/* Look through one bucket. 1: found, 0: not here, negative: damage. */
+static int find_in_bucket(struct context *ctx, bucket_t *b, uint64_t tag, const void *key, size_t key_len,
+                          struct place *place) {
+    for (int i = 0; i < SHMKV_BUCKET_SLOTS; i++) {
+        uint64_t word = load_relaxed_u64(&b->slots[i]);
+        if (!(word & OFFSET_IN_WORD)) {
+            if (!place->slot)
+                place->slot = &b->slots[i];
+            continue;
+        }
+        if ((word & IN_PLACE(SLOT_TAG)) != tag)
+            continue;
+        const record_t *rec = record_at(ctx->seg, word);
+        if (!rec)
+            return damaged(ctx, seg_offset(ctx->seg, &b->slots[i]), "a slot leads nowhere");
+        if (record_key_len(rec) == key_len && racy_equal(record_key(rec), key, key_len)) {
+            place->slot = &b->slots[i];
+            place->word = word;
+            return 1;
+        }
+    }
+    return 0;
+}
+
+int table_find(struct context *ctx, shard_t *shard, uint64_t hash, const void *key, size_t key_len,
+               struct place *place) {
+    struct segment *seg = ctx->seg;
+    *place = (struct place){0};
+    uint64_t root = load_relaxed_u64(&shard->root);
+    if (!root)
+        return SHMKV_OK;
+    directory_t *dir = table_directory(seg, root);
+    if (!dir)
+        return damaged(ctx, seg_offset(seg, &shard->root), "the root leads nowhere");
+    place->root_depth = (unsigned)FIELD(root, ROOT_DEPTH);
+    uint64_t mask = (1ULL << place->root_depth) - 1;
+    uint64_t word = load_relaxed_u64(&directory_words(dir)[hash_directory(seg, hash) & mask]);
+    place->depth = (unsigned)FIELD(word, DIRECTORY_DEPTH);
+    place->group = seg_at(seg, word & PAGE_IN_WORD, SHMKV_PAGE_SIZE);
+    if (!place->group || (word & PAGE_IN_WORD) < seg->data_offset || place->depth > place->root_depth ||
+        FIELD(place->group->head, RUN_KIND) != SHMKV_RUN_KIND_GROUP)
+        return damaged(ctx, seg_offset(seg, dir), "a directory word leads to no group");
+    bucket_t *b = group_bucket(place->group, hash_bucket(hash));
+    for (unsigned n = 0; n < CHAIN_MAX; n++) {
+        int found = find_in_bucket(ctx, b, hash_tag(hash), key, key_len, place);
+        if (found)
+            return found < 0 ? found : SHMKV_OK;
+        place->last = b;
+        uint64_t link = load_relaxed_u64(&b->link);
+        if (!link)
+            return SHMKV_OK;
+        b = bucket_at_link(seg, link);
+        if (!b)
+            return damaged(ctx, seg_offset(seg, place->last), "a link leads nowhere");
+    }
+    return damaged(ctx, seg_offset(seg, b), "a chain of overflow buckets does not end");
+}

@@ -1,0 +1,484 @@
+/*
+ * Every invariant of the format, checked. Spec 7.5.
+ *
+ * The check works on a private copy-on-write mapping of the file. There it
+ * first replays the intents that have taken effect, as a successor would, so a
+ * segment whose writer died or stopped in the middle of an operation is sound
+ * if and only if it will be sound after recovery. The file itself is not
+ * touched.
+ *
+ * The heart is an account of memory: every cell and every run must belong to
+ * exactly one of: a slot, a link, a root, a list of free ones, an owner's field.
+ * What belongs to two is corruption; what belongs to none is a leak.
+ *
+ * On a segment that others are changing, the check can see two moments at once.
+ * So problems count only if nothing was committed while it ran; otherwise it
+ * runs again, a few times, and then says that it cannot tell.
+ */
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "internal.h"
+
+#define MAX_ATTEMPTS 20
+#define MAX_REPORTED 1000 /* problems told; all are counted */
+
+struct problem {
+    uint64_t offset;
+    char text[112];
+};
+
+struct check {
+    struct segment view;  /* the private mapping, as a segment */
+    uint64_t limit;
+    uint8_t *marks;       /* one bit per 16 bytes below the limit: the unit begins a cell or run in use */
+    struct problem *problems;
+    size_t kept;
+    uint64_t count;
+    uint64_t cells_claimed;
+};
+
+static void problem(struct check *c, uint64_t offset, const char *format, ...) __attribute__((format(printf, 3, 4)));
+static void problem(struct check *c, uint64_t offset, const char *format, ...) {
+    c->count++;
+    if (c->kept == MAX_REPORTED)
+        return;
+    struct problem *p = &c->problems[c->kept++];
+    p->offset = offset;
+    va_list args;
+    va_start(args, format);
+    vsnprintf(p->text, sizeof p->text, format, args);
+    va_end(args);
+}
+
+/* Note that something at @p off has an owner. False if it already had one. */
+static bool claim(struct check *c, uint64_t off, const char *what) {
+    uint64_t unit = off / SHMKV_CELL_ALIGN;
+    uint8_t bit = (uint8_t)(1u << (unit & 7));
+    if (c->marks[unit / 8] & bit) {
+        problem(c, off, "%s belongs to something else already", what);
+        return false;
+    }
+    c->marks[unit / 8] |= bit;
+    return true;
+}
+static bool claimed(const struct check *c, uint64_t off) {
+    uint64_t unit = off / SHMKV_CELL_ALIGN;
+    return c->marks[unit / 8] >> (unit & 7) & 1;
+}
+
+static run_t *run_at(struct check *c, uint64_t off) {
+    return off % SHMKV_PAGE_SIZE || off < c->view.data_offset || off >= c->limit ? NULL
+                                                                                 : seg_at(&c->view, off, SHMKV_PAGE_SIZE);
+}
+
+/* The slab or large run that holds the cell in @p word; claims the cell. NULL: nonsense. */
+static run_t *claim_cell(struct check *c, uint64_t word, uint64_t where, const char *what) {
+    unsigned cls = (unsigned)FIELD(word, CELL_CLASS);
+    uint64_t off = word & OFFSET_IN_WORD;
+    uint64_t base = cls ? off & ~(class_slab_size(cls < SHMKV_CLASS_COUNT ? cls : 1) - 1) : off - SHMKV_RUN_HEADER_SIZE;
+    run_t *run = cls < SHMKV_CLASS_COUNT && off > SHMKV_RUN_HEADER_SIZE ? run_at(c, base) : NULL;
+    uint64_t kind = run ? FIELD(run->head, RUN_KIND) : 0;
+    bool ok = kind == (cls ? SHMKV_RUN_KIND_SLAB : SHMKV_RUN_KIND_LARGE);
+    if (ok && cls) {
+        uint64_t at = off - base - SHMKV_RUN_HEADER_SIZE;
+        ok = FIELD(run->head, RUN_CLASS) == cls && at % shmkv_class_sizes[cls] == 0 &&
+             at / shmkv_class_sizes[cls] < FIELD(run->slab, SLAB_CARVED);
+    }
+    if (!ok) {
+        problem(c, where, "%s: leads to 0x%llx, which is no cell of class %u", what, (unsigned long long)off, cls);
+        return NULL;
+    }
+    if (!claim(c, off, what))
+        return NULL;
+    c->cells_claimed += cls != 0;
+    return run;
+}
+
+/* ------------------------------------------------------------------------- runs */
+
+/* The runs tile the segment; each knows the one before it. */
+static void check_tiling(struct check *c) {
+    uint64_t before = 0, last = 0;
+    for (uint64_t off = c->view.data_offset; off < c->limit;) {
+        run_t *run = run_at(c, off);
+        uint64_t pages = run ? FIELD(run->head, RUN_PAGES) : 0;
+        uint64_t kind = run ? FIELD(run->head, RUN_KIND) : 0;
+        if (!pages || pages > (c->limit - off) / SHMKV_PAGE_SIZE || kind < SHMKV_RUN_KIND_FREE || kind > SHMKV_RUN_KIND_LARGE) {
+            problem(c, off, "run header makes no sense; the rest of the segment was not checked");
+            c->limit = off;
+            return;
+        }
+        if (run->prev_pages != before)
+            problem(c, off, "says the run before it has %llu pages, it has %llu", (unsigned long long)run->prev_pages,
+                    (unsigned long long)before);
+        before = pages;
+        last = off;
+        off += pages * SHMKV_PAGE_SIZE;
+    }
+    if (c->view.space->last != last)
+        problem(c, seg_offset(&c->view, &c->view.space->last), "the last run is at 0x%llx", (unsigned long long)last);
+}
+
+static void check_bins(struct check *c) {
+    for (unsigned bin = 0; bin < SHMKV_SPACE_BINS; bin++) {
+        uint64_t prev = 0, off = c->view.space->bins[bin];
+        while (off) {
+            run_t *run = run_at(c, off);
+            if (!run || FIELD(run->head, RUN_KIND) != SHMKV_RUN_KIND_FREE) {
+                problem(c, prev ? prev : seg_offset(&c->view, &c->view.space->bins[bin]),
+                        "list of free runs %u leads to 0x%llx, which is not free", bin, (unsigned long long)off);
+                break;
+            }
+            if (!claim(c, off, "free run"))
+                break;
+            if (space_bin(FIELD(run->head, RUN_PAGES)) != bin || run->prev != prev)
+                problem(c, off, "free run is in the wrong list, or its back link is wrong");
+            prev = off;
+            off = run->next;
+        }
+    }
+}
+
+/* ------------------------------------------------------------------------ index */
+
+static void check_record(struct check *c, uint64_t word, uint64_t where, uint32_t shard, unsigned bucket,
+                         uint64_t prefix, unsigned depth) {
+    struct segment *seg = &c->view;
+    if (!claim_cell(c, word, where, "slot"))
+        return;
+    record_t *rec = record_at(seg, word);
+    if (!rec) {
+        problem(c, word & OFFSET_IN_WORD, "record does not fit its cell");
+        return;
+    }
+    if (rec->version & 1)
+        problem(c, word & OFFSET_IN_WORD, "published record is unfinished");
+    uint64_t hash = hash_bytes(record_key(rec), record_key_len(rec), seg->seed);
+    if (hash_tag(hash) != (word & IN_PLACE(SLOT_TAG)) || hash_shard(seg, hash) != shard || hash_bucket(hash) != bucket ||
+        (hash_directory(seg, hash) & ((1ULL << depth) - 1)) != prefix)
+        problem(c, where, "slot is not where its key's hash belongs");
+}
+
+static bool same_key(struct segment *seg, uint64_t a, uint64_t b) {
+    if ((a ^ b) & IN_PLACE(SLOT_TAG))
+        return false;
+    const record_t *x = record_at(seg, a), *y = record_at(seg, b);
+    return x && y && record_key_len(x) == record_key_len(y) &&
+           memcmp(record_key(x), record_key(y), record_key_len(x)) == 0;
+}
+
+/* No key twice: a quadratic look at one chain, which is short unless keys collide. */
+static void check_unique(struct check *c, bucket_t *first) {
+    struct segment *seg = &c->view;
+    for (bucket_t *a = first; a; a = a->link ? bucket_at_link(seg, a->link) : NULL)
+        for (int i = 0; i < SHMKV_BUCKET_SLOTS; i++) {
+            if (!a->slots[i])
+                continue;
+            int from = i + 1, looked = 0;
+            for (bucket_t *b = a; b && looked < 64; b = b->link ? bucket_at_link(seg, b->link) : NULL, from = 0, looked++)
+                for (int k = from; k < SHMKV_BUCKET_SLOTS; k++)
+                    if (b->slots[k] && same_key(seg, a->slots[i], b->slots[k]))
+                        problem(c, seg_offset(seg, &b->slots[k]), "key is in the store twice");
+        }
+}
+
+static uint64_t check_chain(struct check *c, run_t *group, uint32_t shard, unsigned bucket, uint64_t prefix, unsigned depth) {
+    struct segment *seg = &c->view;
+    uint64_t entries = 0;
+    bucket_t *b = group_bucket(group, bucket);
+    for (;;) {
+        for (int i = 0; i < SHMKV_BUCKET_SLOTS; i++)
+            if (b->slots[i] & OFFSET_IN_WORD) {
+                entries++;
+                check_record(c, b->slots[i], seg_offset(seg, &b->slots[i]), shard, bucket, prefix, depth);
+            }
+        if (!b->link)
+            break;
+        uint64_t where = seg_offset(seg, &b->link);
+        bucket_t *next = bucket_at_link(seg, b->link);
+        if (!next || !claim_cell(c, b->link, where, "link"))
+            return entries; /* a loop would be claimed twice */
+        b = next;
+    }
+    check_unique(c, group_bucket(group, bucket));
+    return entries;
+}
+
+static uint64_t check_group(struct check *c, uint64_t word, uint64_t where, uint32_t shard, uint64_t prefix) {
+    unsigned depth = (unsigned)FIELD(word, DIRECTORY_DEPTH);
+    run_t *group = run_at(c, word & PAGE_IN_WORD);
+    if (!group || FIELD(group->head, RUN_KIND) != SHMKV_RUN_KIND_GROUP || FIELD(group->head, RUN_INDEX) != shard) {
+        problem(c, where, "directory word leads to 0x%llx, which is no group of shard %u",
+                (unsigned long long)(word & PAGE_IN_WORD), shard);
+        return 0;
+    }
+    uint64_t entries = 0;
+    if (claim(c, word & PAGE_IN_WORD, "group"))
+        for (unsigned b = 0; b < SHMKV_GROUP_BUCKETS; b++)
+            entries += check_chain(c, group, shard, b, prefix, depth);
+    return entries;
+}
+
+static void check_shard(struct check *c, uint32_t index) {
+    struct segment *seg = &c->view;
+    shard_t *shard = &seg->shards[index];
+    uint64_t root = shard->root, entries = 0, where = seg_offset(seg, &shard->root);
+    if (root) {
+        directory_t *dir = table_directory(seg, root);
+        if (!dir || !claim_cell(c, root, where, "root"))
+            return;
+        unsigned depth = (unsigned)FIELD(root, ROOT_DEPTH);
+        if (dir->depth != depth || dir->version & 1)
+            problem(c, root & OFFSET_IN_WORD, "directory is unfinished or of another depth");
+        uint64_t *words = directory_words(dir);
+        for (uint64_t i = 0; i < 1ULL << depth; i++) {
+            unsigned local = (unsigned)FIELD(words[i], DIRECTORY_DEPTH);
+            uint64_t prefix = i & ((1ULL << (local < depth ? local : depth)) - 1);
+            if (local > depth || words[i] != words[prefix])
+                problem(c, seg_offset(seg, &words[i]), "directory words of one group differ");
+            else if (i == prefix)
+                entries += check_group(c, words[i], seg_offset(seg, &words[i]), index, prefix);
+        }
+    }
+    if (entries != shard->count)
+        problem(c, seg_offset(seg, &shard->count), "shard %u counts %llu entries, it has %llu", index,
+                (unsigned long long)shard->count, (unsigned long long)entries);
+}
+
+/* ----------------------------------------------------------------------- owners */
+
+static void check_run_field(struct check *c, uint64_t off, uint64_t where) {
+    if (!off)
+        return;
+    run_t *run = run_at(c, off);
+    if (!run || FIELD(run->head, RUN_KIND) == SHMKV_RUN_KIND_FREE) {
+        problem(c, where, "owner's run at 0x%llx is no run in use", (unsigned long long)off);
+        return;
+    }
+    if (!claim(c, off, "owner's run") || FIELD(run->head, RUN_KIND) != SHMKV_RUN_KIND_GROUP)
+        return;
+    for (unsigned b = 0; b < SHMKV_GROUP_BUCKETS; b++)
+        for (uint64_t link = group_bucket(run, b)->link; link;) {
+            bucket_t *next = bucket_at_link(&c->view, link);
+            if (!next || !claim_cell(c, link, where, "link of an owner's group"))
+                break;
+            link = next->link;
+        }
+}
+
+static void check_owner(struct check *c, uint32_t slot) {
+    struct segment *seg = &c->view;
+    owner_t *own = &seg->owners[slot];
+    uint64_t where = seg_offset(seg, own);
+    bool live = FIELD(own->state, OWNER_STATE_STATE) != 0;
+    if (!live && (own->cell || own->dir || own->spare || own->low || own->high || own->old || own->run))
+        problem(c, where, "free owner slot %u still holds something", slot);
+    if (own->cell)
+        claim_cell(c, own->cell, where, "owner's cell");
+    if (own->dir)
+        claim_cell(c, own->dir, where, "owner's directory");
+    for (uint64_t spare = own->spare; spare;) {
+        bucket_t *b = bucket_at_link(seg, spare);
+        if (!b || !claim_cell(c, spare, where, "owner's spare bucket"))
+            break;
+        spare = b->link;
+    }
+    check_run_field(c, own->low, where);
+    check_run_field(c, own->high, where);
+    check_run_field(c, own->old, where);
+    check_run_field(c, own->run, where);
+}
+
+/* ------------------------------------------------------------------------ slabs */
+
+static void check_slab(struct check *c, run_t *slab, uint64_t off) {
+    unsigned cls = (unsigned)FIELD(slab->head, RUN_CLASS);
+    if (cls == 0 || cls >= SHMKV_CLASS_COUNT || FIELD(slab->head, RUN_INDEX) >= c->view.arena_count ||
+        off % class_slab_size(cls) || FIELD(slab->head, RUN_PAGES) * SHMKV_PAGE_SIZE != class_slab_size(cls)) {
+        problem(c, off, "slab header makes no sense");
+        return;
+    }
+    uint64_t carved = FIELD(slab->slab, SLAB_CARVED), free_cells = 0, used = 0;
+    if (carved > class_capacity(cls)) {
+        problem(c, off, "slab has more cells than fit");
+        return;
+    }
+    for (uint64_t i = 0; i < carved; i++)
+        used += claimed(c, off + SHMKV_RUN_HEADER_SIZE + i * shmkv_class_sizes[cls]);
+    for (uint64_t next = FIELD(slab->slab, SLAB_FREE); next;) {
+        uint64_t cell = off + SHMKV_RUN_HEADER_SIZE + (next - 1) * shmkv_class_sizes[cls];
+        if (next > carved || !claim(c, cell, "free cell"))
+            break;
+        free_cells++;
+        next = FIELD(*(uint64_t *)(void *)(c->view.base + cell + 8), CELL_LINK_NEXT);
+    }
+    if (used != FIELD(slab->slab, SLAB_USED) || used + free_cells != carved)
+        problem(c, off, "slab of class %u: %llu cells carved, %llu free, %llu in use, %llu said to be", cls,
+                (unsigned long long)carved, (unsigned long long)free_cells, (unsigned long long)used,
+                (unsigned long long)FIELD(slab->slab, SLAB_USED));
+}
+
+static void check_partial_lists(struct check *c) {
+    for (uint32_t a = 0; a < c->view.arena_count; a++)
+        for (unsigned cls = 1; cls < SHMKV_CLASS_COUNT; cls++) {
+            uint64_t prev = 0, off = c->view.arenas[a].partial[cls];
+            while (off) {
+                run_t *slab = run_at(c, off);
+                if (!slab || FIELD(slab->head, RUN_KIND) != SHMKV_RUN_KIND_SLAB || FIELD(slab->head, RUN_CLASS) != cls ||
+                    FIELD(slab->head, RUN_INDEX) != a || slab->prev != prev) {
+                    problem(c, off, "list of slabs of class %u in arena %u is broken here", cls, a);
+                    break;
+                }
+                if (!claim(c, off, "slab in a list"))
+                    break;
+                prev = off;
+                off = slab->next;
+            }
+        }
+}
+
+/* Every run in use has an owner: a list, the index, an owner slot, a record. */
+static void check_ownership(struct check *c) {
+    for (uint64_t off = c->view.data_offset; off < c->limit;) {
+        run_t *run = run_at(c, off);
+        uint64_t kind = FIELD(run->head, RUN_KIND);
+        bool full = false;
+        if (kind == SHMKV_RUN_KIND_SLAB && FIELD(run->head, RUN_CLASS) < SHMKV_CLASS_COUNT) {
+            unsigned cls = (unsigned)FIELD(run->head, RUN_CLASS);
+            full = FIELD(run->slab, SLAB_FREE) == 0 && cls && FIELD(run->slab, SLAB_CARVED) == class_capacity(cls);
+            if (full && claimed(c, off))
+                problem(c, off, "full slab is in a list");
+            check_slab(c, run, off);
+        }
+        bool owned = claimed(c, off) || full || (kind == SHMKV_RUN_KIND_LARGE && claimed(c, off + SHMKV_RUN_HEADER_SIZE));
+        if (!owned)
+            problem(c, off, "%s of %llu pages belongs to nothing",
+                    kind == SHMKV_RUN_KIND_FREE ? "free run" : kind == SHMKV_RUN_KIND_SLAB ? "slab" : "run",
+                    (unsigned long long)FIELD(run->head, RUN_PAGES));
+        off += FIELD(run->head, RUN_PAGES) * SHMKV_PAGE_SIZE;
+    }
+}
+
+/* ------------------------------------------------------------------------- view */
+
+static void replay_intents(struct check *c) {
+    for (uint32_t i = 0; i < domain_count(&c->view); i++) {
+        struct domain d = domain_at(&c->view, i);
+        if (load_relaxed_u64(d.intent) && intent_replay(&c->view, &d) != SHMKV_OK)
+            problem(c, seg_offset(&c->view, d.intent), "intent makes no sense");
+    }
+}
+
+static void check_everything(struct check *c) {
+    struct segment *seg = &c->view;
+    replay_intents(c);
+    c->limit = seg->space->limit;
+    if (c->limit < seg->data_offset || c->limit % SHMKV_PAGE_SIZE || c->limit > seg->safe_limit) {
+        problem(c, seg_offset(seg, &seg->space->limit), "the allocation limit makes no sense");
+        return;
+    }
+    check_tiling(c);
+    check_bins(c);
+    check_partial_lists(c);
+    for (uint32_t i = 0; i < seg->shard_count; i++)
+        check_shard(c, i);
+    for (uint32_t i = 0; i < seg->owner_count; i++)
+        check_owner(c, i);
+    check_ownership(c);
+}
+
+static void rebase(struct segment *view, const struct segment *seg, uint8_t *base) {
+    *view = *seg;
+    view->base = base;
+    view->hdr = (header_t *)(void *)base;
+    view->owners = (owner_t *)(void *)(base + ((uint8_t *)seg->owners - seg->base));
+    view->shards = (shard_t *)(void *)(base + ((uint8_t *)seg->shards - seg->base));
+    view->arenas = (arena_t *)(void *)(base + ((uint8_t *)seg->arenas - seg->base));
+    view->space = (space_t *)(void *)(base + ((uint8_t *)seg->space - seg->base));
+}
+
+/* Map the file privately, all that there is of it now. */
+static int open_view(struct check *c, struct segment *seg) {
+    segment_covers(seg, seg->reserve); /* looks at the size again */
+    uint64_t size = load_relaxed_u64(&seg->safe_limit);
+    void *p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_NORESERVE, seg->fd, 0);
+    if (p == MAP_FAILED)
+        return fail(errno, "%s: private view", seg->loc->path);
+    rebase(&c->view, seg, p);
+    c->view.reserve = c->view.safe_limit = size;
+    c->marks = calloc(size / SHMKV_CELL_ALIGN / 8 + 1, 1);
+    return c->marks ? SHMKV_OK : fail(ENOMEM, "%s: verify", seg->loc->path);
+}
+
+static void close_view(struct check *c) {
+    free(c->marks);
+    c->marks = NULL;
+    if (c->view.base)
+        munmap(c->view.base, c->view.reserve);
+    c->view.base = NULL;
+}
+
+/* A number that every commit, in any domain, and every build changes. */
+static uint64_t activity(struct segment *seg) {
+    uint64_t sum = load_relaxed_u64(&seg->space->limit);
+    for (uint32_t i = 0; i < domain_count(seg); i++) {
+        struct domain d = domain_at(seg, i);
+        sum = hash_bytes(d.entries, d.capacity * sizeof *d.entries, sum ^ load_relaxed_u64(d.intent));
+    }
+    for (uint32_t i = 0; i < seg->shard_count; i++)
+        sum = sum * 31 + load_relaxed_u64(&seg->shards[i].changes);
+    for (uint32_t i = 0; i < seg->owner_count; i++) {
+        const owner_t *own = &seg->owners[i];
+        sum = hash_bytes(&own->version, sizeof *own - offsetof(owner_t, version), sum ^ load_relaxed_u64(&own->state));
+    }
+    fence_acquire();
+    return sum;
+}
+
+static int verify_segment(struct check *c, struct segment *seg) {
+    for (int n = 0; n < MAX_ATTEMPTS; n++) {
+        c->count = c->kept = c->cells_claimed = 0;
+        uint64_t before = activity(seg);
+        int err = open_view(c, seg);
+        if (!err)
+            check_everything(c);
+        close_view(c);
+        if (err)
+            return err;
+        if (c->count == 0 || activity(seg) == before)
+            return SHMKV_OK;
+    }
+    return fail(SHMKV_EBUSY, "%s: it changed during each of %d checks", seg->loc->path, MAX_ATTEMPTS);
+}
+
+int shmkv_verify(shmkv_t *kv, shmkv_problem_fn fn, void *arg, uint64_t *problems) {
+    struct segment *seg;
+    int err = handle_segment(kv, &seg);
+    if (err)
+        return err;
+    struct check *c = calloc(1, sizeof *c);
+    if (c)
+        c->problems = calloc(MAX_REPORTED, sizeof *c->problems);
+    if (!c || !c->problems) {
+        free(c);
+        return fail(ENOMEM, "%s: verify", seg->loc->path);
+    }
+    err = verify_segment(c, seg);
+    if (!err) {
+        for (size_t i = 0; fn && i < c->kept; i++)
+            fn(arg, c->problems[i].offset, c->problems[i].text);
+        if (problems)
+            *problems = c->count;
+        if (c->count)
+            err = fail(SHMKV_ECORRUPT, "%s: %llu problems, first at 0x%llx: %s", seg->loc->path,
+                       (unsigned long long)c->count, (unsigned long long)c->problems[0].offset, c->problems[0].text);
+    }
+    free(c->problems);
+    free(c);
+    return err;
+}
