@@ -20,7 +20,7 @@ const uint16_t shmkv_class_sizes[SHMKV_CLASS_COUNT] = SHMKV_CLASS_SIZES;
 unsigned class_for(uint64_t size) {
     if (size > shmkv_class_sizes[SHMKV_CLASS_COUNT - 1])
         return 0;
-    unsigned low = 1, high = SHMKV_CLASS_COUNT - 1;
+    unsigned low = SHMKV_BUCKET_CLASS + 1, high = SHMKV_CLASS_COUNT - 1;
     while (low < high) {
         unsigned mid = (low + high) / 2;
         if (shmkv_class_sizes[mid] >= size)
@@ -202,7 +202,7 @@ int cell_take(struct context *ctx, unsigned cls, uint64_t *field) {
 }
 
 int cell_take_spare(struct context *ctx) {
-    return take(ctx, class_for(SHMKV_BUCKET_SIZE), &ctx->own->spare, true);
+    return take(ctx, SHMKV_BUCKET_CLASS, &ctx->own->spare, true);
 }
 
 int large_take(struct context *ctx, uint64_t size, uint64_t *field) {

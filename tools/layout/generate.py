@@ -92,7 +92,8 @@ def check(layout):
     check_bits("hash_bits", bit_fields(layout["hash_bits"]), 64)
     constants = layout["constants"]
     sizes = class_sizes(layout)
-    if sizes != sorted(sizes) or any(size % constants["CELL_ALIGN"]["value"] for size in sizes):
+    others = sizes[constants["BUCKET_CLASS"]["value"] + 1:]
+    if others != sorted(others) or any(size % constants["CELL_ALIGN"]["value"] for size in sizes):
         raise LayoutError("classes: sizes must ascend and be multiples of CELL_ALIGN")
     if len(sizes) > 64:
         raise LayoutError("classes: more than an arena has lists for")
