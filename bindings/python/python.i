@@ -198,6 +198,6 @@ static int make_fast_methods(PyObject *module_dict)
 %}
 
 %init %{
-    if (make_fast_methods(d))
-        return NULL;
+    if (make_fast_methods(md))
+        RETURN_FAILED_INIT;
 %}

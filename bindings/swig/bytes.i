@@ -117,6 +117,12 @@ static inline int bytes_of(PyObject *object, const char *what, const void **data
 #elif defined(SWIGPERL)
 
 %{
+/* Whether a reference has a class with overloading, which can make it a string. */
+static int is_overloaded(SV *sv)
+{
+    return SvAMAGIC(sv) && Gv_AMG(SvSTASH(SvRV(sv)));
+}
+
 /* All but plain byte strings. */
 static int unusual_bytes_of(SV *sv, int err, const char *what, const void **data, size_t *size,
                             char **copy)
@@ -127,7 +133,7 @@ static int unusual_bytes_of(SV *sv, int err, const char *what, const void **data
 
     if (!SvOK(sv))
         return refuse(err, "bad %s: it is undefined", what);
-    if (SvROK(sv) && !SvAMAGIC(sv))
+    if (SvROK(sv) && !is_overloaded(sv))
         return refuse(err, "bad %s: it is a reference, not a string", what);
     text = SvPV_nomg(sv, length);
     if (SvUTF8(sv)) {

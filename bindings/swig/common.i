@@ -62,6 +62,13 @@ static int refuse(int err, const char *format, ...)
 typedef PyObject *native_t;
 #define NO_OBJECT NULL
 
+/* What SWIG has around %init returns an int since 4.4. */
+#if SWIG_VERSION >= 0x040400
+#define RETURN_FAILED_INIT return -1
+#else
+#define RETURN_FAILED_INIT return NULL
+#endif
+
 #define bytes_new(data, size)    PyBytes_FromStringAndSize((data), (Py_ssize_t)(size))
 #define bytes_room(size)         PyBytes_FromStringAndSize(NULL, (Py_ssize_t)(size))
 #define bytes_data(object)       PyBytes_AS_STRING(object)
@@ -243,19 +250,19 @@ typedef SV *native_t;
     map_put_at((map), (key), (key_len), bytes_new((val), (val_len)))
 #define list_push(list, value)   (av_push((AV *)SvRV(list), (value)), 0)
 
-static native_t bytes_room(size_t size)
-{
-    SV *sv = newSV(size + 1);
-
-    SvPOK_only(sv);
-    return sv;
-}
-
 static native_t bytes_fit(native_t object, size_t size)
 {
     SvCUR_set(object, size);
     *SvEND(object) = '\0';
     return object;
+}
+
+static native_t bytes_room(size_t size)
+{
+    SV *sv = newSV(size + 1);
+
+    SvPOK_only(sv);
+    return bytes_fit(sv, size);
 }
 
 /* Keys reach 64 KiB, so the length always fits the I32 of hv_store(). */

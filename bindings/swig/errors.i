@@ -146,8 +146,8 @@ static int make_error_classes(PyObject *module_dict)
 %}
 
 %init %{
-    if (make_error_classes(d))
-        return NULL;
+    if (make_error_classes(md))
+        RETURN_FAILED_INIT;
 %}
 
 #elif defined(SWIGRUBY)

@@ -73,13 +73,13 @@ sub unlink {
 sub keys {
     my ($self) = @_;
 
+    end_walk($self);
     return $self->get_size if !wantarray;
     my $cursor = Store_cursor($self, KEYS);
     my @keys;
     while (my ($key) = $cursor->next) {
         push @keys, $key;
     }
-    end_walk($self);
     return @keys;
 }
 
