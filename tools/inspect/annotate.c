@@ -22,7 +22,6 @@
 
 enum {
     LINE_BYTES = 8,    /* bytes on one line */
-    SHOWN_BYTES = 64,  /* of a key or value; then "…" */
     PREVIEW_BYTES = 40 /* of a text */
 };
 
@@ -198,25 +197,25 @@ static void print_line_bytes(const unsigned char *data, size_t len) {
 }
 
 static void line_as_text(const char *field, const char *type, const char *doc, uint64_t offset,
-                         const unsigned char *data, size_t len, const char *value) {
-    size_t shown = len < SHOWN_BYTES ? len : SHOWN_BYTES;
+                         const unsigned char *data, uint64_t len, const char *value) {
+    size_t shown = len < ANNOTATED_BYTES ? (size_t)len : ANNOTATED_BYTES;
 
     printf("  +0x%08" PRIx64 " | ", offset);
     print_line_bytes(data, shown < LINE_BYTES ? shown : LINE_BYTES);
-    printf("| %-6s | %-18s | %s%s%s\n", type, field, value, doc ? "  ; " : "", doc ? doc : "");
+    printf("| %-9s | %-18s | %s%s%s\n", type, field, value, doc ? "  ; " : "", doc ? doc : "");
     for (size_t i = LINE_BYTES; i < shown; i += LINE_BYTES) {
         printf("  +0x%08" PRIx64 " | ", offset + i);
         print_line_bytes(data + i, shown - i < LINE_BYTES ? shown - i : LINE_BYTES);
         fputs("|\n", stdout);
     }
     if (shown < len)
-        printf("  ... %zu bytes in all\n", len);
+        printf("  ... %" PRIu64 " bytes in all\n", len);
 }
 
 static void line_as_json(struct annotator *a, const char *field, const char *type, const char *doc,
-                         uint64_t offset, const unsigned char *data, size_t len,
+                         uint64_t offset, const unsigned char *data, uint64_t len,
                          const char *value) {
-    size_t shown = len < SHOWN_BYTES ? len : SHOWN_BYTES;
+    size_t shown = len < ANNOTATED_BYTES ? (size_t)len : ANNOTATED_BYTES;
     struct report *report = &a->json;
 
     row_begin(report);
@@ -237,7 +236,7 @@ static void line_as_json(struct annotator *a, const char *field, const char *typ
 
 /* Print one line. @p doc may be NULL. */
 static void line(struct annotator *a, const char *field, const char *type, const char *doc,
-                 uint64_t offset, const void *data, size_t len, const char *value) {
+                 uint64_t offset, const void *data, uint64_t len, const char *value) {
     if (a->as_json)
         line_as_json(a, field, type, doc, offset, data, len, value);
     else
@@ -245,13 +244,13 @@ static void line(struct annotator *a, const char *field, const char *type, const
 }
 
 void annotate_bytes(struct annotator *a, const char *field, const char *type, uint64_t offset,
-                    const void *data, size_t len, const char *value) {
+                    const void *data, uint64_t len, const char *value) {
     char *text = NULL;
     size_t size;
     FILE *out = value ? NULL : open_memstream(&text, &size);
 
     if (out) {
-        describe_bytes(out, field, data, len);
+        describe_bytes(out, field, data, len < ANNOTATED_BYTES ? (size_t)len : ANNOTATED_BYTES);
         fclose(out);
     }
     line(a, field, type, NULL, offset, data, len, value ? value : text ? text : "");
@@ -306,21 +305,21 @@ static size_t element_size(const char *type) {
     return strncmp(type, "u64", 3) == 0 ? 8 : 0;
 }
 
-/* One element of an array of numbers or of structs such as `entry`. */
+/* One element of an array of numbers, or of structs such as `entry`. */
 static void element(struct annotator *a, const struct layout_field *field, const char *type,
-                    const struct layout_struct *of, unsigned index, uint64_t offset,
-                    const unsigned char *data, size_t size) {
+                    const char *doc, const struct layout_struct *of, unsigned index,
+                    uint64_t offset, const unsigned char *data, size_t size) {
     char name[64];
 
     if (!of) {
         snprintf(name, sizeof name, "%s[%u]", field->name, index);
-        number_line(a, field, name, type, NULL, offset, data, size);
+        number_line(a, field, name, type, doc, offset, data, size);
         return;
     }
-    for (unsigned i = 0; i < of->field_count; i++) {
+    for (unsigned i = 0; i < of->field_count; i++, doc = NULL) {
         const struct layout_field *inner = &of->fields[i];
         snprintf(name, sizeof name, "%s[%u].%s", field->name, index, inner->name);
-        number_line(a, inner, name, inner->type, NULL, offset + inner->offset, data + inner->offset,
+        number_line(a, inner, name, inner->type, doc, offset + inner->offset, data + inner->offset,
                     inner->size);
     }
 }
@@ -338,11 +337,12 @@ static void array(struct annotator *a, const struct layout_field *field, const c
         line(a, field->name, field->type, doc, offset, data, 0, "all zero");
         return;
     }
-    if (doc)
-        line(a, field->name, field->type, doc, offset, data, 0, "");
-    for (unsigned i = 0; i < field->size / size; i++)
-        if (a->all || !all_zero(data + i * size, size))
-            element(a, field, type, of, i, offset + i * size, data + i * size, size);
+    for (unsigned i = 0; i < field->size / size; i++) {
+        if (!a->all && all_zero(data + i * size, size))
+            continue;
+        element(a, field, type, doc, of, i, offset + i * size, data + i * size, size);
+        doc = NULL;
+    }
 }
 
 static void field_of_struct(struct annotator *a, const struct layout_field *field, const char *doc,

@@ -24,9 +24,12 @@ void annotate_heading(struct annotator *a, const char *thing, uint64_t offset, c
 /* One struct of spec/layout.toml, by its name there. @p data: its bytes, all of them. */
 void annotate_struct(struct annotator *a, const char *name, uint64_t offset, const void *data);
 
-/* Bytes without a struct: a key, a value, an element. @p value may be NULL. */
+enum { ANNOTATED_BYTES = 64 }; /* of a field that are shown, at most */
+
+/* Bytes without a struct: a key, a value. @p data: the first ANNOTATED_BYTES of them, or
+ * all if there are fewer. @p value: what to say about them; NULL: as text. */
 void annotate_bytes(struct annotator *a, const char *field, const char *type, uint64_t offset,
-                    const void *data, size_t len, const char *value);
+                    const void *data, uint64_t len, const char *value);
 
 /* One 64-bit word of kind @p word ("slot", "directory", …). */
 void annotate_word(struct annotator *a, const char *field, const char *word, uint64_t offset,

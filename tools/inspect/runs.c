@@ -23,8 +23,7 @@
 
 enum {
     GROUP_BYTES = SHMKV_GROUP_BUCKETS * SHMKV_BUCKET_SIZE,
-    CHAIN_STEPS = 4096, /* overflow buckets followed from one bucket */
-    SHOWN_BYTES = 64    /* of a key or value */
+    CHAIN_STEPS = 4096 /* overflow buckets followed from one bucket */
 };
 
 static const uint32_t class_sizes[SHMKV_CLASS_COUNT] = SHMKV_CLASS_SIZES;
@@ -155,15 +154,15 @@ static int collect_held(const struct dissection *d, struct refs *refs) {
 
 /* ----------------------------------------------------------------------- cells */
 
-/* Print up to SHOWN_BYTES of the file, and how many there are. */
+/* Print the first of @p len bytes of the file. */
 static void show_bytes(struct dissection *d, const char *field, uint64_t offset, uint64_t len) {
-    unsigned char data[SHOWN_BYTES];
+    unsigned char data[ANNOTATED_BYTES];
     char type[32];
     size_t shown = len < sizeof data ? (size_t)len : sizeof data;
 
     snprintf(type, sizeof type, "u8[%" PRIu64 "]", len);
     if (image_read(d->image, offset, data, shown))
-        annotate_bytes(&d->annotator, field, type, offset, data, shown, NULL);
+        annotate_bytes(&d->annotator, field, type, offset, data, len, NULL);
 }
 
 /* A record in @p room bytes: header, optional part, key, value. */

@@ -1,0 +1,66 @@
+/*
+ * A writer for the inspector's tests to look at. Built with the crash points of the core.
+ *
+ *   holder SEGMENT wait          put, say "ready", stay attached until standard input ends
+ *   holder SEGMENT stop POINT    put; put again, and stop (SIGSTOP) at the crash point
+ *   holder SEGMENT die POINT     put; put again, and die (SIGKILL) at the crash point
+ *
+ * Both puts are to the key "held": "old", then "new". The first has fetched all that the second needs, so that
+ * the second takes one lock, of one shard. HOLDER_NAME, if set, is the name the process gives itself.
+ */
+#include <signal.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+
+#include <shmkv/shmkv.h>
+
+#include "core/src/fault.h"
+
+static const char *armed_point;
+static int armed_signal;
+
+void shmkv_fault_point(const char *name) {
+    if (armed_point && strcmp(name, armed_point) == 0) {
+        armed_point = NULL;
+        raise(armed_signal);
+    }
+}
+
+static void put(shmkv_t *kv, const char *value) {
+    if (shmkv_put(kv, "held", 4, value, strlen(value)) != SHMKV_OK) {
+        fprintf(stderr, "holder: %s\n", shmkv_error_detail());
+        exit(1);
+    }
+}
+
+static void wait_for_end_of_input(void) {
+    puts("ready");
+    fflush(stdout);
+    while (getchar() != EOF) {
+    }
+}
+
+int main(int argc, char **argv) {
+    shmkv_t *kv;
+
+    if (argc < 3)
+        return 2;
+    if (getenv("HOLDER_NAME"))
+        prctl(PR_SET_NAME, getenv("HOLDER_NAME"));
+    if (shmkv_open(argv[1], NULL, &kv) != SHMKV_OK) {
+        fprintf(stderr, "holder: %s\n", shmkv_error_detail());
+        return 1;
+    }
+    put(kv, "old");
+    if (strcmp(argv[2], "wait") == 0) {
+        wait_for_end_of_input();
+    } else if (argc == 4) {
+        armed_point = argv[3];
+        armed_signal = strcmp(argv[2], "stop") == 0 ? SIGSTOP : SIGKILL;
+        put(kv, "new");
+    }
+    return shmkv_close(kv) == SHMKV_OK ? 0 : 1;
+}
