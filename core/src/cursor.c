@@ -195,9 +195,10 @@ int shmkv_cursor_open(shmkv_t *kv, unsigned flags, shmkv_cursor_t **out) {
         return fail(SHMKV_EARGUMENT, "cursor flags 0x%x", flags);
     *out = NULL;
     struct segment *seg;
-    int err = handle_segment(kv, &seg);
+    int err = handle_enter(kv, &seg); /* only to follow or to hear why not */
     if (err)
         return err;
+    handle_leave();
     shmkv_cursor_t *c = calloc(1, sizeof *c);
     if (!c)
         return fail(ENOMEM, "cursor");
@@ -237,13 +238,8 @@ static int give(struct shmkv_cursor *c, struct segment *seg, const void **key, s
     return err;
 }
 
-int shmkv_cursor_next(shmkv_cursor_t *c, const void **key, size_t *key_len, const void **val, size_t *val_len) {
-    if (!c || !key || !key_len)
-        return fail(SHMKV_EARGUMENT, "cursor");
-    struct segment *seg = atomic_load(&c->kv->seg);
-    if (c->moves != atomic_load(&c->kv->moves) ||
-        load_relaxed_u64(&seg->hdr->state) == SHMKV_SEGMENT_STATE_REPLACED)
-        return fail(SHMKV_ESTALE, "%s: walking it", c->kv->loc.path);
+static int next(struct shmkv_cursor *c, struct segment *seg, const void **key, size_t *key_len, const void **val,
+                size_t *val_len) {
     for (;;) {
         while (c->next_key < c->keys.len) {
             int err = give(c, seg, key, key_len, val, val_len);
@@ -256,6 +252,21 @@ int shmkv_cursor_next(shmkv_cursor_t *c, const void **key, size_t *key_len, cons
         if (err)
             return err;
     }
+}
+
+int shmkv_cursor_next(shmkv_cursor_t *c, const void **key, size_t *key_len, const void **val, size_t *val_len) {
+    if (!c || !key || !key_len)
+        return fail(SHMKV_EARGUMENT, "cursor");
+    struct segment *seg;
+    int err = guard_enter(c->kv, &seg);
+    if (err)
+        return err;
+    if (c->moves != atomic_load(&c->kv->moves) || load_relaxed_u64(&seg->hdr->state) == SHMKV_SEGMENT_STATE_REPLACED)
+        err = fail(SHMKV_ESTALE, "%s: walking it", c->kv->loc.path);
+    else
+        err = next(c, seg, key, key_len, val, val_len);
+    guard_leave();
+    return err;
 }
 
 void shmkv_cursor_close(shmkv_cursor_t *c) {

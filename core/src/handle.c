@@ -12,15 +12,6 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
-#if defined(__has_include)
-#if __has_include(<sys/single_threaded.h>)
-#include <sys/single_threaded.h>
-#define SINGLE_THREADED __libc_single_threaded
-#endif
-#endif
-#ifndef SINGLE_THREADED
-#define SINGLE_THREADED 0 /* cannot tell, so assume threads */
-#endif
 
 #include "internal.h"
 
@@ -131,11 +122,11 @@ int shmkv_open(const char *name, const struct shmkv_options *opts, shmkv_t **out
     return SHMKV_OK;
 }
 
-static void drop_retired(shmkv_t *kv) {
-    while (kv->retired) {
-        struct segment *next = kv->retired->next_retired;
-        segment_unmap(kv->retired);
-        kv->retired = next;
+static void unmap_retired(shmkv_t *kv) {
+    struct segment *next;
+    for (struct segment *seg = kv->retired; seg; seg = next) {
+        next = seg->next_retired;
+        segment_unmap(seg);
     }
 }
 
@@ -145,7 +136,7 @@ int shmkv_close(shmkv_t *kv) {
     struct segment *seg = atomic_exchange(&kv->seg, NULL);
     int err = seg->writable ? owners_detach(seg) : SHMKV_OK;
     segment_unmap(seg);
-    drop_retired(kv);
+    unmap_retired(kv);
     location_free(&kv->loc);
     free(kv);
     return err;
@@ -176,60 +167,86 @@ int shmkv_unlink(const char *name) {
 
 /* ---------------------------------------------------------------------- follow */
 
-/*
- * Another thread may be inside the old mapping. A process with one thread knows
- * that it is not; otherwise the mapping stays until the handle is closed.
- */
-static void retire(shmkv_t *kv, struct segment *old) {
-    if (SINGLE_THREADED) {
-        segment_unmap(old);
-        return;
+/* One thread at a time. The word names a process, so that a child forked while a
+ * thread of the parent was here does not wait for that thread. */
+static void following_begin(shmkv_t *kv) {
+    pid_t me = getpid(), holder = 0;
+    while (!atomic_compare_exchange_strong(&kv->following, &holder, me))
+        if (holder == me) {
+            sched_yield();
+            holder = 0;
+        }
+}
+
+static void following_end(shmkv_t *kv) { atomic_store(&kv->following, 0); }
+
+/* Unmap what the handle has left and no thread is inside of. */
+static void reclaim(shmkv_t *kv) {
+    struct segment *keep = NULL, *next;
+    for (struct segment *seg = kv->retired; seg; seg = next) {
+        next = seg->next_retired;
+        if (guard_in_use(seg)) {
+            seg->next_retired = keep;
+            keep = seg;
+        } else {
+            segment_unmap(seg);
+        }
     }
+    atomic_store(&kv->retired, keep);
+}
+
+static int move(shmkv_t *kv, struct segment *old) {
+    struct segment *seg;
+    int mode = kv->opts.mode == SHMKV_READONLY ? SHMKV_READONLY : SHMKV_EXISTING;
+    int err = segment_open(&kv->loc, &kv->opts, mode, &seg);
+    if (err)
+        return err;
+    atomic_store(&kv->seg, seg);
+    atomic_fetch_add(&kv->moves, 1);
     old->next_retired = kv->retired;
-    kv->retired = old;
+    atomic_store(&kv->retired, old);
+    return SHMKV_OK;
 }
 
 static int follow(shmkv_t *kv, struct segment *old) {
     if (kv->opts.flags & SHMKV_STAY)
         return fail(SHMKV_ESTALE, "%s", kv->loc.path);
-    /* The word names a process, so that a child forked while a thread of the
-     * parent was here does not wait for that thread. */
-    pid_t me = getpid(), holder = 0;
-    while (!atomic_compare_exchange_strong(&kv->following, &holder, me)) {
-        if (holder == me) {
-            sched_yield();
-            holder = 0;
-        }
-    }
-    int err = SHMKV_OK;
-    if (atomic_load(&kv->seg) == old) {
-        struct segment *seg;
-        int mode = kv->opts.mode == SHMKV_READONLY ? SHMKV_READONLY : SHMKV_EXISTING;
-        err = segment_open(&kv->loc, &kv->opts, mode, &seg);
-        if (!err) {
-            atomic_store(&kv->seg, seg);
-            atomic_fetch_add(&kv->moves, 1);
-            retire(kv, old);
-        }
-    }
-    atomic_store(&kv->following, 0);
+    following_begin(kv);
+    int err = atomic_load(&kv->seg) == old ? move(kv, old) : SHMKV_OK;
+    if (!err)
+        reclaim(kv);
+    following_end(kv);
     return err;
 }
 
-int handle_segment(shmkv_t *kv, struct segment **out) {
+/* What could not be unmapped at the move, because a thread was inside. */
+static void reclaim_later(shmkv_t *kv) {
+    following_begin(kv);
+    reclaim(kv);
+    following_end(kv);
+}
+
+int handle_enter(shmkv_t *kv, struct segment **out) {
+    if (!kv)
+        return fail(SHMKV_ECLOSED, "segment");
     for (;;) {
-        struct segment *seg = kv ? atomic_load_explicit(&kv->seg, memory_order_acquire) : NULL;
-        if (!seg)
-            return fail(SHMKV_ECLOSED, "segment");
-        if (__builtin_expect(load_relaxed_u64(&seg->hdr->state) != SHMKV_SEGMENT_STATE_REPLACED, 1)) {
+        struct segment *seg;
+        int err = guard_enter(kv, &seg);
+        if (err)
+            return err;
+        uint64_t state = load_relaxed_u64(&seg->hdr->state);
+        if (__builtin_expect(state != SHMKV_SEGMENT_STATE_REPLACED, 1)) {
             *out = seg;
             return SHMKV_OK;
         }
-        int err = follow(kv, seg);
+        guard_leave();
+        err = follow(kv, seg);
         if (err)
             return err;
     }
 }
+
+void handle_leave(void) { guard_leave(); }
 
 /* ------------------------------------------------------------------------ read */
 
@@ -245,28 +262,37 @@ int shmkv_get(shmkv_t *kv, const void *key, size_t key_len, void *buf, size_t bu
     if (!err && !buf && buf_len)
         err = fail(SHMKV_EARGUMENT, "no buffer");
     if (!err)
-        err = handle_segment(kv, &seg);
-    return err ? err : read_value(seg, key, key_len, buf, buf_len, val_len);
+        err = handle_enter(kv, &seg);
+    if (err)
+        return err;
+    err = read_value(seg, key, key_len, buf, buf_len, val_len);
+    handle_leave();
+    return err;
 }
 
 int shmkv_exists(shmkv_t *kv, const void *key, size_t key_len) {
     struct segment *seg;
     int err = check_key(key, key_len);
     if (!err)
-        err = handle_segment(kv, &seg);
-    return err ? err : read_exists(seg, key, key_len);
+        err = handle_enter(kv, &seg);
+    if (err)
+        return err;
+    err = read_exists(seg, key, key_len);
+    handle_leave();
+    return err;
 }
 
 int shmkv_count(shmkv_t *kv, uint64_t *n) {
     struct segment *seg;
     if (!n)
         return fail(SHMKV_EARGUMENT, "no place for the count");
-    int err = handle_segment(kv, &seg);
+    int err = handle_enter(kv, &seg);
     if (err)
         return err;
     uint64_t sum = 0;
     for (uint32_t i = 0; i < seg->shard_count; i++)
         sum += load_relaxed_u64(&seg->shards[i].count);
+    handle_leave();
     *n = sum;
     return SHMKV_OK;
 }
@@ -290,7 +316,7 @@ static int write_in(struct context *ctx, const struct write *w) {
                      : write_put(ctx, w->key, w->key_len, w->val, w->val_len);
 }
 
-static int write_once(struct segment *seg, const struct write *w) {
+static int write_as_owner(struct segment *seg, const struct write *w) {
     struct context *ctx;
     int err = context_acquire(seg, &ctx);
     if (err)
@@ -305,20 +331,27 @@ static int write_once(struct segment *seg, const struct write *w) {
     return err;
 }
 
+static int write_once(shmkv_t *kv, const struct write *w) {
+    struct segment *seg;
+    int err = handle_enter(kv, &seg);
+    if (err)
+        return err;
+    err = check_writable(seg);
+    if (!err)
+        err = write_as_owner(seg, w);
+    handle_leave();
+    return err;
+}
+
 static int write_following(shmkv_t *kv, const struct write *w) {
     int err = check_key(w->key, w->key_len);
-    while (!err) {
-        struct segment *seg;
-        err = handle_segment(kv, &seg);
-        if (!err)
-            err = check_writable(seg);
-        if (!err) {
-            err = write_once(seg, w);
-            if (err != E_MOVED)
-                break;
-            err = SHMKV_OK;
-        }
-    }
+    if (err)
+        return err;
+    do
+        err = write_once(kv, w);
+    while (err == E_MOVED);
+    if (__builtin_expect(kv && atomic_load_explicit(&kv->retired, memory_order_relaxed) != NULL, 0))
+        reclaim_later(kv);
     return err;
 }
 

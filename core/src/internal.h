@@ -309,12 +309,22 @@ struct shmkv {
     struct shmkv_options opts;
     atomic_uint moves;             /* how often it moved to another segment */
     _Atomic(pid_t) following;      /* process whose thread is moving it; 0 is none */
-    struct segment *retired;       /* left behind, still mapped */
+    _Atomic(struct segment *) retired; /* left behind, still mapped; changed by the follower */
 };
 
 int segment_open(const struct location *loc, const struct shmkv_options *opts, int mode,
                  struct segment **out);
-/* The handle's segment, after following the name if it was replaced. */
-int handle_segment(shmkv_t *kv, struct segment **out);
+/* Begin a call: the handle's segment, after following the name if it was
+ * replaced. It stays mapped until handle_leave(). On failure there is nothing
+ * to leave. */
+int handle_enter(shmkv_t *kv, struct segment **out);
+void handle_leave(void);
+
+/* ------------------------------------------------------------------ guard.c */
+
+int guard_enter(shmkv_t *kv, struct segment **out);
+void guard_leave(void);
+bool guard_in_use(const struct segment *seg);
+void guard_forget_threads(void);
 
 #endif

@@ -153,6 +153,7 @@ static void forget_parent(void) {
         atomic_store(&seg->context_count, 0);
         atomic_store(&seg->claiming, 0);
     }
+    guard_forget_threads();
     __atomic_store_n(fork_page, 1, __ATOMIC_RELEASE);
 }
 

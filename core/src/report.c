@@ -16,13 +16,7 @@ static void copy_name(char out[33], const uint8_t in[32]) {
     out[32] = '\0';
 }
 
-int shmkv_info(shmkv_t *kv, struct shmkv_info *info) {
-    if (!info || info->size != sizeof *info)
-        return fail(SHMKV_EARGUMENT, "shmkv_info.size");
-    struct segment *seg;
-    int err = handle_segment(kv, &seg);
-    if (err)
-        return err;
+static int report_info(struct segment *seg, struct shmkv_info *info) {
     struct stat st;
     if (fstat(seg->fd, &st) != 0)
         return fail(errno, "%s", seg->loc->path);
@@ -52,6 +46,18 @@ int shmkv_info(shmkv_t *kv, struct shmkv_info *info) {
     memcpy(info->uuid, h->uuid, sizeof info->uuid);
     copy_name(info->creator_name, h->creator_name);
     return SHMKV_OK;
+}
+
+int shmkv_info(shmkv_t *kv, struct shmkv_info *info) {
+    if (!info || info->size != sizeof *info)
+        return fail(SHMKV_EARGUMENT, "shmkv_info.size");
+    struct segment *seg;
+    int err = handle_enter(kv, &seg);
+    if (err)
+        return err;
+    err = report_info(seg, info);
+    handle_leave();
+    return err;
 }
 
 /* ----------------------------------------------------------------------- stats */
@@ -106,13 +112,7 @@ static void count_shards(struct segment *seg, struct shmkv_stats *st) {
     }
 }
 
-int shmkv_stats(shmkv_t *kv, struct shmkv_stats *st) {
-    if (!st || st->size != sizeof *st)
-        return fail(SHMKV_EARGUMENT, "shmkv_stats.size");
-    struct segment *seg;
-    int err = handle_segment(kv, &seg);
-    if (err)
-        return err;
+static int report_stats(struct segment *seg, struct shmkv_stats *st) {
     bool whole = false;
     for (int n = 0; n < MAX_ATTEMPTS && !whole; n++) {
         *st = (struct shmkv_stats){.size = sizeof *st, .meta_bytes = seg->data_offset};
@@ -126,13 +126,25 @@ int shmkv_stats(shmkv_t *kv, struct shmkv_stats *st) {
     return SHMKV_OK;
 }
 
+int shmkv_stats(shmkv_t *kv, struct shmkv_stats *st) {
+    if (!st || st->size != sizeof *st)
+        return fail(SHMKV_EARGUMENT, "shmkv_stats.size");
+    struct segment *seg;
+    int err = handle_enter(kv, &seg);
+    if (err)
+        return err;
+    err = report_stats(seg, st);
+    handle_leave();
+    return err;
+}
+
 /* ------------------------------------------------------------- locks and owners */
 
 int shmkv_locks(shmkv_t *kv, struct shmkv_lock *array, size_t capacity, size_t *n) {
     struct segment *seg;
     if (!n || (!array && capacity))
         return fail(SHMKV_EARGUMENT, "no place for the locks");
-    int err = handle_segment(kv, &seg);
+    int err = handle_enter(kv, &seg);
     if (err)
         return err;
     *n = domain_count(seg);
@@ -148,6 +160,7 @@ int shmkv_locks(shmkv_t *kv, struct shmkv_lock *array, size_t capacity, size_t *
             .intent = load_relaxed_u64(d.intent),
         };
     }
+    handle_leave();
     return SHMKV_OK;
 }
 
@@ -181,7 +194,7 @@ int shmkv_owners(shmkv_t *kv, struct shmkv_owner *array, size_t capacity, size_t
     struct segment *seg;
     if (!n || (!array && capacity))
         return fail(SHMKV_EARGUMENT, "no place for the owners");
-    int err = handle_segment(kv, &seg);
+    int err = handle_enter(kv, &seg);
     if (err)
         return err;
     *n = 0;
@@ -192,5 +205,6 @@ int shmkv_owners(shmkv_t *kv, struct shmkv_owner *array, size_t capacity, size_t
             report_owner(seg, i, &array[*n]);
         ++*n;
     }
+    handle_leave();
     return SHMKV_OK;
 }

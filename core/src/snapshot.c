@@ -235,9 +235,11 @@ int shmkv_snapshot(shmkv_t *kv, shmkv_snapshot_t **out) {
     int err;
     do {
         struct segment *seg;
-        err = handle_segment(kv, &seg);
-        if (!err)
+        err = handle_enter(kv, &seg);
+        if (!err) {
             err = take(seg, s);
+            handle_leave();
+        }
     } while (err == E_MOVED);
     if (err) {
         shmkv_snapshot_free(s);

@@ -456,11 +456,18 @@ static int verify_segment(struct check *c, struct segment *seg) {
     return fail(SHMKV_EBUSY, "%s: it changed during each of %d checks", seg->loc->path, MAX_ATTEMPTS);
 }
 
-int shmkv_verify(shmkv_t *kv, shmkv_problem_fn fn, void *arg, uint64_t *problems) {
-    struct segment *seg;
-    int err = handle_segment(kv, &seg);
-    if (err)
-        return err;
+static int tell(const struct check *c, const struct segment *seg, shmkv_problem_fn fn, void *arg, uint64_t *problems) {
+    for (size_t i = 0; fn && i < c->kept; i++)
+        fn(arg, c->problems[i].offset, c->problems[i].text);
+    if (problems)
+        *problems = c->count;
+    return c->count == 0 ? SHMKV_OK
+                         : fail(SHMKV_ECORRUPT, "%s: %llu problems, first at 0x%llx: %s", seg->loc->path,
+                                (unsigned long long)c->count, (unsigned long long)c->problems[0].offset,
+                                c->problems[0].text);
+}
+
+static int verify(struct segment *seg, shmkv_problem_fn fn, void *arg, uint64_t *problems) {
     struct check *c = calloc(1, sizeof *c);
     if (c)
         c->problems = calloc(MAX_REPORTED, sizeof *c->problems);
@@ -468,17 +475,20 @@ int shmkv_verify(shmkv_t *kv, shmkv_problem_fn fn, void *arg, uint64_t *problems
         free(c);
         return fail(ENOMEM, "%s: verify", seg->loc->path);
     }
-    err = verify_segment(c, seg);
-    if (!err) {
-        for (size_t i = 0; fn && i < c->kept; i++)
-            fn(arg, c->problems[i].offset, c->problems[i].text);
-        if (problems)
-            *problems = c->count;
-        if (c->count)
-            err = fail(SHMKV_ECORRUPT, "%s: %llu problems, first at 0x%llx: %s", seg->loc->path,
-                       (unsigned long long)c->count, (unsigned long long)c->problems[0].offset, c->problems[0].text);
-    }
+    int err = verify_segment(c, seg);
+    if (!err)
+        err = tell(c, seg, fn, arg, problems);
     free(c->problems);
     free(c);
+    return err;
+}
+
+int shmkv_verify(shmkv_t *kv, shmkv_problem_fn fn, void *arg, uint64_t *problems) {
+    struct segment *seg;
+    int err = handle_enter(kv, &seg);
+    if (err)
+        return err;
+    err = verify(seg, fn, arg, problems);
+    handle_leave();
     return err;
 }

@@ -1,0 +1,145 @@
+/*
+ * When may a segment that the handle has left be unmapped? When no thread of the
+ * process is inside a call on it. Nothing here is in shared memory.
+ *
+ * Each thread says in a record of its own which segment it is working on: a
+ * plain store on the way in, another on the way out, no atomic operation and no
+ * fence. The one who wants to unmap pays instead: the membarrier system call
+ * makes every thread pass a full barrier, after which each either shows the old
+ * segment in its record, or will find the handle's new one when it looks. These
+ * are hazard pointers (M. Michael, 2004) with the asymmetric fence of liburcu's
+ * "memb" flavour (M. Desnoyers et al., 2012).
+ *
+ * A reference count in the handle was passed over: two atomic operations on a
+ * line that all threads share would cost more than a whole get.
+ */
+#include <errno.h>
+#include <linux/membarrier.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "internal.h"
+
+/* A call can nest in another of the same thread only by a signal handler. */
+#define MAX_NESTING 4
+
+struct guard {
+    _Atomic(struct segment *) inside[MAX_NESTING];
+    unsigned depth;     /* its thread's only */
+    atomic_uint taken;  /* a thread has it */
+    struct guard *next; /* list of all; records are reused, never freed */
+};
+
+static _Atomic(struct guard *) guards;
+static pthread_key_t guard_key;
+static pthread_once_t guard_once = PTHREAD_ONCE_INIT;
+static int guard_error;
+
+/* One instruction to reach, where the C library keeps room for such variables in
+ * modules loaded late; a call elsewhere. */
+#if defined(__GLIBC__)
+static _Thread_local struct guard *mine __attribute__((tls_model("initial-exec")));
+#else
+static _Thread_local struct guard *mine;
+#endif
+
+static void thread_ends(void *arg) {
+    struct guard *g = arg;
+    mine = NULL;
+    atomic_store(&g->taken, 0);
+}
+
+static void prepare(void) { guard_error = pthread_key_create(&guard_key, thread_ends); }
+
+static struct guard *reuse(void) {
+    for (struct guard *g = atomic_load(&guards); g; g = g->next) {
+        unsigned idle = 0;
+        if (atomic_compare_exchange_strong(&g->taken, &idle, 1))
+            return g;
+    }
+    return NULL;
+}
+
+/* mmap and not malloc: the first call of a thread may be in a signal handler. */
+static struct guard *new_guard(void) {
+    struct guard *g = mmap(NULL, SHMKV_PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (g == MAP_FAILED)
+        return NULL;
+    atomic_store(&g->taken, 1);
+    g->next = atomic_load(&guards);
+    while (!atomic_compare_exchange_weak(&guards, &g->next, g))
+        ;
+    return g;
+}
+
+static int first_call(void) {
+    pthread_once(&guard_once, prepare);
+    if (guard_error)
+        return fail(guard_error, "preparing a thread");
+    struct guard *g = reuse();
+    if (!g)
+        g = new_guard();
+    if (!g)
+        return fail(errno, "preparing a thread");
+    int err = pthread_setspecific(guard_key, g);
+    if (err) {
+        atomic_store(&g->taken, 0);
+        return fail(err, "preparing a thread");
+    }
+    mine = g;
+    return SHMKV_OK;
+}
+
+int guard_enter(shmkv_t *kv, struct segment **out) {
+    if (__builtin_expect(!mine, 0)) {
+        int err = first_call();
+        if (err)
+            return err;
+    }
+    if (mine->depth == MAX_NESTING)
+        return fail(SHMKV_EDEADLK, "%d calls inside each other", MAX_NESTING);
+    _Atomic(struct segment *) *inside = &mine->inside[mine->depth++];
+    struct segment *seg = atomic_load_explicit(&kv->seg, memory_order_acquire);
+    for (;;) {
+        atomic_store_explicit(inside, seg, memory_order_relaxed);
+        /* ORDER guard-show: the record, then the look at the handle. Pairs with
+         * guard-look, whose membarrier stands in for the fence missing here. */
+        atomic_signal_fence(memory_order_seq_cst);
+        struct segment *now = atomic_load_explicit(&kv->seg, memory_order_acquire);
+        if (now == seg)
+            break;
+        seg = now;
+    }
+    *out = seg;
+    return SHMKV_OK;
+}
+
+void guard_leave(void) {
+    atomic_store_explicit(&mine->inside[--mine->depth], NULL, memory_order_release);
+}
+
+/* Does any thread work on @p seg, which no handle leads to any more? */
+bool guard_in_use(const struct segment *seg) {
+    /* ORDER guard-look: the handle's new segment, then the records. */
+    if (syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0, 0) != 0 ||
+        syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0) != 0)
+        return true; /* cannot tell: it stays until the handle is closed */
+    for (struct guard *g = atomic_load(&guards); g; g = g->next)
+        for (int i = 0; i < MAX_NESTING; i++)
+            if (atomic_load_explicit(&g->inside[i], memory_order_acquire) == seg)
+                return true;
+    return false;
+}
+
+/* In a forked child, the other threads and what they were doing are gone. */
+void guard_forget_threads(void) {
+    for (struct guard *g = atomic_load(&guards); g; g = g->next) {
+        if (g == mine)
+            continue;
+        for (int i = 0; i < MAX_NESTING; i++)
+            atomic_store(&g->inside[i], NULL);
+        g->depth = 0;
+        atomic_store(&g->taken, 0);
+    }
+}
