@@ -2,11 +2,11 @@
  * A writer for the inspector's tests to look at. Built with the crash points of the core.
  *
  *   holder SEGMENT wait          put, say "ready", stay attached until standard input ends
- *   holder SEGMENT stop POINT    put; put again, and stop (SIGSTOP) at the crash point
- *   holder SEGMENT die POINT     put; put again, and die (SIGKILL) at the crash point
+ *   holder SEGMENT stop POINT    put twice; put again, and stop (SIGSTOP) at the crash point
+ *   holder SEGMENT die POINT     put twice; put again, and die (SIGKILL) at the crash point
  *
- * Both puts are to the key "held": "old", then "new". The first has fetched all that the second needs, so that
- * the second takes one lock, of one shard. HOLDER_NAME, if set, is the name the process gives itself.
+ * All puts are to the key "held": "old", "old", then "new". The third builds its record in the place that the
+ * second has left, and so takes one lock only, of a shard. HOLDER_NAME, if set, is what the process calls itself.
  */
 #include <signal.h>
 #include <stdbool.h>
@@ -54,6 +54,7 @@ int main(int argc, char **argv) {
         fprintf(stderr, "holder: %s\n", shmkv_error_detail());
         return 1;
     }
+    put(kv, "old");
     put(kv, "old");
     if (strcmp(argv[2], "wait") == 0) {
         wait_for_end_of_input();

@@ -1,9 +1,9 @@
 """What the inspector's tests share: running it as a user does, unique segments, writers to look at."""
 
 import ctypes
-import itertools
 import json
 import os
+import secrets
 import shutil
 import signal
 import subprocess
@@ -18,8 +18,6 @@ LIBC = ctypes.CDLL(None, use_errno=True)
 
 # In the middle of a put: the lock of one shard is held, the intent is written, the commit is not.
 POINT = "commit-before-first"
-
-_numbers = itertools.count()
 
 
 def run(*args, input=b"", status=OK, **options):
@@ -64,7 +62,7 @@ class Case(unittest.TestCase):
     """Has a segment name of its own, a folder, and no leftovers."""
 
     def setUp(self):
-        self.segment = "shmkv-test-inspect-%d-%d" % (os.getpid(), next(_numbers))
+        self.segment = "shmkv-test-inspect-" + secrets.token_hex(8)  # pids repeat in sandboxes
         self.object = "/dev/shm/" + self.segment
         self.addCleanup(self.remove, self.object)
         self.folder = tempfile.mkdtemp(prefix="shmkv-inspect-")

@@ -199,8 +199,8 @@ class Hostile(Case):
     def test_words_that_lead_nowhere(self):
         places = [line["offset"] for line in objects(run("hexdump", "-Aj", "--part=shards,space,runs", self.segment))
                   if line["type"] == "u64"][::7]
-        for place in places[:40]:
-            for word in 2**64 - 1, 1 << 63, place, 4096:
+        for place in places[:20]:
+            for word in 2**64 - 1, place, 4096:
                 image = self.image[:place] + word.to_bytes(8, "little") + self.image[place + 8 :]
                 self.survive(image, "0x%x at 0x%x" % (word, place))
 
