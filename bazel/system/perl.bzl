@@ -20,7 +20,7 @@ def _perl_impl(rctx):
             library("headers", headers, hdrs = [d + "/**/*.h" for d in includes], includes = includes),
         ],
         "Perl with perl.h",
-        "perl",
+        "perl libperl-dev",
     )
 
 system_perl = repository_rule(
