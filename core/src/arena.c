@@ -31,11 +31,6 @@ unsigned class_for(uint64_t size) {
     return low;
 }
 
-static int damaged(struct context *ctx, uint64_t off, const char *what) {
-    return fail(SHMKV_ECORRUPT, "%s: slab or cell at 0x%llx: %s", ctx->seg->loc->path,
-                (unsigned long long)off, what);
-}
-
 /* The slab at @p off of class @p cls, or NULL when its header says otherwise. */
 static run_t *slab_checked(struct segment *seg, shmkv_off_t off, unsigned cls) {
     if (cls == 0 || cls >= SHMKV_CLASS_COUNT || off % class_slab_size(cls) || off < seg->data_offset)
@@ -83,7 +78,7 @@ static int list_remove(struct txn *t, arena_t *arena, run_t *slab, unsigned cls)
     run_t *n = next ? slab_checked(seg, next, cls) : NULL;
     run_t *p = prev ? slab_checked(seg, prev, cls) : NULL;
     if ((next && !n) || (prev && !p))
-        return damaged(t->ctx, seg_offset(seg, slab), "its list links lead nowhere");
+        return damaged(t->ctx->seg, seg_offset(seg, slab), "its list links lead nowhere");
     txn_set(t, p ? &p->next : &arena->partial[cls], next);
     if (n)
         txn_set(t, &n->prev, prev);
@@ -95,7 +90,7 @@ static int list_push(struct txn *t, arena_t *arena, run_t *slab, unsigned cls) {
     uint64_t first = txn_get(t, &arena->partial[cls]);
     run_t *n = first ? slab_checked(seg, first, cls) : NULL;
     if (first && !n)
-        return damaged(t->ctx, first, "a list of slabs leads nowhere");
+        return damaged(t->ctx->seg, first, "a list of slabs leads nowhere");
     txn_set(t, &slab->next, first);
     txn_set(t, &slab->prev, 0);
     txn_set(t, &arena->partial[cls], seg_offset(seg, slab));
@@ -131,18 +126,18 @@ static int hand_out(struct context *ctx, const struct domain *d, arena_t *arena,
     shmkv_off_t off = load_relaxed_u64(&arena->partial[cls]);
     run_t *slab = slab_checked(seg, off, cls);
     if (!slab)
-        return damaged(ctx, off, "a list of slabs leads nowhere");
+        return damaged(ctx->seg, off, "a list of slabs leads nowhere");
     uint64_t fill = slab->slab, used = FIELD(fill, SLAB_USED) + 1;
     uint64_t carved = FIELD(fill, SLAB_CARVED), index = FIELD(fill, SLAB_FREE), next;
     if (index) {
         next = FIELD(load_relaxed_u64(cell_link(seg, cell_offset(off, cls, --index))), CELL_LINK_NEXT);
         if (next > carved)
-            return damaged(ctx, off, "its list of free cells leads nowhere");
+            return damaged(ctx->seg, off, "its list of free cells leads nowhere");
     } else if (carved < class_capacity(cls)) {
         index = carved++;
         next = 0;
     } else {
-        return damaged(ctx, off, "it is full and in the list of slabs with free cells");
+        return damaged(ctx->seg, off, "it is full and in the list of slabs with free cells");
     }
     uint64_t cell = cell_offset(off, cls, index) | MAKE(CELL_CLASS, cls);
     struct txn t;
@@ -224,7 +219,7 @@ static int take_back(struct context *ctx, const struct domain *d, run_t *slab, u
     uint64_t at = cell - off - SHMKV_RUN_HEADER_SIZE, index = at / shmkv_class_sizes[cls];
     uint64_t fill = slab->slab, used = FIELD(fill, SLAB_USED), carved = FIELD(fill, SLAB_CARVED);
     if (at % shmkv_class_sizes[cls] || index >= carved || used == 0)
-        return damaged(ctx, cell, "it is to be returned and was never handed out");
+        return damaged(ctx->seg, cell, "it is to be returned and was never handed out");
     uint64_t next = 0;
     if (chained)
         next = load_relaxed_u64(chain_link(seg, cell));
@@ -259,7 +254,7 @@ static int put_back(struct context *ctx, uint64_t *field, bool chained) {
     shmkv_off_t off = word & OFFSET_IN_WORD;
     run_t *slab = cls < SHMKV_CLASS_COUNT ? slab_checked(seg, off & ~(class_slab_size(cls) - 1), cls) : NULL;
     if (!slab || (chained && !chain_link(seg, off)))
-        return damaged(ctx, off, "it is to be returned and is in no slab");
+        return damaged(ctx->seg, off, "it is to be returned and is in no slab");
     struct domain d = arena_domain(seg, (uint32_t)FIELD(slab->head, RUN_INDEX));
     int err = lock_take(ctx, &d);
     if (err)

@@ -169,8 +169,7 @@ static int fill(struct shmkv_cursor *c, struct segment *seg) {
         if (n > 100)
             cpu_relax();
     }
-    return fail(SHMKV_ECORRUPT, "%s: shard %u, bucket %u never reads the same twice, or leads nowhere",
-                seg->loc->path, c->shard, c->bucket);
+    return damaged(seg, seg_offset(seg, &seg->shards[c->shard]), "a bucket never reads the same twice, or leads nowhere");
 }
 
 /* Step to the next bucket. False at the end. */

@@ -30,6 +30,10 @@ static int group_take(struct context *ctx, uint32_t shard, uint64_t *field) {
     if (err)
         return err;
     run_t *group = (run_t *)(void *)(ctx->seg->base + *field);
+    /* ORDER recycle: whatever withdrew this page from its former use, then the
+     * new contents. Pairs with the acquire loads of a reader that still looks at
+     * the page as what it was: seeing a new word, it sees the withdrawal. */
+    fence_release();
     for (unsigned b = 0; b < SHMKV_GROUP_BUCKETS; b++)
         for (unsigned i = 0; i < SHMKV_BUCKET_SIZE / 8; i++)
             store_relaxed_u64((uint64_t *)(void *)group_bucket(group, b) + i, 0);
@@ -192,8 +196,9 @@ static int chain(struct context *ctx, const struct domain *d, bucket_t *last) {
         return E_GROW;
     bucket_t *b = bucket_at_link(ctx->seg, own->spare);
     if (!b)
-        return fail(SHMKV_ECORRUPT, "%s: a spare bucket is out of bounds", ctx->seg->loc->path);
+        return damaged(ctx->seg, own->spare & OFFSET_IN_WORD, "a spare bucket is out of bounds");
     uint64_t cell = own->spare, rest = load_relaxed_u64(&b->link);
+    fence_release(); /* ORDER recycle, as in group_take() */
     for (int i = 0; i < SHMKV_BUCKET_SLOTS; i++)
         store_relaxed_u64(&b->slots[i], 0);
     struct txn t;
@@ -243,9 +248,10 @@ static int build_entry(struct context *ctx, const struct domain *d, run_t *group
             if (err)
                 return err;
         }
-        bucket = bucket_at_link(ctx->seg, bucket->link);
-        if (!bucket)
-            return fail(SHMKV_ECORRUPT, "%s: a link leads nowhere", ctx->seg->loc->path);
+        bucket_t *next = bucket_at_link(ctx->seg, bucket->link);
+        if (!next)
+            return damaged(ctx->seg, seg_offset(ctx->seg, bucket), "a link leads nowhere");
+        bucket = next;
     }
 }
 
@@ -275,7 +281,7 @@ static int build_bucket(struct context *ctx, const struct domain *d, const bucke
             continue;
         const record_t *rec = record_at(seg, word);
         if (!rec)
-            return fail(SHMKV_ECORRUPT, "%s: a slot leads nowhere", seg->loc->path);
+            return damaged(seg, seg_offset(seg, &b->slots[s]), "a slot leads nowhere");
         uint64_t hash = hash_bytes(record_key(rec), record_key_len(rec), seg->seed);
         int err = build_entry(ctx, d, hash_directory(seg, hash) >> depth & 1 ? high : low, i, word);
         if (err)

@@ -112,13 +112,12 @@ int intent_replay(struct segment *seg, const struct domain *d) {
     uint64_t intent = load_acquire_u64(d->intent);
     unsigned n = (unsigned)FIELD(intent, INTENT_COUNT);
     if (!FIELD(intent, INTENT_ACTIVE) || n == 0 || n > d->capacity)
-        return fail(SHMKV_ECORRUPT, "%s: intent 0x%llx of a lock makes no sense", seg->loc->path,
-                    (unsigned long long)intent);
+        return damaged(seg, seg_offset(seg, d->intent), "an intent makes no sense");
     if (FIELD(intent, INTENT_ALWAYS) || took_effect(seg, d)) {
         for (unsigned i = FIELD(intent, INTENT_ALWAYS) ? 0 : 1; i < n;) {
             unsigned step = apply(seg, d, i, n);
             if (!step)
-                return fail(SHMKV_ECORRUPT, "%s: entry %u of an intent is out of bounds", seg->loc->path, i);
+                return damaged(seg, seg_offset(seg, &d->entries[i]), "an intent's entry is out of bounds");
             i += step;
             FAULT_POINT("replay-after-entry");
         }

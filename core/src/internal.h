@@ -108,6 +108,9 @@ int segment_map(int fd, bool writable, const struct location *loc, const struct 
                 struct segment **out);
 void segment_unmap(struct segment *seg);
 
+/* ECORRUPT with the place and what is wrong there; ERESERVE if that explains it. */
+int damaged(const struct segment *seg, shmkv_off_t off, const char *what);
+
 /* Slow half of seg_at(): has the file grown to cover it? */
 bool segment_covers(struct segment *seg, uint64_t end);
 

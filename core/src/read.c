@@ -39,10 +39,6 @@ struct want {
     bool exists_only;
 };
 
-static int damaged(struct segment *seg, const char *what) {
-    return fail(SHMKV_ECORRUPT, "%s: %s", seg->loc->path, what);
-}
-
 /* ORDER read-recheck: the copied bytes, then the words again. Pairs with
  * build-odd in write.c and publish in intent.c. Caller has fenced. */
 static inline bool route_holds(const struct route *r) {
@@ -63,7 +59,7 @@ static inline const bucket_t *find_bucket(struct segment *seg, uint64_t hash, st
                             ? NULL
                             : seg_at(seg, (r->root & OFFSET_IN_WORD) + sizeof(directory_t) + index * 8, 8);
     if (!r->directory_word) {
-        *err = load_relaxed_u64(r->root_word) == r->root ? damaged(seg, "a root leads nowhere") : E_RETRY;
+        *err = load_relaxed_u64(r->root_word) == r->root ? damaged(seg, seg_offset(seg, r->root_word), "a root leads nowhere") : E_RETRY;
         return NULL;
     }
     r->directory = load_acquire_u64(r->directory_word);
@@ -71,7 +67,7 @@ static inline const bucket_t *find_bucket(struct segment *seg, uint64_t hash, st
     run_t *run = group < seg->data_offset ? NULL : seg_at(seg, group, SHMKV_PAGE_SIZE);
     if (!run) {
         fence_acquire();
-        *err = route_holds(r) ? damaged(seg, "a directory word leads nowhere") : E_RETRY;
+        *err = route_holds(r) ? damaged(seg, seg_offset(seg, r->directory_word), "a directory word leads nowhere") : E_RETRY;
         return NULL;
     }
     return group_bucket(run, hash_bucket(hash));
@@ -105,7 +101,9 @@ static inline int read_record(struct segment *seg, const uint64_t *slot, uint64_
     uint64_t bound = cell_bound(seg, word);
     if (!bound) {
         fence_acquire();
-        return load_relaxed_u64(slot) == word && ++*odd > MAX_ODD ? damaged(seg, "a slot leads nowhere") : E_RETRY;
+        return load_relaxed_u64(slot) == word && ++*odd > MAX_ODD
+                   ? damaged(seg, seg_offset(seg, slot), "a slot leads nowhere")
+                   : E_RETRY;
     }
     const uint8_t *rec = seg->base + (word & OFFSET_IN_WORD);
     const uint64_t *words = (const uint64_t *)(const void *)rec;
@@ -128,8 +126,9 @@ static inline int read_record(struct segment *seg, const uint64_t *slot, uint64_
     fence_acquire();
     if ((version & 1) || !sane) {
         bool published = ((load_relaxed_u64(slot) ^ word) & SLOT_IDENTITY) == 0;
-        return published && ++*odd > MAX_ODD ? damaged(seg, "a published record is unfinished or has impossible lengths")
-                                             : E_RETRY;
+        return published && ++*odd > MAX_ODD
+                   ? damaged(seg, word & OFFSET_IN_WORD, "a published record is unfinished or has impossible lengths")
+                   : E_RETRY;
     }
     if (load_relaxed_u64(&words[0]) != version || ((load_relaxed_u64(slot) ^ word) & SLOT_IDENTITY) != 0)
         return E_RETRY;
@@ -170,13 +169,14 @@ static int attempt(struct segment *seg, struct want *w, unsigned *odd) {
             fence_acquire();
             return route_holds(&route) ? SHMKV_ENOTFOUND : E_RETRY;
         }
-        b = bucket_at_link(seg, link);
-        if (!b) {
+        const bucket_t *next = bucket_at_link(seg, link);
+        if (!next) {
             fence_acquire();
-            return route_holds(&route) ? damaged(seg, "a link leads nowhere") : E_RETRY;
+            return route_holds(&route) ? damaged(seg, seg_offset(seg, b), "a link leads nowhere") : E_RETRY;
         }
+        b = next;
     }
-    return damaged(seg, "a chain of overflow buckets does not end");
+    return damaged(seg, seg_offset(seg, b), "a chain of overflow buckets does not end");
 }
 
 static int read_until_stable(struct segment *seg, struct want *w) {

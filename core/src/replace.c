@@ -73,7 +73,7 @@ int segment_check_live(struct segment *seg) {
     case SHMKV_SEGMENT_STATE_REPLACED:
         return E_MOVED;
     default:
-        return fail(SHMKV_ECORRUPT, "%s: segment state %llu", seg->loc->path, (unsigned long long)state);
+        return damaged(seg, seg_offset(seg, &seg->hdr->state), "the segment's state makes no sense");
     }
 }
 

@@ -119,7 +119,7 @@ static int report_stats(struct segment *seg, struct shmkv_stats *st) {
         whole = count_runs(seg, st);
     }
     if (!whole)
-        return fail(SHMKV_ECORRUPT, "%s: the runs do not tile the segment", seg->loc->path);
+        return damaged(seg, seg->data_offset, "the runs do not tile the segment");
     count_shards(seg, st);
     for (uint32_t i = 0; i < seg->owner_count; i++)
         st->owners_live += FIELD(load_relaxed_u64(&seg->owners[i].state), OWNER_STATE_STATE) != 0;

@@ -44,6 +44,16 @@ bool segment_covers(struct segment *seg, uint64_t end) {
     return end <= (size > known ? size : known);
 }
 
+/* Something at @p off is not what it should be: because it lies beyond our
+ * reservation, in a file that has outgrown it, or because it is damaged. */
+int damaged(const struct segment *seg, shmkv_off_t off, const char *what) {
+    struct stat st;
+    if (fstat(seg->fd, &st) == 0 && (uint64_t)st.st_size > seg->reserve)
+        return fail(SHMKV_ERESERVE, "%s has %llu bytes, the reserve is %llu", seg->loc->path,
+                    (unsigned long long)st.st_size, (unsigned long long)seg->reserve);
+    return fail(SHMKV_ECORRUPT, "%s: at 0x%llx: %s", seg->loc->path, (unsigned long long)off, what);
+}
+
 /* ------------------------------------------------------------- header check */
 
 static bool power_of_two(uint64_t n) { return n && !(n & (n - 1)); }

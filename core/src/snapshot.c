@@ -147,7 +147,7 @@ static int take_locked(struct context *ctx, shmkv_snapshot_t *s) {
             err = copy_all(seg, s);
         shards_unlock(ctx, seg->shard_count);
         if (err == SHMKV_ECORRUPT || err == SHMKV_ETOOSMALL)
-            return fail(SHMKV_ECORRUPT, "%s: the index leads nowhere", seg->loc->path);
+            return damaged(seg, seg_offset(seg, seg->shards), "the index leads nowhere");
         if (err || room)
             return err;
     }
@@ -201,7 +201,7 @@ static int take_unlocked(struct segment *seg, shmkv_snapshot_t *s) {
         err = copy_all(seg, s);
         if (stamps_hold(seg, stamps)) {
             if (err)
-                err = fail(SHMKV_ECORRUPT, "%s: the index leads nowhere", seg->loc->path);
+                err = damaged(seg, seg_offset(seg, seg->shards), "the index leads nowhere");
             break;
         }
         err = fail(SHMKV_EBUSY, "%s: snapshot", seg->loc->path);

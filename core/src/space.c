@@ -32,10 +32,6 @@ unsigned space_bin(uint64_t pages) {
 
 static uint64_t run_pages(uint64_t head) { return FIELD(head, RUN_PAGES); }
 
-static int damaged(struct context *ctx, shmkv_off_t off, const char *what) {
-    return fail(SHMKV_ECORRUPT, "%s: run at 0x%llx: %s", ctx->seg->loc->path, (unsigned long long)off, what);
-}
-
 /* The run at @p off with its header checked, or NULL. */
 static run_t *run_checked(struct segment *seg, shmkv_off_t off, uint64_t limit) {
     if (off % SHMKV_PAGE_SIZE || off < seg->data_offset || off >= limit)
@@ -56,7 +52,7 @@ static int unlink_free(struct txn *t, run_t *run, uint64_t pages) {
     run_t *n = next ? run_checked(seg, next, limit) : NULL;
     run_t *p = prev ? run_checked(seg, prev, limit) : NULL;
     if ((next && !n) || (prev && !p))
-        return damaged(t->ctx, seg_offset(seg, run), "its list links lead nowhere");
+        return damaged(t->ctx->seg, seg_offset(seg, run), "its list links lead nowhere");
     txn_set(t, p ? &p->next : &seg->space->bins[space_bin(pages)], next);
     if (n)
         txn_set(t, &n->prev, prev);
@@ -71,7 +67,7 @@ static int link_free(struct txn *t, run_t *run, uint64_t pages, uint64_t prev_pa
      * header need not be valid in memory yet, only inside the segment. */
     run_t *n = first ? seg_at(seg, first, SHMKV_PAGE_SIZE) : NULL;
     if (first && (!n || first % SHMKV_PAGE_SIZE || first < seg->data_offset))
-        return damaged(t->ctx, first, "a list of free runs leads nowhere");
+        return damaged(t->ctx->seg, first, "a list of free runs leads nowhere");
     txn_set(t, &run->head, run_head(SHMKV_RUN_KIND_FREE, 0, 0, pages));
     txn_set(t, &run->prev_pages, prev_pages);
     txn_set(t, &run->next, first);
@@ -110,7 +106,7 @@ static int find_run(struct context *ctx, uint64_t pages, uint64_t align, run_t *
         for (int looks = 0; off && looks < LOOKS_PER_BIN; looks++) {
             run_t *run = run_checked(seg, off, limit);
             if (!run || FIELD(load_relaxed_u64(&run->head), RUN_KIND) != SHMKV_RUN_KIND_FREE)
-                return damaged(ctx, off, "it is in a list of free runs and is not free");
+                return damaged(ctx->seg, off, "it is in a list of free runs and is not free");
             *start = fit(off, run_pages(run->head), pages, align);
             if (*start) {
                 *out = run;
@@ -164,7 +160,7 @@ static int append(struct context *ctx, const struct domain *d, uint64_t limit, u
     uint64_t pages = (new_limit - limit) / SHMKV_PAGE_SIZE, before = 0;
     run_t *tail = last ? run_checked(seg, last, limit) : NULL;
     if (last && !tail)
-        return damaged(ctx, last, "it is the last run and makes no sense");
+        return damaged(ctx->seg, last, "it is the last run and makes no sense");
     struct txn t;
     txn_begin(&t, ctx, d);
     int err = SHMKV_OK;
@@ -191,8 +187,7 @@ static int extend(struct context *ctx, const struct domain *d, uint64_t pages, u
     uint64_t limit = load_relaxed_u64(&seg->space->limit);
     if (limit % SHMKV_PAGE_SIZE || limit < seg->data_offset || limit > SHMKV_MAX_SEGMENT ||
         (limit > seg->data_offset && !seg_at(seg, limit - 1, 1)))
-        return limit > seg->reserve ? fail(SHMKV_ERESERVE, "%s", seg->loc->path)
-                                    : damaged(ctx, limit, "the allocation limit makes no sense");
+        return damaged(seg, limit, "the allocation limit makes no sense");
     run_t *tail = free_last(seg, limit);
     shmkv_off_t start = round_up(tail ? seg_offset(seg, tail) : limit, align * SHMKV_PAGE_SIZE);
     uint64_t new_limit = start + pages * SHMKV_PAGE_SIZE;
@@ -209,7 +204,7 @@ static int extend(struct context *ctx, const struct domain *d, uint64_t pages, u
     int err = file_allocate(seg->fd, limit, new_limit, seg->loc->path);
     FAULT_POINT("extend-after-allocate");
     if (!err && !segment_covers(seg, new_limit))
-        err = damaged(ctx, limit, "the file is shorter than it was");
+        err = damaged(ctx->seg, limit, "the file is shorter than it was");
     return err ? err : append(ctx, d, limit, new_limit);
 }
 
@@ -229,7 +224,7 @@ int run_take(struct context *ctx, uint64_t pages, uint64_t align, uint64_t head,
         if (!err)
             err = find_run(ctx, pages, align, &run, &start);
         if (!err && !run)
-            err = damaged(ctx, 0, "the space just added is not in its list");
+            err = damaged(ctx->seg, 0, "the space just added is not in its list");
     }
     if (!err)
         err = carve(ctx, &d, run, start, pages, head, field, add);
@@ -249,7 +244,7 @@ static int give_back(struct context *ctx, const struct domain *d, run_t *run, ui
                       ? run_checked(seg, off - before * SHMKV_PAGE_SIZE, limit)
                       : NULL;
     if (before && (!prev || run_pages(prev->head) != before))
-        return damaged(ctx, off, "the run before it has another length");
+        return damaged(ctx->seg, off, "the run before it has another length");
     struct txn t;
     txn_begin(&t, ctx, d);
     int err = SHMKV_OK;
@@ -287,7 +282,7 @@ int run_return(struct context *ctx, uint64_t *field) {
         shmkv_off_t off = word & OFFSET_IN_WORD & ~(uint64_t)(SHMKV_PAGE_SIZE - 1);
         run_t *run = run_checked(seg, off, load_relaxed_u64(&seg->space->limit));
         err = !run || FIELD(run->head, RUN_KIND) == SHMKV_RUN_KIND_FREE
-                  ? damaged(ctx, off, "it is to be returned and is no run in use")
+                  ? damaged(ctx->seg, off, "it is to be returned and is no run in use")
                   : give_back(ctx, &d, run, field);
     }
     lock_release(ctx, &d);

@@ -35,10 +35,6 @@ record_t *record_at(struct segment *seg, uint64_t word) {
     return seg_at(seg, off, size) ? rec : NULL;
 }
 
-static int damaged(struct context *ctx, shmkv_off_t off, const char *what) {
-    return fail(SHMKV_ECORRUPT, "%s: index at 0x%llx: %s", ctx->seg->loc->path, (unsigned long long)off, what);
-}
-
 /* Look through one bucket. 1: found, 0: not here, negative: damage. */
 static int find_in_bucket(struct context *ctx, bucket_t *b, uint64_t tag, const void *key, size_t key_len,
                           struct place *place) {
@@ -53,7 +49,7 @@ static int find_in_bucket(struct context *ctx, bucket_t *b, uint64_t tag, const 
             continue;
         const record_t *rec = record_at(ctx->seg, word);
         if (!rec)
-            return damaged(ctx, seg_offset(ctx->seg, &b->slots[i]), "a slot leads nowhere");
+            return damaged(ctx->seg, seg_offset(ctx->seg, &b->slots[i]), "a slot leads nowhere");
         if (record_key_len(rec) == key_len && racy_equal(record_key(rec), key, key_len)) {
             place->slot = &b->slots[i];
             place->word = word;
@@ -72,7 +68,7 @@ int table_find(struct context *ctx, shard_t *shard, uint64_t hash, const void *k
         return SHMKV_OK;
     directory_t *dir = table_directory(seg, root);
     if (!dir)
-        return damaged(ctx, seg_offset(seg, &shard->root), "the root leads nowhere");
+        return damaged(ctx->seg, seg_offset(seg, &shard->root), "the root leads nowhere");
     place->root_depth = (unsigned)FIELD(root, ROOT_DEPTH);
     uint64_t mask = (1ULL << place->root_depth) - 1;
     uint64_t word = load_relaxed_u64(&directory_words(dir)[hash_directory(seg, hash) & mask]);
@@ -80,7 +76,7 @@ int table_find(struct context *ctx, shard_t *shard, uint64_t hash, const void *k
     place->group = seg_at(seg, word & PAGE_IN_WORD, SHMKV_PAGE_SIZE);
     if (!place->group || (word & PAGE_IN_WORD) < seg->data_offset || place->depth > place->root_depth ||
         FIELD(place->group->head, RUN_KIND) != SHMKV_RUN_KIND_GROUP)
-        return damaged(ctx, seg_offset(seg, dir), "a directory word leads to no group");
+        return damaged(ctx->seg, seg_offset(seg, dir), "a directory word leads to no group");
     bucket_t *b = group_bucket(place->group, hash_bucket(hash));
     for (unsigned n = 0; n < CHAIN_MAX; n++) {
         int found = find_in_bucket(ctx, b, hash_tag(hash), key, key_len, place);
@@ -92,7 +88,7 @@ int table_find(struct context *ctx, shard_t *shard, uint64_t hash, const void *k
             return SHMKV_OK;
         b = bucket_at_link(seg, link);
         if (!b)
-            return damaged(ctx, seg_offset(seg, place->last), "a link leads nowhere");
+            return damaged(ctx->seg, seg_offset(seg, place->last), "a link leads nowhere");
     }
-    return damaged(ctx, seg_offset(seg, b), "a chain of overflow buckets does not end");
+    return damaged(ctx->seg, seg_offset(seg, b), "a chain of overflow buckets does not end");
 }
