@@ -1,0 +1,117 @@
+"""One segment, several processes."""
+
+import os
+import re
+import signal
+import time
+import unittest
+
+import shmkv
+from segments import SegmentTest
+
+
+class Fork(SegmentTest):
+    def test_store_from_before_the_fork_works_in_both(self):
+        kv = self.open()
+        kv["parent"] = b"before"
+
+        def work():
+            assert kv["parent"] == b"before"
+            kv["child"] = b"was here"
+            kv["parent"] = b"seen"
+
+        self.in_child(work)
+        self.assertEqual(kv["child"], b"was here")
+        self.assertEqual(kv["parent"], b"seen")
+        kv["parent"] = b"after"
+        self.assertEqual(kv["parent"], b"after")
+        self.assertEqual(kv.verify(), [])
+
+    def test_closing_in_the_child_leaves_the_parent_alone(self):
+        kv = self.open()
+        self.in_child(kv.close)
+        kv["k"] = b"v"
+        self.assertEqual(kv["k"], b"v")
+
+    def test_child_opens_by_name(self):
+        kv = self.open()
+
+        def work():
+            with shmkv.open(kv.name) as own:
+                own["from"] = b"child"
+
+        self.in_child(work)
+        self.assertEqual(kv["from"], b"child")
+
+    def test_iterating_across_a_fork(self):
+        kv = self.open()
+        kv.update(("k%d" % i, b"v") for i in range(100))
+        walk = iter(kv)
+        first = [next(walk) for _ in range(50)]
+
+        def work():
+            assert len(set(first) | set(walk)) == 100
+
+        self.in_child(work)
+        self.assertEqual(len(set(first) | set(walk)), 100)
+
+    def test_children_write_at_once(self):
+        kv = self.open()
+        pids = []
+        for worker in range(4):
+            pid = os.fork()
+            if not pid:
+                status = 1
+                try:
+                    for i in range(1000):
+                        kv["%d/%d" % (worker, i)] = b"value %d" % i
+                    status = 0
+                finally:
+                    os._exit(status)
+            pids.append(pid)
+        self.assertEqual([os.waitpid(pid, 0)[1] for pid in pids], [0] * 4)
+        expected = {b"%d/%d" % (w, i): b"value %d" % i for w in range(4) for i in range(1000)}
+        self.assertEqual(kv.get_all(), expected)
+        self.assertEqual(kv.verify(), [])
+
+    def test_child_is_killed_while_it_writes(self):
+        kv = self.open()
+        for round_ in range(5):
+            pid = os.fork()
+            if not pid:
+                i = 0
+                while True:
+                    kv["k%d" % (i % 50)] = b"%d " % i * 20
+                    i += 1
+            time.sleep(0.02)
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+            for key, value in kv.get_all().items():
+                self.assertTrue(key == b"steady" or re.fullmatch(rb"(\d+ )\1{19}", value), (key, value))
+            kv["steady"] = b"%d" % round_
+            self.assertEqual(kv["steady"], b"%d" % round_)
+        self.assertEqual(kv.verify(), [])
+
+    def test_reader_works_while_the_writer_is_stopped(self):
+        kv = self.open()
+        kv["k"] = b"v"
+        pid = os.fork()
+        if not pid:
+            while True:
+                kv["other"] = b"x"
+        try:
+            time.sleep(0.02)
+            os.kill(pid, signal.SIGSTOP)
+            os.waitpid(pid, os.WUNTRACED)
+            for _ in range(1000):
+                self.assertEqual(kv["k"], b"v")
+                self.assertEqual(kv["other"], b"x")
+            self.assertEqual(sorted(kv), [b"k", b"other"])
+            self.assertTrue([o for o in kv.owners() if o["pid"] == pid and o["stopped"]])
+        finally:
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,173 @@
+"""A Store is a MutableMapping, from bytes to bytes."""
+
+import collections.abc
+import unittest
+
+import shmkv
+from segments import SegmentTest
+
+
+class Mapping(SegmentTest):
+    def filled(self, n):
+        kv = self.open()
+        for i in range(n):
+            kv["k%d" % i] = b"v%d" % i
+        return kv
+
+    def expected(self, n):
+        return {b"k%d" % i: b"v%d" % i for i in range(n)}
+
+    def test_is_a_mutable_mapping(self):
+        kv = self.open()
+        self.assertIsInstance(kv, collections.abc.MutableMapping)
+        for method in dir(collections.abc.MutableMapping):
+            if not method.startswith("_"):
+                self.assertTrue(callable(getattr(kv, method)), method)
+
+    def test_item_access(self):
+        kv = self.open()
+        with self.assertRaises(KeyError) as raised:
+            kv["k"]
+        self.assertIsInstance(raised.exception, shmkv.NotFound)
+        self.assertEqual(raised.exception.args, ("k",))
+        kv["k"] = "v"
+        self.assertEqual(kv["k"], b"v")
+        self.assertIn("k", kv)
+        self.assertIn(b"k", kv)
+        self.assertNotIn("other", kv)
+        self.assertEqual(len(kv), 1)
+        del kv["k"]
+        self.assertNotIn("k", kv)
+        with self.assertRaises(KeyError):
+            del kv["k"]
+
+    def test_truth_is_length(self):
+        kv = self.open()
+        self.assertFalse(kv)
+        kv["k"] = b"v"
+        self.assertTrue(kv)
+
+    def test_iteration(self):
+        kv = self.filled(500)
+        expected = self.expected(500)
+        self.assertEqual(sorted(kv), sorted(expected))
+        self.assertEqual(sorted(kv.keys()), sorted(expected))
+        self.assertEqual(sorted(kv.values()), sorted(expected.values()))
+        self.assertEqual(dict(kv.items()), expected)
+        self.assertEqual(dict(kv), expected)
+        self.assertEqual({**{k.decode(): v for k, v in kv.items()}}, {k.decode(): v for k, v in expected.items()})
+
+    def test_views(self):
+        kv = self.filled(10)
+        self.assertEqual(len(kv.keys()), 10)
+        self.assertEqual(len(kv.values()), 10)
+        self.assertEqual(len(kv.items()), 10)
+        self.assertIn("k1", kv.keys())
+        self.assertNotIn("k99", kv.keys())
+        self.assertIn(b"v1", kv.values())
+        self.assertIn("v1", kv.values())
+        self.assertNotIn(b"v99", kv.values())
+        self.assertIn(("k1", "v1"), kv.items())
+        self.assertIn((b"k1", bytearray(b"v1")), kv.items())
+        self.assertNotIn((b"k1", b"v2"), kv.items())
+        self.assertNotIn((b"k99", b"v2"), kv.items())
+        self.assertEqual(kv.keys() & {b"k1", b"nothing"}, {b"k1"})
+        keys = kv.keys()
+        kv["later"] = b""
+        self.assertEqual(len(keys), 11, "a view shows what is there now")
+
+    def test_pop_popitem_setdefault_update_clear(self):
+        kv = self.filled(3)
+        self.assertEqual(kv.pop("k0"), b"v0")
+        with self.assertRaises(KeyError):
+            kv.pop("k0")
+        self.assertEqual(kv.pop("k0", "other"), "other")
+        self.assertIsNone(kv.pop("k0", None))
+        with self.assertRaises(TypeError):
+            kv.pop("k0", 1, 2)
+        self.assertEqual(kv.setdefault("k1", "x"), b"v1")
+        self.assertEqual(kv.setdefault("new", "x"), b"x")
+        self.assertEqual(kv["new"], b"x")
+        pairs = dict([kv.popitem(), kv.popitem(), kv.popitem()])
+        self.assertEqual(pairs, {b"k1": b"v1", b"k2": b"v2", b"new": b"x"})
+        with self.assertRaises(KeyError):
+            kv.popitem()
+        kv.update({"a": "1"}, b="2")
+        kv.update([("c", "3")])
+        self.assertEqual(kv, {b"a": b"1", b"b": b"2", b"c": b"3"})
+        kv.clear()
+        self.assertEqual(len(kv), 0)
+
+    def test_equality(self):
+        kv, same, other = self.filled(3), self.filled(3), self.filled(4)
+        self.assertEqual(kv, same)
+        self.assertNotEqual(kv, other)
+        self.assertEqual(kv, self.expected(3))
+        self.assertEqual(self.expected(3), kv)
+        self.assertNotEqual(kv, 5)
+        with self.assertRaises(TypeError):
+            hash(kv)
+
+    def test_get_all_is_a_snapshot(self):
+        kv = self.filled(3)
+        everything = kv.get_all()
+        self.assertIs(type(everything), dict)
+        kv["k0"] = b"changed"
+        everything[b"k1"] = b"mine"
+        self.assertEqual(everything[b"k0"], b"v0")
+        self.assertEqual(kv["k1"], b"v1")
+
+    def test_deleting_while_iterating(self):
+        kv = self.filled(300)
+        for key in kv:
+            del kv[key]
+        self.assertEqual(len(kv), 0)
+
+    def test_keys_that_stay_are_seen_once_while_others_come(self):
+        kv = self.filled(200)
+        seen = []
+        for i, key in enumerate(kv):
+            if key.startswith(b"k"):
+                seen.append(key)
+            if i < 2000:
+                for extra in range(10):
+                    kv["extra %d %d" % (i, extra)] = b"x" * 100
+        self.assertEqual(sorted(seen), sorted(self.expected(200)))
+
+    def test_iterators_are_independent(self):
+        kv = self.filled(100)
+        one, two = iter(kv), iter(kv.items())
+        for _ in range(50):
+            next(one)
+        self.assertEqual(len(list(two)), 100)
+        self.assertEqual(len(list(one)), 50)
+        self.assertEqual(list(one), [], "the end stays the end")
+
+    def test_iterator_keeps_the_segment(self):
+        walk = iter(self.filled(10).items())
+        self.assertEqual(dict(walk), self.expected(10))
+
+    def test_iterators_after_close_raise(self):
+        kv = self.filled(100)
+        walks = [iter(kv), iter(kv.keys()), iter(kv.values()), iter(kv.items())]
+        ended = iter(kv)
+        list(ended)
+        for walk in walks:
+            next(walk)
+        kv.close()
+        for walk in walks + [ended]:
+            with self.assertRaises(shmkv.Closed):
+                next(walk)
+
+    def test_iterator_of_a_replaced_segment_raises(self):
+        kv = self.filled(100)
+        walk = iter(kv)
+        next(walk)
+        shmkv.open(kv.name, "n").close()
+        with self.assertRaises(shmkv.Stale):
+            list(walk)
+        self.assertEqual(list(kv), [])
+
+
+if __name__ == "__main__":
+    unittest.main()

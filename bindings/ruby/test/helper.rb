@@ -1,0 +1,47 @@
+# frozen_string_literal: true
+
+# Segment names that no other test uses, and their removal.
+
+require "minitest"
+require "shmkv"
+
+class SegmentTest < Minitest::Test
+  @@count = 0
+
+  # A name whose segment goes away with the test, whatever happens.
+  def segment
+    name = format("shmkv-test-rb-%d-%d-%d", Process.pid, Time.now.to_i, @@count += 1)
+    (@segments ||= []) << name
+    name
+  end
+
+  # A new segment, open.
+  def open(**options)
+    kv = ShmKV.open(segment, **options)
+    (@open ||= []) << kv
+    kv
+  end
+
+  def teardown
+    (@open || []).each(&:close)
+    (@segments || []).each do |name|
+      ShmKV.unlink(name)
+    rescue ShmKV::Error
+      nil # the test removed it, or never made it
+    end
+  end
+
+  # Run the block in a forked child, which must not raise.
+  def in_child
+    pid = fork do
+      begin
+        yield
+      rescue Exception => e # whatever it is, the child must end here
+        warn "in the child: #{e.inspect}"
+        exit!(1)
+      end
+      exit!(0)
+    end
+    assert_predicate Process.wait2(pid)[1], :success?
+  end
+end

@@ -1,0 +1,68 @@
+# frozen_string_literal: true
+
+# One segment, several processes.
+
+require_relative "helper"
+
+class TestFork < SegmentTest
+  def test_store_from_before_the_fork_works_in_both
+    kv = open
+    kv["parent"] = "before"
+    in_child do
+      raise "cannot read" unless kv["parent"] == "before"
+
+      kv["child"] = "was here"
+      kv["parent"] = "seen"
+    end
+    assert_equal "was here", kv["child"]
+    assert_equal "seen", kv["parent"]
+    kv["parent"] = "after"
+    assert_equal "after", kv["parent"]
+    assert_empty kv.verify
+  end
+
+  def test_closing_in_the_child_leaves_the_parent_alone
+    kv = open
+    in_child { kv.close }
+    kv["k"] = "v"
+    assert_equal "v", kv["k"]
+  end
+
+  def test_child_opens_by_name
+    kv = open
+    in_child { ShmKV.open(kv.name) { |own| own["from"] = "child" } }
+    assert_equal "child", kv["from"]
+  end
+
+  def test_children_write_at_once
+    kv = open
+    pids = Array.new(4) do |worker|
+      fork do
+        1000.times { |i| kv["#{worker}/#{i}"] = "value #{i}" }
+        exit!(0)
+      ensure
+        exit!(1)
+      end
+    end
+    assert(pids.all? { |pid| Process.wait2(pid)[1].success? })
+    expected = 4.times.flat_map { |w| 1000.times.map { |i| ["#{w}/#{i}", "value #{i}"] } }.to_h
+    assert_equal expected, kv.get_all
+    assert_empty kv.verify
+  end
+
+  def test_child_is_killed_while_it_writes
+    kv = open
+    5.times do |round|
+      pid = fork { (0..).each { |i| kv["k#{i % 50}"] = "#{i} " * 20 } }
+      sleep 0.02
+      Process.kill(:KILL, pid)
+      Process.wait(pid)
+      kv.get_all.each do |key, value|
+        assert_match(/\A(\d+ )\1{19}\z/, value, key) unless key == "steady"
+      end
+      kv["steady"] = round.to_s
+      assert_equal round.to_s, kv["steady"]
+    end
+    assert_empty kv.verify
+  end
+end
