@@ -100,18 +100,30 @@ int segment_check_header(const header_t *h, uint64_t file_size, bool writable, c
     return SHMKV_OK;
 }
 
+/* The file must reach to the allocation limit. Read first, and the size after it:
+ * a live segment may be growing, and its file grows before its limit does. */
+static int check_whole(int fd, const header_t *h, const char *path, struct stat *st) {
+    uint64_t limit;
+    ssize_t n = pread(fd, &limit, sizeof limit, (off_t)(h->space_offset + offsetof(space_t, limit)));
+    if (n != (ssize_t)sizeof limit || fstat(fd, st) != 0)
+        return fail(n < 0 ? errno : SHMKV_ECORRUPT, "%s", path);
+    if (limit < h->data_offset || limit % SHMKV_PAGE_SIZE || limit > (uint64_t)st->st_size)
+        return fail(SHMKV_ECORRUPT, "%s is truncated or its limit is wrong: %llu bytes, the limit is %llu", path,
+                    (unsigned long long)st->st_size, (unsigned long long)limit);
+    return SHMKV_OK;
+}
+
 /* Read the header with pread: a mapping of a short file could be SIGBUS. */
 static int read_header(int fd, bool writable, const char *path, header_t *h, struct stat *st) {
-    if (fstat(fd, st) != 0)
-        return fail(errno, "%s", path);
     ssize_t n = pread(fd, h, sizeof *h, 0);
-    if (n < 0)
+    if (n < 0 || fstat(fd, st) != 0)
         return fail(errno, "%s", path);
     if ((size_t)n < sizeof h->magic || memcmp(h->magic, SHMKV_MAGIC, sizeof h->magic) != 0)
         return fail(SHMKV_EFOREIGN, "%s does not begin with shmkv's magic bytes", path);
     if ((size_t)n < sizeof *h)
         return fail(SHMKV_ECORRUPT, "%s is truncated: %zd bytes", path, n);
-    return segment_check_header(h, (uint64_t)st->st_size, writable, path);
+    int err = segment_check_header(h, (uint64_t)st->st_size, writable, path);
+    return err ? err : check_whole(fd, h, path, st);
 }
 
 /* -------------------------------------------------------------------- mapping */
