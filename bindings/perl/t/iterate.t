@@ -95,9 +95,11 @@ subtest 'a cursor keeps the segment, but not against close' => sub {
 
 subtest 'keys that are there throughout are seen while others come and go' => sub {
     my $kv = filled(200);
-    my (%seen, $extra);
+    my %seen;
+    my $extra = 0;
     while (my ($key) = $kv->each) {
         $seen{$key}++;
+        next if $extra >= 20_000;
         $kv->put('extra ' . ++$extra, 'x' x 100) for 1 .. 10;
     }
     is scalar(grep { ($seen{"k$_"} || 0) != 1 } 1 .. 200), 0, 'each of them once';
