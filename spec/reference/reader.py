@@ -4,6 +4,7 @@
     reader.py NAME              every entry, one JSON object a line
     reader.py --hex NAME        the same, with hexadecimal digits in place of Base64
     reader.py --plain NAME      key, tab, value; other than printable ASCII as \\xNN
+    reader.py --get KEY NAME    the value of one key, its bare bytes
     reader.py --info NAME       the header
     reader.py --verify-lite NAME
                                 runs, index, hashes and counts, with active intents applied to a private copy
@@ -425,6 +426,54 @@ def read_candidate(seg, at, word):
     raise corrupt(f"the record at offset {word & OFFSET_IN_WORD} is named by a slot and never finished")
 
 
+# -------------------------------------------------------------------- 6.2 get
+
+
+def get(seg, key):
+    """The entry of a key, or None."""
+    h = seg.hash(key)
+    for _ in range(RESTARTS):
+        try:
+            entry = look_up(seg, key, h)
+        except Again:
+            continue
+        return entry if entry and present(seg, entry["extra"], time.time_ns()) else None
+    raise ShmkvError("EBUSY", "the key's part of the index kept changing")
+
+
+def look_up(seg, key, h):
+    """One attempt: steps 1 to 5."""
+    root_at = seg.shard(h & seg.header["shard_count"] - 1, "root")
+    root = seg.memory.load(root_at)
+    if not root:
+        return None
+    word_at = word = entry = damage = None
+    try:
+        word_at = directory_word_at(seg, root, h >> seg.shard_bits)
+        word = seg.memory.load(word_at)
+        group, _ = group_of(seg, word, root)
+        bucket = bits("hash", "bucket", h) * CONSTANT["GROUP_BUCKETS"] >> 16
+        entry = find_in_chain(seg, chain(seg, group, bucket), key, bits("hash", "tag", h))
+    except ShmkvError as error:
+        damage = error
+    # [OP-05] The directory word first, the root last.
+    if word is not None and seg.memory.load(word_at) != word or seg.memory.load(root_at) != root:
+        raise Again
+    if damage:
+        raise damage
+    return entry
+
+
+def find_in_chain(seg, buckets, key, tag):
+    for at in buckets:
+        for i in range(CONSTANT["BUCKET_SLOTS"]):
+            if bits("slot", "tag", seg.memory.load(at + 8 * i)) == tag:
+                entry = read_slot(seg, at + 8 * i)
+                if entry and entry["key"] == key:
+                    return entry
+    return None
+
+
 # ----------------------------------------------------------------- 6.5 cursor
 
 
@@ -438,18 +487,20 @@ def read_bucket(seg, root_at, prefix, depth, bucket):
         root_depth = bits("root", "depth", root)
         if root_depth < depth:
             raise corrupt("a directory has shrunk")
-        groups = []
+        groups = {}  # which directory positions name each group, and its depth
         for index in range(prefix, 1 << root_depth, 1 << depth):
             at = directory_word_at(seg, root, index)
             words[at] = seg.memory.load(at)
-            group, _ = group_of(seg, words[at], root)
-            if group not in groups:
-                groups.append(group)
-        for group in groups:
+            group, local = group_of(seg, words[at], root)
+            groups.setdefault((group, local), set()).add(index)
+        for (group, local), positions in groups.items():
+            whole = len(positions) == 1 << root_depth - local
             for at in chain(seg, group, bucket):
                 for i in range(CONSTANT["BUCKET_SLOTS"]):
                     entry = read_slot(seg, at + 8 * i)
-                    if entry:
+                    # [OP-14] In the middle of a split a key may be in two groups: it counts in that
+                    # which the word at its own position names.
+                    if entry and (whole or seg.hash(entry["key"]) >> seg.shard_bits & (1 << root_depth) - 1 in positions):
                         entries.append(entry)
     except ShmkvError as error:
         damage = error
@@ -494,8 +545,8 @@ def walk_shard(seg, index):
         return
     prefix = 0
     while True:
-        depth = local_depth(seg, root_at, prefix)
-        prefix &= (1 << depth) - 1
+        # Not less than the prefix has bits: within a split, the words before may be deeper already.
+        depth = max(local_depth(seg, root_at, prefix), prefix.bit_length())
         for bucket in range(CONSTANT["GROUP_BUCKETS"]):
             for _ in range(RESTARTS):
                 try:
@@ -689,6 +740,14 @@ def print_entries(seg, args):
     return 0
 
 
+def print_value(seg, key):
+    entry = get(seg, key)
+    if entry is None:
+        raise ShmkvError("ENOTFOUND", "no such key")
+    sys.stdout.buffer.write(entry["value"])
+    return 0
+
+
 def print_info(seg):
     for name, value in seg.header.items():
         if name == "magic":
@@ -719,6 +778,7 @@ def verify(seg):
 def main(argv):
     parser = argparse.ArgumentParser(description="Read a shmkv segment by its specification alone.")
     action = parser.add_mutually_exclusive_group()
+    action.add_argument("--get", metavar="KEY", help="print the value of one key, bare")
     action.add_argument("--info", action="store_true", help="print the header")
     action.add_argument("--verify-lite", action="store_true", help="check runs, index, hashes and counts")
     action.add_argument("--plain", action="store_true", help="print key, tab, value")
@@ -728,6 +788,8 @@ def main(argv):
     args = parser.parse_args(argv)
     try:
         seg = Segment(args.name, args.any_owner)
+        if args.get is not None:
+            return print_value(seg, os.fsencode(args.get))
         if args.info:
             return print_info(seg)
         if args.verify_lite:
