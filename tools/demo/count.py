@@ -67,7 +67,8 @@ def main(segment, status):
         sys.exit("[python] missing: %r" % sorted(expected.keys() - seen)[:5])
     sections = collections.Counter(expected[key][1].decode() for key in seen)
     say("%d walks, the last through %d packages; every version as in the file" % (walks, len(seen)))
-    say("by section: " + ", ".join("%s %d" % pair for pair in sections.most_common(5)) + ", ...")
+    largest = sorted(sections.items(), key=lambda pair: (-pair[1], pair[0]))[:5]
+    say("by section: " + ", ".join("%s %d" % pair for pair in largest) + ", ..." * (len(sections) > 5))
 
 
 main(*sys.argv[1:])
