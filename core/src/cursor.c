@@ -260,7 +260,7 @@ int shmkv_cursor_next(shmkv_cursor_t *c, const void **key, size_t *key_len, cons
     int err = guard_enter(c->kv, &seg);
     if (err)
         return err;
-    if (c->moves != atomic_load(&c->kv->moves) || load_relaxed_u64(&seg->hdr->state) == SHMKV_SEGMENT_STATE_REPLACED)
+    if (c->moves != atomic_load(&c->kv->moves) || segment_left(seg))
         err = fail(SHMKV_ESTALE, "%s: walking it", c->kv->loc.path);
     else
         err = next(c, seg, key, key_len, val, val_len);

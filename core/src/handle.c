@@ -234,8 +234,9 @@ int handle_enter(shmkv_t *kv, struct segment **out) {
         int err = guard_enter(kv, &seg);
         if (err)
             return err;
-        uint64_t state = load_relaxed_u64(&seg->hdr->state);
-        if (__builtin_expect(state != SHMKV_SEGMENT_STATE_REPLACED, 1)) {
+        /* [LIFE-15] At the beginning of every operation. */
+        if (__builtin_expect(load_relaxed_u64(&seg->hdr->state) == SHMKV_SEGMENT_STATE_LIVE, 1) ||
+            !segment_left(seg)) {
             *out = seg;
             return SHMKV_OK;
         }

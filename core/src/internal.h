@@ -300,6 +300,8 @@ int write_delete(struct context *ctx, const void *key, size_t key_len);
 int segment_replace(const struct location *loc, const struct shmkv_options *opts, int *fd);
 /* The state after a lock of the segment was taken: SHMKV_OK if it is live. */
 int segment_check_live(struct segment *seg);
+/* Without a lock: has the segment lost its name to another? */
+bool segment_left(struct segment *seg);
 int shards_lock(struct context *ctx);
 void shards_unlock(struct context *ctx, uint32_t count);
 

@@ -55,7 +55,15 @@ static bool name_is(const char *path, const struct segment *seg) {
     return lstat(path, &st) == 0 && st.st_dev == seg->dev && st.st_ino == seg->ino;
 }
 
-/* We hold a shard lock and the state is REPLACING, so the replacer is dead. */
+/* [LIFE-16] Is the segment one to leave? Without a lock, REPLACING may be the
+ * last word of a dead replacer: the name tells whether the exchange took place. */
+bool segment_left(struct segment *seg) {
+    uint64_t state = load_acquire_u64(&seg->hdr->state);
+    return state == SHMKV_SEGMENT_STATE_REPLACED ||
+           (state == SHMKV_SEGMENT_STATE_REPLACING && !name_is(seg->loc->path, seg));
+}
+
+/* [LIFE-14] We hold a shard lock and the state is REPLACING, so the replacer is dead. */
 static void settle_replacement(struct segment *seg) {
     bool ours = name_is(seg->loc->path, seg);
     store_release_u64(&seg->hdr->state, ours ? SHMKV_SEGMENT_STATE_LIVE : SHMKV_SEGMENT_STATE_REPLACED);
