@@ -64,6 +64,18 @@ static bool table_fits(const header_t *h, uint64_t off, uint64_t count, uint64_t
            count * size <= h->data_offset - off;
 }
 
+/* No byte belongs to two of the tables, each of which fits. */
+static bool tables_apart(const header_t *h) {
+    const uint64_t begin[] = {h->owners_offset, h->shards_offset, h->arenas_offset, h->space_offset};
+    const uint64_t size[] = {h->owner_count * sizeof(owner_t), h->shard_count * sizeof(shard_t),
+                             h->arena_count * sizeof(arena_t), sizeof(space_t)};
+    for (int i = 0; i < 4; i++)
+        for (int j = 0; j < i; j++)
+            if (begin[i] < begin[j] + size[j] && begin[j] < begin[i] + size[i])
+                return false;
+    return true;
+}
+
 static bool geometry_sane(const header_t *h) {
     return h->header_size == sizeof *h && h->page_size == SHMKV_PAGE_SIZE &&
            power_of_two(h->shard_count) && h->shard_count <= SHMKV_MAX_SHARDS &&
@@ -73,16 +85,22 @@ static bool geometry_sane(const header_t *h) {
            table_fits(h, h->owners_offset, h->owner_count, sizeof(owner_t)) &&
            table_fits(h, h->shards_offset, h->shard_count, sizeof(shard_t)) &&
            table_fits(h, h->arenas_offset, h->arena_count, sizeof(arena_t)) &&
-           table_fits(h, h->space_offset, 1, sizeof(space_t)) &&
+           table_fits(h, h->space_offset, 1, sizeof(space_t)) && tables_apart(h) &&
            h->max_key >= 1 && h->max_key <= SHMKV_MAX_KEY && h->max_value <= SHMKV_MAX_VALUE;
+}
+
+static int check_revision(const header_t *h, const char *path) {
+    if (h->revision == SHMKV_REVISION)
+        return SHMKV_OK;
+    return fail(SHMKV_EFORMAT, "%s has format revision %u, this library knows %u", path, h->revision, SHMKV_REVISION);
 }
 
 int segment_check_header(const header_t *h, uint64_t file_size, bool writable, const char *path) {
     if (memcmp(h->magic, SHMKV_MAGIC, sizeof h->magic) != 0)
         return fail(SHMKV_EFOREIGN, "%s does not begin with shmkv's magic bytes", path);
-    if (h->revision != SHMKV_REVISION)
-        return fail(SHMKV_EFORMAT, "%s has format revision %u, this library knows %u", path,
-                    h->revision, SHMKV_REVISION);
+    int err = check_revision(h, path);
+    if (err)
+        return err;
     if (hash_bytes(h, offsetof(header_t, checksum), 0) != h->checksum)
         return fail(SHMKV_ECORRUPT, "%s: the header's checksum does not match", path);
     if (h->incompat & ~SHMKV_FEATURES_INCOMPAT)
@@ -103,6 +121,8 @@ int segment_check_header(const header_t *h, uint64_t file_size, bool writable, c
 /* The file must reach to the allocation limit. Read first, and the size after it:
  * a live segment may be growing, and its file grows before its limit does. */
 static int check_whole(int fd, const header_t *h, const char *path, struct stat *st) {
+    if (h->state < SHMKV_SEGMENT_STATE_LIVE || h->state > SHMKV_SEGMENT_STATE_REPLACED)
+        return fail(SHMKV_ECORRUPT, "%s: segment state %llu", path, (unsigned long long)h->state);
     uint64_t limit;
     ssize_t n = pread(fd, &limit, sizeof limit, (off_t)(h->space_offset + offsetof(space_t, limit)));
     if (n != (ssize_t)sizeof limit || fstat(fd, st) != 0)
@@ -120,9 +140,13 @@ static int read_header(int fd, bool writable, const char *path, header_t *h, str
         return fail(errno, "%s", path);
     if ((size_t)n < sizeof h->magic || memcmp(h->magic, SHMKV_MAGIC, sizeof h->magic) != 0)
         return fail(SHMKV_EFOREIGN, "%s does not begin with shmkv's magic bytes", path);
+    /* Another revision may well have a shorter header. [EVOL-02] */
+    int err = (size_t)n < offsetof(header_t, header_size) ? SHMKV_OK : check_revision(h, path);
+    if (err)
+        return err;
     if ((size_t)n < sizeof *h)
         return fail(SHMKV_ECORRUPT, "%s is truncated: %zd bytes", path, n);
-    int err = segment_check_header(h, (uint64_t)st->st_size, writable, path);
+    err = segment_check_header(h, (uint64_t)st->st_size, writable, path);
     return err ? err : check_whole(fd, h, path, st);
 }
 
