@@ -1,0 +1,104 @@
+#include "tests/support/checks.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static unsigned left_behind;
+
+const char *result_name(int err) {
+    const char *name = shmkv_error_name(err);
+    return name ? name : shmkv_strerror(err);
+}
+
+static void print_problem(void *arg, uint64_t offset, const char *text) {
+    unsigned *shown = arg;
+    if ((*shown)++ < 10)
+        fprintf(stderr, "  0x%llx: %s\n", (unsigned long long)offset, text);
+}
+
+void check_whole(shmkv_t *kv, const char *file, int line) {
+    unsigned shown = 0;
+    int err = shmkv_verify(kv, print_problem, &shown, NULL);
+    ck_assert_msg(err == SHMKV_OK, "%s:%d: verify: %s (%s)", file, line, result_name(err), shmkv_error_detail());
+}
+
+shmkv_t *open_ok(const char *name, const struct shmkv_options *opts) {
+    shmkv_t *kv = NULL;
+    ck_assert_ok(shmkv_open(name, opts, &kv));
+    ck_assert_ptr_nonnull(kv);
+    return kv;
+}
+
+shmkv_t *open_mode(const char *name, int mode) {
+    return open_ok(name, &(struct shmkv_options){.size = sizeof(struct shmkv_options), .mode = mode});
+}
+
+void finish(shmkv_t *kv, const char *name) {
+    ck_assert_whole(kv);
+    ck_assert_ok(shmkv_close(kv));
+    ck_assert_ok(shmkv_unlink(name));
+}
+
+void put_text(shmkv_t *kv, const char *key, const char *val) {
+    ck_assert_ok(shmkv_put(kv, key, strlen(key), val, strlen(val)));
+}
+
+void check_value(shmkv_t *kv, const char *key, const char *expected, const char *file, int line) {
+    char buf[4096];
+    size_t len = 0;
+    int err = shmkv_get(kv, key, strlen(key), buf, sizeof buf, &len);
+    if (!expected) {
+        ck_assert_msg(err == SHMKV_ENOTFOUND, "%s:%d: '%s' should be absent: %s", file, line, key, result_name(err));
+        return;
+    }
+    ck_assert_msg(err == SHMKV_OK, "%s:%d: get '%s': %s (%s)", file, line, key, result_name(err), shmkv_error_detail());
+    ck_assert_msg(len == strlen(expected) && memcmp(buf, expected, len) == 0, "%s:%d: '%s' is '%.*s', not '%s'", file,
+                  line, key, (int)len, buf, expected);
+}
+
+uint64_t count_of(shmkv_t *kv) {
+    uint64_t n;
+    ck_assert_ok(shmkv_count(kv, &n));
+    return n;
+}
+
+struct shmkv_stats stats_of(shmkv_t *kv) {
+    struct shmkv_stats st = {.size = sizeof st};
+    ck_assert_ok(shmkv_stats(kv, &st));
+    return st;
+}
+
+struct shmkv_info info_of(shmkv_t *kv) {
+    struct shmkv_info info = {.size = sizeof info};
+    ck_assert_ok(shmkv_info(kv, &info));
+    return info;
+}
+
+struct context *context_of(shmkv_t *kv) {
+    struct context *ctx;
+    ck_assert_ok(context_acquire(segment_of(kv), &ctx));
+    return ctx;
+}
+
+/* Unchecked: it also runs when a test failed. */
+static void sweep(void) { left_behind += names_sweep(true); }
+
+TCase *case_new(Suite *suite, const char *name) {
+    TCase *tc = tcase_create(name);
+    names_begin();
+    tcase_add_unchecked_fixture(tc, NULL, sweep);
+    suite_add_tcase(suite, tc);
+    return tc;
+}
+
+int suite_main(Suite *suite) {
+    setvbuf(stdout, NULL, _IOLBF, 0);
+    SRunner *runner = srunner_create(suite);
+    srunner_run_all(runner, CK_ENV);
+    int failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    if (!failed && left_behind)
+        fprintf(stderr, "%u things were left behind\n", left_behind);
+    return failed || left_behind ? EXIT_FAILURE : EXIT_SUCCESS;
+}
