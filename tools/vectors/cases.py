@@ -16,10 +16,11 @@ class Vector:
     list             result of listing all entries, ANY if that is left open; those of `entries` are
                      found by get in any case
     damaged          keys whose get is ECORRUPT
+    absent           keys whose get is ENOTFOUND, though their bytes are there
     verify           result of verifying; intents applied
     """
 
-    def __init__(self, data, entries, description, attach="OK", attach_readonly=None, list="OK", verify="OK", damaged=()):
+    def __init__(self, data, entries, description, attach="OK", attach_readonly=None, list="OK", verify="OK", damaged=(), absent=()):
         self.data = bytes(data)
         self.description = description
         self.attach = attach
@@ -28,6 +29,7 @@ class Vector:
         self.verify = verify if self.attach_readonly == "OK" else self.attach_readonly
         self.entries = {k: v if isinstance(v, tuple) else (v, "BYTES") for k, v in entries.items()}
         self.damaged = damaged
+        self.absent = absent
 
 
 def valid(function):
@@ -272,7 +274,8 @@ def extra_future(image):
 def extra_expired(image):
     image.put(b"lasting", b"value")
     image.put(b"expired", b"value", expiry=1)
-    return Vector(image.data, {b"lasting": b"value"}, "An entry that expired in 1970; it still counts until it is swept.")
+    return Vector(image.data, {b"lasting": b"value"}, "An entry that expired in 1970; it still counts until it is swept.",
+                  absent=[b"expired"])
 
 
 @valid
@@ -282,7 +285,8 @@ def extra_owner(image):
     image.put(b"of-an-earlier-owner", b"value", owner=7 << 32 | 3)
     image.put(b"of-a-free-slot", b"value", owner=1 << 32 | 1)
     return Vector(image.data, {b"of-this-owner": b"value"},
-                  "Entries that die with an owner: slot 2 is live with generation 1 (a dead process; not reaped yet).")
+                  "Entries that die with an owner: slot 2 is live with generation 1 (a dead process; not reaped yet).",
+                  absent=[b"of-an-earlier-owner", b"of-a-free-slot"])
 
 
 @valid
@@ -369,7 +373,7 @@ def mid_lock_old_generation(image):
 def mid_build(image):
     entries = fruits(image)
     offset, cls = image.record(b"new", b"value")
-    image.store(offset, image.load(offset) | 1)
+    image.store(offset, image.load(offset) - 1)
     image.die()
     image.store(image.owner(0, "cell"), cell_word(offset, cls))
     return Vector(image.data, entries, "A dead owner with a half-built record, of odd version, in its hand.")
@@ -381,7 +385,7 @@ def mid_built(image):
     offset, cls = image.record(b"new", b"value")
     image.die()
     image.store(image.owner(0, "cell"), cell_word(offset, cls))
-    return Vector(image.data, entries, "A dead owner with a finished record that was not published.")
+    return Vector(image.data, entries, "A dead owner with a finished record that was not published.", absent=[b"new"])
 
 
 @valid
@@ -428,7 +432,7 @@ def mid_put_committed(image):
 def mid_put_new_uncommitted(image):
     entries = fruits(image)
     put_intent(image, b"new", b"value")
-    return Vector(image.data, entries, "A put of a new key, dead before its commit: no such key.")
+    return Vector(image.data, entries, "A put of a new key, dead before its commit: no such key.", absent=[b"new"])
 
 
 @valid
@@ -490,7 +494,7 @@ def mid_delete_committed(image):
     (slot, word), *_ = delete_intent(image, b"apple")
     image.store(slot, word)
     del entries[b"apple"]
-    return Vector(image.data, entries, "A delete, dead right after its commit.")
+    return Vector(image.data, entries, "A delete, dead right after its commit.", absent=[b"apple"])
 
 
 def first_group_intent(image):
@@ -555,8 +559,9 @@ def split_intent(image, key):
     old, halves = image.group(key)[0], image.halves(key)
     image.store(image.owner(0, "low"), halves[0])
     image.store(image.owner(0, "high"), halves[1])
+    changes = image.shard(index, "changes")
     entries = [(image.owner(0, "low"), 0), (image.owner(0, "high"), 0), (image.owner(0, "old"), old),
-               *image.split_fills(key, halves)]
+               (changes, image.load(changes) + 1), *image.split_fills(key, halves)]
     image.intent("shard", image.shard(index, "lock"), "SPLIT", entries, always=True)
     return entries
 
@@ -596,7 +601,7 @@ def mid_split_half(image):
     for at, word in owner:
         image.store(at, word)
     image.store(low[0], low[1])
-    return Vector(image.data, entries, "A split, dead within the first fill: two directory words of four are old, one of them half of the low group's.")
+    return Vector(image.data, entries, "A split, dead within the first fill: one directory word of four names the low group, the others the old one.")
 
 
 @valid
@@ -660,7 +665,7 @@ def mid_free(image):
 @valid
 def mid_slab(image):
     entries = fruits(image)
-    run = image.take_run(1, "SLAB", class_for(1008))
+    run = image.take_run(1, "LARGE")
     image.die()
     image.store(image.owner(0, "run"), run)
     return Vector(image.data, entries, "A run for a slab that the arena does not have yet.")
@@ -972,9 +977,12 @@ def directory_in_header(image):
     directory_word(image, image.group_word(0, 0) | 1 << 54)
 
 
-@damaged_shard("A group deeper than its directory.")
+@corrupt
 def directory_depth(image):
+    entries = fruits(image)
     directory_word(image, image.load(image.root(0)[0] + STRUCT["directory"][""]) | 7 << 48)
+    return Vector(image.data, {k: v for k, v in entries.items() if image.shard_of(k)},
+                  "A group deeper than its directory; whether its entries are found is left open.", list="ANY", verify="ECORRUPT")
 
 
 def damaged_chain(function):
@@ -1053,7 +1061,8 @@ def wrong_place(image):
     image.store(first + bucket * BUCKET, image.load(slot))
     image.store(slot, 0)
     del entries[b"apple"]
-    return Vector(image.data, entries, "An entry in a bucket that is not its own: a get does not find it.", list="ANY", verify="ECORRUPT")
+    return Vector(image.data, entries, "An entry in a bucket that is not its own: a get does not find it.", list="ANY",
+                  verify="ECORRUPT", absent=[b"apple"])
 
 
 @contradiction

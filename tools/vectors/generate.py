@@ -35,8 +35,9 @@ def manifest_line(path, vector):
             "attach_readonly": vector.attach_readonly, "list": vector.list, "verify": vector.verify,
             "entries": [{"key": describe(key), "value": describe(value), "type": kind}
                         for key, (value, kind) in sorted(vector.entries.items())]}
-    if vector.damaged:
-        line["damaged"] = [describe(key) for key in sorted(vector.damaged)]
+    for name, keys in (("damaged", vector.damaged), ("absent", vector.absent)):
+        if keys:
+            line[name] = [describe(key) for key in sorted(keys)]
     return line
 
 

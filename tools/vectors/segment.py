@@ -301,9 +301,8 @@ class Image:
 
     def next_version(self, slot=0):
         at = self.owner(slot, "version")
-        version = self.load(at)
-        self.store(at, version + 2)
-        return version
+        self.add(at, 2)
+        return self.load(at)
 
     def record(self, key, value, type="BYTES", expiry=None, owner=None):
         """A finished record that nothing names: (offset, class)."""
