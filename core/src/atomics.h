@@ -35,6 +35,9 @@ static inline void store_release_u64(uint64_t *p, uint64_t v) {
 static inline uint32_t load_relaxed_u32(const uint32_t *p) {
     return __atomic_load_n(p, __ATOMIC_RELAXED);
 }
+static inline uint32_t load_acquire_u32(const uint32_t *p) {
+    return __atomic_load_n(p, __ATOMIC_ACQUIRE);
+}
 static inline bool cas_acquire_u32(uint32_t *p, uint32_t *expected, uint32_t desired) {
     return __atomic_compare_exchange_n(p, expected, desired, false,
                                        __ATOMIC_ACQUIRE, __ATOMIC_RELAXED);

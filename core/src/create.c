@@ -117,10 +117,11 @@ int file_allocate(int fd, uint64_t from, uint64_t to, const char *path) {
     int err = check_file_limit(to, path);
     if (err)
         return err;
-    int r;
+    int r, cancel = cancel_off();
     do
         r = fallocate(fd, 0, (off_t)from, (off_t)(to - from));
     while (r != 0 && errno == EINTR);
+    cancel_restore(cancel);
     if (r == 0)
         return SHMKV_OK;
     if (errno == ENOSPC || errno == EDQUOT || errno == EFBIG)

@@ -82,7 +82,8 @@ static void commit(struct txn *t, enum shmkv_op op, bool always) {
     struct segment *seg = t->ctx->seg;
     const struct domain *d = t->d;
     uint64_t intent = MAKE(INTENT_ACTIVE, 1) | MAKE(INTENT_ALWAYS, always) | MAKE(INTENT_COUNT, t->n) |
-                      MAKE(INTENT_OWNER, t->ctx->slot + 1) | MAKE(INTENT_OP, op);
+                      /* [LOCK-23] Whose fields it stores to, which for a reaper is the dead owner. */
+                      MAKE(INTENT_OWNER, t->ctx->own - seg->owners + 1) | MAKE(INTENT_OP, op);
     FAULT_POINT("commit-before-intent");
     /* CRASH intent: death before this store leaves an idle intent and nothing
      * changed; after it, whoever takes the lock decides by entry 0. Spec 7.1. */

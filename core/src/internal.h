@@ -61,7 +61,7 @@ struct segment;
 /* A writer: an owner slot that this process has claimed. */
 struct context {
     struct segment *seg;
-    owner_t *own;       /* the slot */
+    owner_t *own;       /* the slot whose fields it works with; a reaper's, the dead one's */
     uint32_t slot;
     uint32_t lock_word; /* what a lock contains while we hold it, waiters aside */
     atomic_uint busy;   /* a thread uses it */
@@ -153,6 +153,10 @@ bool owner_process_stopped(const owner_t *own);
 int boot_id_read(uint8_t id[16]);
 void program_name_read(uint8_t name[32]);
 int lock_descriptor_open(struct segment *seg);
+/* [LOCK-10] A thread must not be cancelled half way through. For slow paths: the
+ * fast ones contain no cancellation point. */
+int cancel_off(void);
+void cancel_restore(int state);
 void segment_list_add(struct segment *seg);
 void segment_list_remove(struct segment *seg);
 void fork_check(void);
@@ -178,8 +182,6 @@ struct domain domain_at(struct segment *seg, uint32_t i);
 
 int lock_take(struct context *ctx, const struct domain *d);
 void lock_release(struct context *ctx, const struct domain *d);
-/* Might an intent of the dead still be replayed here? */
-bool lock_unsettled(struct context *ctx, const struct domain *d);
 bool lock_held(const struct context *ctx, const struct domain *d);
 
 /* A transaction: after-values of words, collected in the domain's intent. */

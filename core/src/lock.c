@@ -68,14 +68,15 @@ static bool try_take(struct context *ctx, const struct domain *d, uint32_t expec
     return cas_acquire_u32(d->lock, &expected, ctx->lock_word | extra);
 }
 
-/* The word names @p owner. Is that this very thread, by way of another context
- * of the same handle? Then waiting would be for ever. */
-static bool held_by_this_thread(struct context *ctx, uint32_t slot) {
+/* [LOCK-09] Is the lock held by this very thread, by way of another context of
+ * the same handle? Then waiting would be for ever. The generation counts: a slot
+ * that we have just claimed may still be named by its dead owner's locks. */
+static bool held_by_this_thread(struct context *ctx, uint32_t word) {
     struct segment *seg = ctx->seg;
     unsigned n = atomic_load(&seg->context_count);
     for (unsigned i = 0; i < n; i++) {
         struct context *other = &seg->contexts[i];
-        if (other->slot == slot && atomic_load(&other->busy))
+        if (other->lock_word == (word & ~WAITERS) && atomic_load(&other->busy))
             return pthread_equal(other->thread, pthread_self());
     }
     return false;
@@ -115,18 +116,7 @@ static enum shmkv_liveness word_liveness(struct context *ctx, uint32_t word, uin
     return same ? SHMKV_ALIVE : SHMKV_DEAD;
 }
 
-/* An intent that its own, living writer is not about to finish: the writer is
- * dead, or somebody who took the lock over is replaying it right now. */
-bool lock_unsettled(struct context *ctx, const struct domain *d) {
-    uint64_t intent = load_acquire_u64(d->intent);
-    if (!FIELD(intent, INTENT_ACTIVE))
-        return false;
-    uint32_t word = load_relaxed_u32(d->lock), slot;
-    return FIELD(word, LOCK_OWNER) != FIELD(intent, INTENT_OWNER) ||
-           word_liveness(ctx, word, &slot) != SHMKV_ALIVE;
-}
-
-static int take_slowly(struct context *ctx, const struct domain *d) {
+static int wait_and_take(struct context *ctx, const struct domain *d) {
     uint64_t deadline = 0, wait = FIRST_WAIT_NS;
     uint32_t slept = 0;
     for (unsigned spins = 0;;) {
@@ -144,18 +134,18 @@ static int take_slowly(struct context *ctx, const struct domain *d) {
         uint32_t slot;
         if (!deadline) {
             deadline = now_ns() + (uint64_t)ctx->seg->lock_timeout_ms * 1000000u;
-            if (held_by_this_thread(ctx, (uint32_t)FIELD(word, LOCK_OWNER) - 1))
+            if (held_by_this_thread(ctx, word))
                 return fail(SHMKV_EDEADLK, "%s: %s %u", ctx->seg->loc->path, kind_names[d->kind], d->index);
         }
         sleep_on(d, word, wait);
         slept = WAITERS;
-        uint32_t now = load_relaxed_u32(d->lock);
+        uint32_t now = load_acquire_u32(d->lock); /* before its owner is examined */
         if ((now & ~WAITERS) != (word & ~WAITERS)) {
             spins = 0;
             continue;
         }
         if (word_liveness(ctx, now, &slot) == SHMKV_DEAD) {
-            /* [LOCK] Take-over. The generation in the word makes this fail if
+            /* [LOCK-06] Take-over. The generation in the word makes this fail if
              * the slot was reaped and claimed anew since we looked. */
             FAULT_POINT("takeover-before-swap");
             if (try_take(ctx, d, now, WAITERS))
@@ -168,6 +158,13 @@ static int take_slowly(struct context *ctx, const struct domain *d) {
     }
 }
 
+static int take_slowly(struct context *ctx, const struct domain *d) {
+    int cancel = cancel_off();
+    int err = wait_and_take(ctx, d);
+    cancel_restore(cancel);
+    return err;
+}
+
 int lock_take(struct context *ctx, const struct domain *d) {
     if (!try_take(ctx, d, 0, 0)) {
         int err = take_slowly(ctx, d);
@@ -175,8 +172,8 @@ int lock_take(struct context *ctx, const struct domain *d) {
             return err;
     }
     ctx->locks++;
-    /* An intent still here is that of a dead holder, or of the dead who was
-     * finishing his. */
+    /* [LOCK-07] An intent still here is that of a dead holder, or of the dead
+     * who was finishing his. */
     if (load_relaxed_u64(d->intent) != 0) {
         FAULT_POINT("takeover-before-replay");
         int err = intent_replay(ctx->seg, d);

@@ -18,6 +18,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -90,6 +91,14 @@ static bool read_process_stat(const char *path, struct process_stat *ps) {
     ps->start_time = start;
     return true;
 }
+
+int cancel_off(void) {
+    int state;
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &state);
+    return state;
+}
+
+void cancel_restore(int state) { pthread_setcancelstate(state, NULL); }
 
 /* --------------------------------------------------------------- owner locks */
 
@@ -223,30 +232,44 @@ static bool pid_comparable(const owner_t *own) {
            memcmp(boot, own->boot_id, sizeof boot) == 0;
 }
 
-static bool owner_stat(const owner_t *own, struct process_stat *ps, bool *gone) {
-    char path[32];
-    *gone = false;
-    if (!pid_comparable(own))
+/* [LOCK-19] /proc speaks of our PID namespace, and shows us to ourselves. */
+static bool proc_is_ours(void) {
+    char self[16];
+    ssize_t n = readlink("/proc/self", self, sizeof self - 1);
+    if (n <= 0)
         return false;
-    snprintf(path, sizeof path, "/proc/%u/stat", own->pid);
-    if (read_process_stat(path, ps))
-        return true;
-    /* Only a /proc that shows processes at all can say that one is gone. */
-    *gone = errno == ENOENT && read_process_stat("/proc/self/stat", ps);
-    return false;
+    self[n] = '\0';
+    return atol(self) == (long)getpid();
 }
 
-/* [LOCK] The lock is held, but perhaps by a child that inherited the
- * descriptor: then the process itself must still be there. */
+static bool owner_stat(const owner_t *own, struct process_stat *ps) {
+    char path[32];
+    snprintf(path, sizeof path, "/proc/%u/stat", own->pid);
+    return pid_comparable(own) && proc_is_ours() && read_process_stat(path, ps);
+}
+
+/* Start times are shifted by time namespaces. */
+static bool same_time_namespace(const owner_t *own) {
+    char path[32];
+    struct stat theirs, ours;
+    snprintf(path, sizeof path, "/proc/%u/ns/time", own->pid);
+    return stat(path, &theirs) == 0 && stat("/proc/self/ns/time", &ours) == 0 && theirs.st_ino == ours.st_ino;
+}
+
+/* The lock is held, but perhaps by a child that inherited the descriptor: then
+ * the process itself must still be there. [LOCK-18] True only when that is
+ * certain. */
 static bool owner_process_gone(const owner_t *own) {
-    struct process_stat ps;
-    bool gone;
-    errno = 0;
-    if (!owner_stat(own, &ps, &gone))
-        return gone;
-    if (own->start_time && ps.start_time != own->start_time)
+    if (!pid_comparable(own))
+        return false;
+    if (kill((pid_t)own->pid, 0) != 0 && errno == ESRCH)
         return true;
-    return ps.state == 'X' || (ps.state == 'Z' && ps.threads == 0);
+    struct process_stat ps;
+    if (!owner_stat(own, &ps))
+        return false;
+    if (ps.state == 'X' || (ps.state == 'Z' && ps.threads <= 1))
+        return true;
+    return own->start_time && ps.start_time != own->start_time && same_time_namespace(own);
 }
 
 enum shmkv_liveness owner_liveness(struct segment *seg, uint32_t slot) {
@@ -266,8 +289,7 @@ enum shmkv_liveness owner_liveness(struct segment *seg, uint32_t slot) {
 
 bool owner_process_stopped(const owner_t *own) {
     struct process_stat ps;
-    bool gone;
-    return owner_stat(own, &ps, &gone) && (ps.state == 'T' || ps.state == 't');
+    return owner_stat(own, &ps) && (ps.state == 'T' || ps.state == 't');
 }
 
 void owner_describe(struct segment *seg, uint32_t slot, char *buf, size_t size) {
@@ -288,9 +310,29 @@ void owner_describe(struct segment *seg, uint32_t slot, char *buf, size_t size) 
 /* Must the domain be locked once before the fields of @p slot can be believed?
  * Its dead owner may hold the lock, or an intent may be under way that stores to
  * those fields: his own, or that of a former reaper of his who died as well. */
-static bool domain_concerns(struct context *ctx, const struct domain *d, uint32_t slot) {
-    uint32_t word = load_relaxed_u32(d->lock);
-    return (word && FIELD(word, LOCK_OWNER) == slot + 1) || lock_unsettled(ctx, d);
+static bool domain_names(const struct domain *d, uint32_t slot) {
+    uint32_t word = load_acquire_u32(d->lock);
+    uint64_t intent = load_acquire_u64(d->intent);
+    return (word && FIELD(word, LOCK_OWNER) == slot + 1) ||
+           (FIELD(intent, INTENT_ACTIVE) && FIELD(intent, INTENT_OWNER) == slot + 1);
+}
+
+/* Give back all that the slot's fields name. The run first [LOCK-24]: returning
+ * the others may need that field. */
+static int context_empty(struct context *ctx) {
+    owner_t *own = ctx->own;
+    int err = run_return(ctx, &own->run);
+    if (!err)
+        err = cell_return(ctx, &own->cell);
+    if (!err)
+        err = cell_return(ctx, &own->dir);
+    if (!err)
+        err = chain_return(ctx, &own->spare);
+    if (!err)
+        err = group_return(ctx, &own->low);
+    if (!err)
+        err = group_return(ctx, &own->high);
+    return err ? err : group_return(ctx, &own->old);
 }
 
 /* Finish what the dead owner of @p slot had begun. Caller holds the slot's owner
@@ -301,7 +343,7 @@ static int slot_reap(struct context *ctx, uint32_t slot) {
     owner_t *dead = &seg->owners[slot];
     for (uint32_t i = 0; i < domain_count(seg); i++) {
         struct domain d = domain_at(seg, i);
-        if (!domain_concerns(ctx, &d, slot))
+        if (!domain_names(&d, slot))
             continue;
         int err = lock_take(ctx, &d);
         if (err)
@@ -309,21 +351,9 @@ static int slot_reap(struct context *ctx, uint32_t slot) {
         lock_release(ctx, &d);
     }
     FAULT_POINT("reap-after-locks");
-    /* The run first: returning the others may use the same field, when it is our own. */
-    int err = run_return(ctx, &dead->run);
-    if (!err)
-        err = cell_return(ctx, &dead->cell);
-    if (!err)
-        err = cell_return(ctx, &dead->dir);
-    if (!err)
-        err = chain_return(ctx, &dead->spare);
-    if (!err)
-        err = group_return(ctx, &dead->low);
-    if (!err)
-        err = group_return(ctx, &dead->high);
-    if (!err)
-        err = group_return(ctx, &dead->old);
-    return err;
+    /* [LOCK-23] Our locks, the dead owner's fields. */
+    struct context stand_in = {.seg = seg, .own = dead, .slot = ctx->slot, .lock_word = ctx->lock_word};
+    return context_empty(&stand_in);
 }
 
 static uint64_t state_word(uint64_t old, bool live, bool count) {
@@ -331,7 +361,7 @@ static uint64_t state_word(uint64_t old, bool live, bool count) {
     return MAKE(OWNER_STATE_STATE, live ? 1 : 0) | MAKE(OWNER_STATE_GENERATION, gen);
 }
 
-void owners_reap(struct context *ctx) {
+static void reap_all(struct context *ctx) {
     struct segment *seg = ctx->seg;
     for (uint32_t i = 0; i < seg->owner_count; i++) {
         owner_t *own = &seg->owners[i];
@@ -387,13 +417,21 @@ static int slot_adopt(struct segment *seg, uint32_t slot, struct context *ctx) {
     return dirty ? slot_reap(ctx, slot) : SHMKV_OK;
 }
 
-static int slot_find(struct segment *seg, struct context *ctx) {
+/* Context @p n becomes the writer of the first slot that nobody alive has. */
+static int slot_find(struct segment *seg, unsigned n) {
+    struct context *ctx = &seg->contexts[n];
     for (uint32_t i = 0; i < seg->owner_count; i++) {
         if (slot_is_ours(seg, i) || !slot_try_lock(seg, i))
             continue;
+        /* [LOCK-17] Listed before any lock can name it: the kernel tells our other
+         * threads that a byte which this handle has locked is free. */
+        ctx->slot = i;
+        atomic_store(&seg->context_count, n + 1);
         int err = slot_adopt(seg, i, ctx);
-        if (err)
+        if (err) {
+            atomic_store(&seg->context_count, n);
             slot_unlock(seg, i);
+        }
         return err;
     }
     return fail(SHMKV_ENOSLOTS, "%s has %u slots", seg->loc->path, seg->owner_count);
@@ -410,12 +448,11 @@ static int context_claim(struct segment *seg, struct context **out) {
     memset(ctx, 0, sizeof *ctx);
     atomic_store(&ctx->busy, 1);
     ctx->thread = pthread_self();
-    int err = slot_find(seg, ctx);
+    int err = slot_find(seg, n);
     if (err)
         return err;
-    atomic_store(&seg->context_count, n + 1);
     if (n == 0)
-        owners_reap(ctx);
+        reap_all(ctx);
     *out = ctx;
     return SHMKV_OK;
 }
@@ -448,11 +485,26 @@ static int claim_serialised(struct segment *seg, struct context **out) {
         return SHMKV_OK;
     }
     seg->claimer = pthread_self();
+    int cancel = cancel_off();
     int err = atomic_load(&seg->context_count) < MAX_CONTEXTS ? context_claim(seg, out) : SHMKV_OK;
+    cancel_restore(cancel);
     atomic_store(&seg->claiming, 0);
     if (!err && !*out)
         sched_yield(); /* every context is busy */
     return err;
+}
+
+/* Clean up after all the dead, unless a thread of this handle is claiming or
+ * reaping: the owner locks do not keep two threads of one handle apart. */
+void owners_reap(struct context *ctx) {
+    unsigned idle = 0;
+    if (!atomic_compare_exchange_strong(&ctx->seg->claiming, &idle, 1))
+        return;
+    ctx->seg->claimer = pthread_self();
+    int cancel = cancel_off();
+    reap_all(ctx);
+    cancel_restore(cancel);
+    atomic_store(&ctx->seg->claiming, 0);
 }
 
 int context_acquire(struct segment *seg, struct context **out) {
@@ -479,7 +531,7 @@ int owners_detach(struct segment *seg) {
     for (unsigned i = 0; i < n; i++) {
         struct context *ctx = &seg->contexts[i];
         ctx->thread = pthread_self();
-        int err = slot_reap(ctx, ctx->slot);
+        int err = context_empty(ctx);
         if (err)
             result = err; /* the slot stays marked; the next opener finishes */
         else

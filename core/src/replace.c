@@ -185,15 +185,19 @@ static int replace_nothing(const struct location *loc, const struct shmkv_option
     return err == EEXIST ? E_RETRY : err;
 }
 
+static int replace_once(const struct location *loc, const struct shmkv_options *opts, int *fd) {
+    int old_fd;
+    int err = file_open(loc, true, opts->flags, &old_fd);
+    if (err == SHMKV_ENOSEGMENT)
+        return replace_nothing(loc, opts, fd);
+    return err ? err : replace_existing(loc, opts, old_fd, fd);
+}
+
 int segment_replace(const struct location *loc, const struct shmkv_options *opts, int *fd) {
-    for (;;) {
-        int old_fd;
-        int err = file_open(loc, true, opts->flags, &old_fd);
-        if (err == SHMKV_ENOSEGMENT)
-            err = replace_nothing(loc, opts, fd);
-        else if (!err)
-            err = replace_existing(loc, opts, old_fd, fd);
-        if (err != E_RETRY)
-            return err;
-    }
+    int err, cancel = cancel_off();
+    do
+        err = replace_once(loc, opts, fd);
+    while (err == E_RETRY);
+    cancel_restore(cancel);
+    return err;
 }
