@@ -33,6 +33,14 @@ class Plain(Case):
         theirs = subprocess.run(["hexdump", "-C", self.object], capture_output=True, check=True).stdout
         self.assertEqual(run("hexdump", self.segment), theirs)
 
+    def test_range_across_blocks(self):
+        run("put", self.segment, "large", input=bytes(range(256)) * 2000)
+        image = open(self.object, "rb").read()
+        for offset in 0, 1, 4095, 65536 * 3 + 7:
+            with self.subTest(offset=offset):
+                out = run("hexdump", "--offset=%d" % offset, self.segment)
+                self.assertEqual(read_back(out, len(image))[offset:], image[offset:])
+
     def test_holes_are_jumped_over(self):
         path = self.copy()
         os.truncate(path, 1 << 40)

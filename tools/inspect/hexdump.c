@@ -4,7 +4,6 @@
  * Works on any segment that is there, damaged ones above all, and so does not open
  * it through the library (see image.c).
  */
-#include <ctype.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -14,56 +13,71 @@
 #include "tools/inspect/inspect.h"
 #include "tools/inspect/output.h"
 
-enum { LINE_BYTES = 16 };
+enum {
+    LINE_BYTES = 16,
+    BLOCK_BYTES = 64 * 1024 /* read at once; whole lines */
+};
+
+/* What a plain dump has shown so far. */
+struct plain {
+    const struct image *image;
+    unsigned char last[LINE_BYTES]; /* the line before */
+    bool have_last, starred;
+};
 
 /* One line as `hexdump -C` has it. */
 static void print_line(uint64_t offset, const unsigned char *data, size_t len) {
-    printf("%08" PRIx64 " ", offset);
-    for (size_t i = 0; i < LINE_BYTES; i++) {
-        fputs(i == LINE_BYTES / 2 ? "  " : " ", stdout);
-        if (i < len)
-            printf("%02x", data[i]);
-        else
-            fputs("  ", stdout);
+    static const char digits[] = "0123456789abcdef";
+    char hex[3 * LINE_BYTES + 3], text[LINE_BYTES + 1];
+
+    memset(hex, ' ', sizeof hex);
+    for (size_t i = 0; i < len; i++) {
+        char *at = hex + 1 + 3 * i + (i >= LINE_BYTES / 2);
+        at[0] = digits[data[i] >> 4];
+        at[1] = digits[data[i] & 15];
+        text[i] = data[i] >= 0x20 && data[i] < 0x7f ? (char)data[i] : '.';
     }
-    fputs("  |", stdout);
-    for (size_t i = 0; i < len; i++)
-        putchar(data[i] >= 0x20 && data[i] < 0x7f ? data[i] : '.');
-    fputs("|\n", stdout);
+    hex[sizeof hex - 1] = text[len] = '\0';
+    printf("%08" PRIx64 " %s |%s|\n", offset, hex, text);
 }
 
-/* Where to go on after lines equal to the last one: holes are jumped over. */
-static uint64_t next_offset(const struct image *image, uint64_t offset, uint64_t end, bool zero) {
-    uint64_t next = offset + LINE_BYTES;
+/* One line, or a `*` for lines equal to the one before. */
+static void show_line(struct plain *p, uint64_t offset, const unsigned char *data, size_t len) {
+    bool same = p->have_last && len == LINE_BYTES && memcmp(data, p->last, LINE_BYTES) == 0;
 
-    if (zero && next % 4096 == 0) {
-        next = image_data(image, next);
-        next -= next % LINE_BYTES;
-    }
-    return next < end ? next : end;
+    if (!same)
+        print_line(offset, data, len);
+    else if (!p->starred)
+        puts("*");
+    p->starred = same;
+    p->have_last = true;
+    memcpy(p->last, data, len);
 }
 
-/* All lines of [offset, end). A `*` stands for lines equal to the one before. */
-static int print_plain(const struct image *image, uint64_t offset, uint64_t end) {
+/* Where to go on: behind a hole if the last two lines were zero, as those in it are. */
+static uint64_t next_block(const struct plain *p, uint64_t offset, uint64_t end) {
     static const unsigned char zeros[LINE_BYTES];
-    unsigned char last[LINE_BYTES], data[LINE_BYTES];
-    bool have_last = false, starred = false;
+
+    if (offset < end && p->starred && memcmp(p->last, zeros, LINE_BYTES) == 0) {
+        uint64_t hole = image_data(p->image, offset) - offset;
+        offset += hole - hole % LINE_BYTES;
+    }
+    return offset < end ? offset : end;
+}
+
+static int print_plain(const struct image *image, uint64_t offset, uint64_t end) {
+    static unsigned char block[BLOCK_BYTES];
+    struct plain p = {.image = image};
 
     while (offset < end && !ferror(stdout)) {
-        size_t len = end - offset < LINE_BYTES ? (size_t)(end - offset) : LINE_BYTES;
-        if (!image_read(image, offset, data, len)) {
+        size_t len = end - offset < BLOCK_BYTES ? (size_t)(end - offset) : BLOCK_BYTES;
+        if (!image_read(image, offset, block, len)) {
             complain("'%s': could not read at 0x%" PRIx64, image->name, offset);
             return STATUS_SYSTEM;
         }
-        bool same = have_last && len == LINE_BYTES && memcmp(data, last, LINE_BYTES) == 0;
-        if (!same)
-            print_line(offset, data, len);
-        else if (!starred)
-            puts("*");
-        starred = same;
-        have_last = true;
-        memcpy(last, data, len);
-        offset = next_offset(image, offset, end, same && memcmp(data, zeros, LINE_BYTES) == 0);
+        for (size_t i = 0; i < len; i += LINE_BYTES)
+            show_line(&p, offset + i, block + i, len - i < LINE_BYTES ? len - i : LINE_BYTES);
+        offset = next_block(&p, offset + len, end);
     }
     printf("%08" PRIx64 "\n", end);
     return STATUS_OK;

@@ -6,9 +6,9 @@
  * files are opened, the library opens them without following links and without
  * waiting, and a file that is not a segment is nobody's business here.
  *
- * Files whose name begins with ".shmkv-" are what a process leaves behind when it
- * dies while creating or replacing a segment without O_TMPFILE. They are shown, as
- * they take memory, whatever they hold.
+ * Files whose name begins with ".shmkv-" are there while a process creates or
+ * replaces a segment, and stay when it dies in the middle. They are shown, as they
+ * take memory, whatever they hold.
  */
 #include <dirent.h>
 #include <errno.h>
