@@ -3,6 +3,7 @@
 Call it last: what a workspace has defined before stays as it is.
 """
 
+load("//bazel/system:bench_peers.bzl", "system_bench_peers")
 load("//bazel/system:check.bzl", "system_check")
 load("//bazel/system:perl.bzl", "system_perl")
 load("//bazel/system:python.bzl", "system_python")
@@ -26,6 +27,7 @@ def shmkv_dependencies():
     """Defines the repositories that are not defined yet."""
     existing = native.existing_rules()
     for name, rule in [
+        ("bench_peers", system_bench_peers),
         ("check", system_check),
         ("system_perl", system_perl),
         ("system_python", system_python),

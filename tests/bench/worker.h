@@ -1,0 +1,65 @@
+/*
+ * A process that works on one store, in turns, as the driver tells it.
+ *
+ * It lives as long as its store is measured, so that attaching and first touches
+ * of memory are over when it counts. Between its turns it sleeps.
+ */
+#ifndef SHMKV_TESTS_BENCH_WORKER_H
+#define SHMKV_TESTS_BENCH_WORKER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "tests/bench/histogram.h"
+#include "tests/bench/stores/store.h"
+#include "tests/bench/workload.h"
+
+struct job {
+    const struct store *store;
+    struct store_setup setup;
+    const struct popularity *popularity;
+    uint64_t seed;
+    int cpu; /* -1: any */
+    bool undisturbed;
+};
+
+struct worker {
+    const struct job *job;
+    pid_t pid;
+    int socket;
+};
+
+enum order_kind {
+    ORDER_FILL,   /* create the store, put every key */
+    ORDER_ATTACH, /* attach, look at all of it once */
+    ORDER_RUN,    /* one turn */
+};
+
+struct order {
+    enum order_kind kind;
+    unsigned read_percent;
+    uint64_t start_ns, end_ns; /* of the turn, on the monotonic clock */
+};
+
+enum { TROUBLE_SIZE = 256 };
+
+/* Ticks, not nanoseconds. */
+struct answer {
+    char trouble[TROUBLE_SIZE]; /* empty: all went well */
+    uint64_t ops, ticks;
+    uint64_t blocks, left_out; /* blocks of operations timed; and those that were disturbed */
+    struct histogram latency;
+};
+
+/* Begin a worker. False: no process, or no socket. @p job must outlive it. */
+bool worker_start(struct worker *w, const struct job *job);
+bool worker_order(const struct worker *w, const struct order *order);
+/* The answer to the last order. False: the process is gone. */
+bool worker_answer(const struct worker *w, struct answer *answer);
+void worker_end(struct worker *w);
+
+/* In this process: fill, then @p count operations. Empty text: all went well. */
+void work_untimed(const struct job *job, unsigned read_percent, uint64_t count, char trouble[TROUBLE_SIZE]);
+
+#endif
