@@ -94,8 +94,7 @@ class Demo(unittest.TestCase):
             self.assertEqual(process.returncode, 1)
 
     def test_wrong_value_is_found(self):
-        self.edit("fill.pl", "$kv->put(@$_) for @packages[$half .. $#packages];",
-                  "$kv->put($_->[0], 'wrong') for @packages[$half .. $#packages];")
+        self.edit("fill.pl", '["$name:$arch", $version]', '["$name:$arch", "not $version"]')
         process = self.start(self.file("a 1\nb 2\nc 3\n"))
         out = self.finish(process)
         self.assertEqual(process.returncode, 1, out)
