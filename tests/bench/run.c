@@ -110,9 +110,7 @@ static bool start_worker(struct contender *c, unsigned i, const struct options *
     return worker_order(&c->workers[i], &(struct order){.kind = kind}) && wait_for(c, i, answer);
 }
 
-static double million_per_second(uint64_t ops, uint64_t ticks) {
-    return ticks ? (double)ops * 1e3 * tick_rate / (double)ticks : 0;
-}
+static double million_per_second(uint64_t ops, double ns) { return ops ? (double)ops * 1e3 / ns : 0; }
 
 static unsigned most_processes(const struct options *o) {
     unsigned most = 1;
@@ -138,7 +136,7 @@ static bool prepare(struct contender *c, const struct options *o, const struct d
     static struct answer answer;
     if (!start_worker(c, 0, o, data, ORDER_FILL, &answer))
         return false;
-    c->rates[0] = million_per_second(answer.ops, answer.ticks);
+    c->rates[0] = million_per_second(answer.ops, (double)answer.ticks / tick_rate);
     add_answer(c, &answer);
     struct stat st;
     if (stat(c->path, &st) == 0)
@@ -151,8 +149,15 @@ static bool prepare(struct contender *c, const struct options *o, const struct d
 
 /* ---------------------------------------------------------------------- measure */
 
-/* Everybody's rate is added up: operations by the time they took, which leaves
- * out the drawing of the next ones. */
+/* One process: the operations of its stretches, by the time of the turn less what was set aside. So
+ * it counts when the processor is taken away, unless that is what is to be left out. */
+static double rate_of(const struct options *o, const struct answer *a) {
+    double ns = o->undisturbed ? (double)a->ticks / tick_rate
+                               : (double)a->wall_ns - (double)a->aside_ticks / tick_rate;
+    return million_per_second(a->ops, ns);
+}
+
+/* Everybody's rate is added up. */
 static bool take_turn(struct contender *c, const struct options *o, const struct result *what, double *rate) {
     static struct answer answer;
     uint64_t start = clock_ns() + START_DELAY_NS;
@@ -165,7 +170,7 @@ static bool take_turn(struct contender *c, const struct options *o, const struct
     for (unsigned i = 0; i < what->processes; i++) {
         if (!wait_for(c, i, &answer))
             return false;
-        *rate += million_per_second(answer.ops, answer.ticks);
+        *rate += rate_of(o, &answer);
         add_answer(c, &answer);
     }
     return true;

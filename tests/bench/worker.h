@@ -44,12 +44,13 @@ struct order {
 
 enum { TROUBLE_SIZE = 256 };
 
-/* Ticks, not nanoseconds. */
 struct answer {
     char trouble[TROUBLE_SIZE]; /* empty: all went well */
-    uint64_t ops, ticks;
-    uint64_t blocks, left_out; /* blocks of operations timed; and those that were disturbed */
-    struct histogram latency;
+    uint64_t ops, ticks;       /* in whole stretches of undisturbed blocks */
+    uint64_t blocks, left_out; /* blocks of operations, and those of them that were disturbed */
+    uint64_t wall_ns;          /* length of the turn, by the clock */
+    uint64_t aside_ticks;      /* of that, not for the stretches: drawing, single operations */
+    struct histogram latency;  /* ticks */
 };
 
 /* Begin a worker. False: no process, or no socket. @p job must outlive it. */
