@@ -61,37 +61,42 @@ static uint32_t reverse_bits(uint32_t x) {
 
 /* -------------------------------------------------------------- keys of a bucket */
 
-/* Append the key of the record that @p slot names. E_RETRY: look at the slot again. */
-static int copy_key(struct segment *seg, struct bytes *keys, const uint64_t *slot, uint64_t word) {
+/* Append the key of the record that @p slot names, if the view has it. E_RETRY:
+ * something moved, or nothing there makes sense. The checks are those of read.c. */
+static int copy_key(struct segment *seg, struct bytes *keys, const struct group_view *view, const uint64_t *slot,
+                    uint64_t word) {
     const uint64_t *rec = seg_at(seg, word & OFFSET_IN_WORD, SHMKV_RECORD_HEADER_SIZE);
-    if (!rec || (word & OFFSET_IN_WORD) < seg->data_offset)
+    if (!rec || !record_at(seg, word))
         return E_RETRY;
     uint64_t version = load_acquire_u64(&rec[0]), lengths = load_relaxed_u64(&rec[1]);
     uint32_t len = (uint32_t)(lengths >> 32 & 0xffff) + 1;
     bool extra = lengths >> 56 & SHMKV_RECORD_FLAG_EXTRA;
-    if (version & 1 || !seg_at(seg, word & OFFSET_IN_WORD, record_value_offset(len, extra)))
+    if (version & 1 || version == 0 || !seg_at(seg, word & OFFSET_IN_WORD, record_value_offset(len, extra)))
         return E_RETRY;
     int err = bytes_reserve(keys, keys->len + sizeof len + len);
     if (err)
         return err;
-    memcpy(keys->data + keys->len, &len, sizeof len);
-    racy_copy(keys->data + keys->len + sizeof len,
+    uint8_t *out = keys->data + keys->len;
+    memcpy(out, &len, sizeof len);
+    racy_copy(out + sizeof len,
               (const uint8_t *)rec + SHMKV_RECORD_HEADER_SIZE + (extra ? SHMKV_RECORD_EXTRA_SIZE : 0), len);
     fence_acquire();
-    if (load_relaxed_u64(&rec[0]) != version || ((load_relaxed_u64(slot) ^ word) & SLOT_IDENTITY) != 0)
+    if (((load_acquire_u64(slot) ^ word) & SLOT_IDENTITY) != 0 || load_relaxed_u64(&rec[0]) != version)
         return E_RETRY;
-    keys->len += sizeof len + len;
+    if (group_view_has(seg, view, out + sizeof len, len))
+        keys->len += sizeof len + len;
     return SHMKV_OK;
 }
 
-/* All keys of one bucket and its overflow. E_RETRY: something moved, or damage. */
-static int copy_bucket(struct segment *seg, struct bytes *keys, const bucket_t *b) {
-    for (unsigned n = 0; b && n < CHAIN_MAX; n++) {
+/* All keys of the cursor's bucket and its overflow that belong to the view. */
+static int copy_bucket(struct shmkv_cursor *c, struct segment *seg, const struct group_view *view) {
+    const bucket_t *b = group_bucket(view->group, c->bucket);
+    for (struct chain walk = {0}; b && !chain_loops(&walk, b);) {
         for (int i = 0; i < SHMKV_BUCKET_SLOTS; i++) {
             uint64_t word = load_acquire_u64(&b->slots[i]);
             if (!(word & OFFSET_IN_WORD))
                 continue;
-            int err = copy_key(seg, keys, &b->slots[i], word);
+            int err = copy_key(seg, &c->keys, view, &b->slots[i], word);
             if (err)
                 return err;
         }
@@ -103,37 +108,48 @@ static int copy_bucket(struct segment *seg, struct bytes *keys, const bucket_t *
     return E_RETRY;
 }
 
+/* A sum over the directory words that the prefix covers. */
+static uint64_t words_sum(const struct shmkv_cursor *c, const uint64_t *words, uint64_t n, uint64_t prefix) {
+    uint64_t sum = 0;
+    for (uint64_t i = prefix; i < n; i += 1ULL << c->depth)
+        sum = (sum ^ load_acquire_u64(&words[i])) * 0x9e3779b97f4a7c15u;
+    return sum;
+}
+
 /* The bucket of every group that covers (prefix, depth). */
-static int copy_groups(struct shmkv_cursor *c, struct segment *seg, uint64_t root, uint32_t prefix) {
+static int copy_groups(struct shmkv_cursor *c, struct segment *seg, uint64_t root, uint64_t prefix) {
     directory_t *dir = table_directory(seg, root);
     if (!dir)
         return E_RETRY;
     const uint64_t *words = directory_words(dir);
-    uint64_t n = 1ULL << FIELD(root, ROOT_DEPTH);
+    unsigned root_depth = (unsigned)FIELD(root, ROOT_DEPTH);
+    uint64_t n = 1ULL << root_depth, sum = words_sum(c, words, n, prefix);
     for (uint64_t i = prefix; i < n; i += 1ULL << c->depth) {
-        uint64_t word = load_acquire_u64(&words[i]);
-        if (i >> FIELD(word, DIRECTORY_DEPTH) != 0)
-            continue; /* the same group as at a smaller index */
-        run_t *group = seg_at(seg, word & PAGE_IN_WORD, SHMKV_PAGE_SIZE);
-        if (!group || (word & PAGE_IN_WORD) < seg->data_offset)
-            return E_RETRY;
-        int err = copy_bucket(seg, &c->keys, group_bucket(group, c->bucket));
-        fence_acquire();
-        if (!err && load_relaxed_u64(&words[i]) != word)
-            err = E_RETRY;
+        struct group_view view;
+        int err = group_view_at(seg, words, root_depth, prefix, c->depth, i, &view);
+        if (!err && view.group)
+            err = copy_bucket(c, seg, &view);
         if (err)
             return err;
     }
-    return SHMKV_OK;
+    fence_acquire();
+    return words_sum(c, words, n, prefix) == sum ? SHMKV_OK : E_RETRY;
 }
+
+/* The bits of @p prefix: the depth it must at least be read at. */
+static unsigned bit_length(uint32_t prefix) { return prefix ? 32 - (unsigned)__builtin_clz(prefix) : 0; }
 
 static int pin(struct shmkv_cursor *c, struct segment *seg, uint64_t root) {
     directory_t *dir = table_directory(seg, root);
     if (!dir)
         return E_RETRY;
     uint32_t mask = (uint32_t)((1ULL << FIELD(root, ROOT_DEPTH)) - 1);
-    uint64_t word = load_acquire_u64(&directory_words(dir)[reverse_bits((uint32_t)c->position) & mask]);
+    uint32_t prefix = reverse_bits((uint32_t)c->position) & mask;
+    uint64_t word = load_acquire_u64(&directory_words(dir)[prefix]);
     uint64_t depth = FIELD(word, DIRECTORY_DEPTH);
+    /* A half-done split: the prefix before this one was read at a greater depth. */
+    if (depth < bit_length(prefix))
+        depth = bit_length(prefix);
     fence_acquire();
     if (load_relaxed_u64(&seg->shards[c->shard].root) != root || depth > FIELD(root, ROOT_DEPTH))
         return E_RETRY;

@@ -109,8 +109,8 @@ static uint64_t directory_word(shmkv_off_t group, unsigned depth) {
 static unsigned group_entries(struct segment *seg, run_t *group) {
     unsigned n = 0;
     for (unsigned i = 0; i < SHMKV_GROUP_BUCKETS; i++) {
-        unsigned chain = 0;
-        for (bucket_t *b = group_bucket(group, i); b && chain < SPLIT_FROM; chain++) {
+        struct chain walk = {0};
+        for (bucket_t *b = group_bucket(group, i); b && n < SPLIT_FROM && !chain_loops(&walk, b);) {
             for (int s = 0; s < SHMKV_BUCKET_SLOTS; s++)
                 n += load_relaxed_u64(&b->slots[s]) != 0;
             uint64_t link = load_relaxed_u64(&b->link);
@@ -301,12 +301,12 @@ static int build_halves(struct context *ctx, const struct domain *d, const struc
                 prefetch_bucket(seg, group_bucket(place->group, j));
         else if (i + 7 < SHMKV_GROUP_BUCKETS)
             prefetch_bucket(seg, group_bucket(place->group, i + 7));
-        unsigned chained = 0;
-        for (bucket_t *b = group_bucket(place->group, i); b; chained++) {
+        struct chain walk = {0};
+        for (bucket_t *b = group_bucket(place->group, i); b && !chain_loops(&walk, b);) {
             int err = build_bucket(ctx, d, b, i, place->depth, low, high);
             if (err)
                 return err;
-            b = b->link && chained < CHAIN_MAX ? bucket_at_link(seg, b->link) : NULL;
+            b = b->link ? bucket_at_link(seg, b->link) : NULL;
         }
     }
     return SHMKV_OK;
@@ -341,6 +341,8 @@ static int split(struct context *ctx, const struct domain *d, shard_t *shard, ui
     txn_set(&t, &own->low, 0);
     txn_set(&t, &own->high, 0);
     txn_set(&t, &own->old, seg_offset(seg, place->group));
+    /* [OP-13] Though no entry changes, an unlocked snapshot must not mix the two. */
+    txn_set(&t, &shard->changes, shard->changes + 1);
     txn_commit_always(&t, SHMKV_OP_SPLIT);
     return SHMKV_OK;
 }

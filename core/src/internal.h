@@ -30,6 +30,7 @@
 #define E_MOVED (-1000)  /* the segment is REPLACED: follow the name and repeat */
 #define E_RETRY (-1001)  /* something moved under an unlocked read: repeat */
 #define E_GROW (-1002)   /* the index needs room first */
+#define E_TAKEN (-1003)  /* something lies at the swap name: clear it and repeat */
 
 /* ------------------------------------------------------------------ error.c */
 
@@ -271,8 +272,48 @@ static inline const uint8_t *record_key(const record_t *rec) {
 }
 static inline uint64_t record_key_len(const record_t *rec) { return (uint64_t)rec->key_len + 1; }
 
-/* Longest overflow chain that is followed; longer ones are taken for a loop. */
-#define CHAIN_MAX 1000000
+/* A walk along a chain of buckets, which notices when it goes in circles (R. Brent,
+ * 1980) or does not end. */
+#define CHAIN_MAX (1u << 22)
+struct chain {
+    const bucket_t *mark;
+    unsigned steps, lap, total;
+};
+static inline bool chain_loops(struct chain *c, const bucket_t *b) {
+    if (b == c->mark || ++c->total > CHAIN_MAX)
+        return true;
+    if (++c->steps > c->lap) {
+        c->mark = b;
+        c->lap = 2 * c->lap + 1;
+        c->steps = 0;
+    }
+    return false;
+}
+
+/*
+ * A group as one directory word names it, for those who visit all groups without
+ * the lock. A writer stopped in the middle of a split leaves some words naming
+ * the old group and some a new one, with every key in both. So a key counts only
+ * in the group that the word at the key's own position names. [OP-14]
+ */
+struct group_view {
+    run_t *group;
+    uint64_t word;
+    const uint64_t *words; /* the directory */
+    uint64_t mask;         /* its size less one */
+    uint64_t prefix, prefix_mask; /* the part of the directory being visited */
+    bool exact;            /* every key in the group belongs to it and to the prefix */
+};
+/* The group named at @p index, or NULL in @p view->group: visited already at a
+ * smaller index of the same prefix. E_RETRY: the word makes no sense. */
+int group_view_at(struct segment *seg, const uint64_t *words, unsigned root_depth, uint64_t prefix,
+                  unsigned prefix_depth, uint64_t index, struct group_view *view);
+bool group_view_has(struct segment *seg, const struct group_view *view, const void *key, size_t key_len);
+
+/* Is an entry with this expiry and owner still there? Spec 6.2, [OP-07], [OP-08]. */
+bool entry_visible(struct segment *seg, uint64_t expiry_ns, uint64_t owner);
+/* Bytes that a record in the large run at @p off may have; 0 if there is no such run. */
+uint64_t large_bound(struct segment *seg, shmkv_off_t off);
 
 /* ------------------------------------------------------------------- grow.c */
 

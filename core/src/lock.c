@@ -85,8 +85,9 @@ static bool held_by_this_thread(struct context *ctx, uint32_t word) {
 static const char *const kind_names[] = {"shard", "arena", "space"};
 
 static int timed_out(struct context *ctx, const struct domain *d, uint32_t slot) {
-    char who[128];
-    owner_describe(ctx->seg, slot, who, sizeof who);
+    char who[128] = "nobody";
+    if (slot < ctx->seg->owner_count)
+        owner_describe(ctx->seg, slot, who, sizeof who);
     return fail(SHMKV_ETIMEDOUT, "%s: %s %u is held by %s", ctx->seg->loc->path, kind_names[d->kind],
                 d->index, who);
 }
@@ -141,6 +142,8 @@ static int wait_and_take(struct context *ctx, const struct domain *d) {
         slept = WAITERS;
         uint32_t now = load_acquire_u32(d->lock); /* before its owner is examined */
         if ((now & ~WAITERS) != (word & ~WAITERS)) {
+            if (now && now_ns() >= deadline)
+                return timed_out(ctx, d, (uint32_t)FIELD(now, LOCK_OWNER) - 1);
             spins = 0;
             continue;
         }

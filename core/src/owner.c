@@ -420,6 +420,7 @@ static int slot_adopt(struct segment *seg, uint32_t slot, struct context *ctx) {
 /* Context @p n becomes the writer of the first slot that nobody alive has. */
 static int slot_find(struct segment *seg, unsigned n) {
     struct context *ctx = &seg->contexts[n];
+    int failure = SHMKV_OK;
     for (uint32_t i = 0; i < seg->owner_count; i++) {
         if (slot_is_ours(seg, i) || !slot_try_lock(seg, i))
             continue;
@@ -428,13 +429,14 @@ static int slot_find(struct segment *seg, unsigned n) {
         ctx->slot = i;
         atomic_store(&seg->context_count, n + 1);
         int err = slot_adopt(seg, i, ctx);
-        if (err) {
-            atomic_store(&seg->context_count, n);
-            slot_unlock(seg, i);
-        }
-        return err;
+        if (!err)
+            return SHMKV_OK;
+        /* [LOCK-25] Its last owner cannot be cleaned up after now: try another. */
+        failure = err;
+        atomic_store(&seg->context_count, n);
+        slot_unlock(seg, i);
     }
-    return fail(SHMKV_ENOSLOTS, "%s has %u slots", seg->loc->path, seg->owner_count);
+    return failure ? failure : fail(SHMKV_ENOSLOTS, "%s has %u slots", seg->loc->path, seg->owner_count);
 }
 
 static int context_claim(struct segment *seg, struct context **out) {

@@ -16,6 +16,11 @@
  *
  * Until the check, everything read may be nonsense: every offset goes through
  * seg_at(), every length is clamped to the cell, every loop is bounded.
+ *
+ * The slot is checked before the version. A cell that was withdrawn, returned
+ * (which overwrites its lengths), built anew and published in the same slot would
+ * pass in the other order: version looked at before the building, slot after the
+ * publishing. [OP-04]
  */
 #include "internal.h"
 
@@ -42,7 +47,9 @@ struct want {
 /* ORDER read-recheck: the copied bytes, then the words again. Pairs with
  * build-odd in write.c and publish in intent.c. Caller has fenced. */
 static inline bool route_holds(const struct route *r) {
-    return load_relaxed_u64(r->directory_word) == r->directory && load_relaxed_u64(r->root_word) == r->root;
+    /* [OP-05] The root last: a directory that was withdrawn keeps its words until
+     * it is overwritten. */
+    return load_acquire_u64(r->directory_word) == r->directory && load_relaxed_u64(r->root_word) == r->root;
 }
 
 /* Follow root and directory to the bucket of the hash. NULL with *err 0: the
@@ -73,37 +80,43 @@ static inline const bucket_t *find_bucket(struct segment *seg, uint64_t hash, st
     return group_bucket(run, hash_bucket(hash));
 }
 
-/* The bytes a record's cell may use: everything in it is inside the file. */
+/* The bytes a record's cell may use, all of them inside the file; 0: no such cell. */
 static inline uint64_t cell_bound(struct segment *seg, uint64_t word) {
     unsigned cls = (unsigned)FIELD(word, SLOT_CLASS);
     shmkv_off_t off = word & OFFSET_IN_WORD;
-    if (off < seg->data_offset || cls >= SHMKV_CLASS_COUNT)
+    if (__builtin_expect(cls == 0, 0))
+        return large_bound(seg, off);
+    if (off < seg->data_offset || cls >= SHMKV_CLASS_COUNT || !seg_at(seg, off, shmkv_class_sizes[cls]))
         return 0;
-    if (cls)
-        return seg_at(seg, off, shmkv_class_sizes[cls]) ? shmkv_class_sizes[cls] : 0;
-    if (!seg_at(seg, off, SHMKV_RECORD_HEADER_SIZE))
-        return 0;
-    return load_relaxed_u64(&seg->safe_limit) - off;
+    return shmkv_class_sizes[cls];
 }
 
-/* Does the record's total fit its cell? For a large run the file may have grown. */
-static inline bool record_fits(struct segment *seg, uint64_t word, uint64_t bound, uint64_t size) {
-    return size <= bound || (!FIELD(word, SLOT_CLASS) && seg_at(seg, word & OFFSET_IN_WORD, size));
+/* [OP-04] The slot, and then the version, are as they were. Caller has fenced. */
+static inline bool record_holds(const uint64_t *slot, uint64_t word, const uint64_t *rec, uint64_t version) {
+    return ((load_acquire_u64(slot) ^ word) & SLOT_IDENTITY) == 0 && load_acquire_u64(rec) == version;
+}
+
+/* What was found makes no sense. Start again; but if it stays published like
+ * that, it is damage. [OP-02] */
+static int nonsense(struct segment *seg, const uint64_t *slot, uint64_t word, unsigned *odd) {
+    bool published = ((load_relaxed_u64(slot) ^ word) & SLOT_IDENTITY) == 0;
+    return published && ++*odd > MAX_ODD
+               ? damaged(seg, seg_offset(seg, slot), "a slot leads to no record, or to an unfinished or impossible one")
+               : E_RETRY;
 }
 
 /*
  * Read the record that @p word names, if it is the key's.
- * SHMKV_OK: its value is in the buffer, ETOOSMALL: its size is known; both are
- * still to be confirmed by the caller. ENOTFOUND: confirmed to be another key's.
+ * SHMKV_OK: its value is in the buffer, ETOOSMALL: its size is known; both hold
+ * if the route does, which the caller checks. ENOTFOUND: another key's, or not
+ * visible.
  */
 static inline int read_record(struct segment *seg, const uint64_t *slot, uint64_t word, struct want *w,
                               unsigned *odd) {
     uint64_t bound = cell_bound(seg, word);
     if (!bound) {
         fence_acquire();
-        return load_relaxed_u64(slot) == word && ++*odd > MAX_ODD
-                   ? damaged(seg, seg_offset(seg, slot), "a slot leads nowhere")
-                   : E_RETRY;
+        return nonsense(seg, slot, word, odd);
     }
     const uint8_t *rec = seg->base + (word & OFFSET_IN_WORD);
     const uint64_t *words = (const uint64_t *)(const void *)rec;
@@ -112,26 +125,24 @@ static inline int read_record(struct segment *seg, const uint64_t *slot, uint64_
     uint64_t lengths = load_relaxed_u64(&words[1]);
     uint64_t key_len = (lengths >> 32 & 0xffff) + 1, val_len = lengths & 0xffffffff;
     bool extra = lengths >> 56 & SHMKV_RECORD_FLAG_EXTRA;
+    if ((version & 1) || version == 0 || record_size(key_len, val_len, extra) > bound) {
+        fence_acquire();
+        return nonsense(seg, slot, word, odd);
+    }
     int result = SHMKV_ENOTFOUND;
-    bool sane = record_fits(seg, word, bound, record_size(key_len, val_len, extra));
-    if (sane && key_len == w->key_len) {
-        const uint8_t *key = rec + SHMKV_RECORD_HEADER_SIZE + (extra ? SHMKV_RECORD_EXTRA_SIZE : 0);
-        if (racy_equal(key, w->key, key_len)) {
-            w->val_len = val_len;
-            result = w->exists_only ? SHMKV_OK : val_len > w->buf_len ? SHMKV_ETOOSMALL : SHMKV_OK;
-            if (result == SHMKV_OK && !w->exists_only)
-                racy_copy(w->buf, rec + record_value_offset(key_len, extra), val_len);
-        }
+    uint64_t expiry = extra ? load_relaxed_u64(&words[2]) : 0, owner = extra ? load_relaxed_u64(&words[3]) : 0;
+    const uint8_t *key = rec + SHMKV_RECORD_HEADER_SIZE + (extra ? SHMKV_RECORD_EXTRA_SIZE : 0);
+    if (key_len == w->key_len && racy_equal(key, w->key, key_len)) {
+        w->val_len = val_len;
+        result = w->exists_only || val_len <= w->buf_len ? SHMKV_OK : SHMKV_ETOOSMALL;
+        if (result == SHMKV_OK && !w->exists_only)
+            racy_copy(w->buf, rec + record_value_offset(key_len, extra), val_len);
     }
     fence_acquire();
-    if ((version & 1) || !sane) {
-        bool published = ((load_relaxed_u64(slot) ^ word) & SLOT_IDENTITY) == 0;
-        return published && ++*odd > MAX_ODD
-                   ? damaged(seg, word & OFFSET_IN_WORD, "a published record is unfinished or has impossible lengths")
-                   : E_RETRY;
-    }
-    if (load_relaxed_u64(&words[0]) != version || ((load_relaxed_u64(slot) ^ word) & SLOT_IDENTITY) != 0)
+    if (!record_holds(slot, word, words, version))
         return E_RETRY;
+    if (__builtin_expect(extra, 0) && result != SHMKV_ENOTFOUND && !entry_visible(seg, expiry, owner))
+        return SHMKV_ENOTFOUND;
     return result;
 }
 
@@ -154,7 +165,7 @@ static int attempt(struct segment *seg, struct want *w, unsigned *odd) {
     const bucket_t *b = find_bucket(seg, w->hash, &route, &err);
     if (!b)
         return err ? err : SHMKV_ENOTFOUND;
-    for (unsigned n = 0; n < CHAIN_MAX; n++) {
+    for (struct chain walk = {0}; !chain_loops(&walk, b);) {
         int result = search_bucket(seg, b, w, odd);
         if (result != SHMKV_ENOTFOUND && result != E_RETRY && result != SHMKV_OK && result != SHMKV_ETOOSMALL)
             return result;
@@ -176,7 +187,8 @@ static int attempt(struct segment *seg, struct want *w, unsigned *odd) {
         }
         b = next;
     }
-    return damaged(seg, seg_offset(seg, b), "a chain of overflow buckets does not end");
+    fence_acquire();
+    return route_holds(&route) ? damaged(seg, seg_offset(seg, b), "a chain of overflow buckets does not end") : E_RETRY;
 }
 
 static int read_until_stable(struct segment *seg, struct want *w) {

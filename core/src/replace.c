@@ -18,6 +18,7 @@
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -85,7 +86,7 @@ int segment_check_live(struct segment *seg) {
     }
 }
 
-/* -------------------------------------------------------------------- the exchange */
+/* ----------------------------------------------------------------- the swap name */
 
 /* Where the new segment waits for the exchange. One place per name, so that what
  * a dead replacer left there is found and removed by the next. */
@@ -95,42 +96,98 @@ static int swap_path(const struct location *loc, char *path, size_t size) {
     return n > 0 && (size_t)n < size ? SHMKV_OK : fail(ENAMETOOLONG, "%s", loc->path);
 }
 
-static int link_swap(int fd, const char *path) {
-    int err = file_link(fd, path);
-    if (err != EEXIST)
+/* [LIFE-12] Under the shard lock 0 of what lies there: its replacer is dead. */
+static int remove_left_over(struct context *ctx, const char *swap) {
+    struct domain d = shard_domain(ctx->seg, 0);
+    int err = lock_take(ctx, &d);
+    if (err)
         return err;
-    if (unlink(path) != 0 && errno != ENOENT)
-        return fail(errno, "removing %s", path);
-    err = file_link(fd, path);
-    return err == EEXIST ? E_RETRY : err; /* a racing replacer of another incarnation */
+    if (name_is(swap, ctx->seg)) {
+        store_release_u64(&ctx->seg->hdr->state, SHMKV_SEGMENT_STATE_REPLACED);
+        if (unlink(swap) != 0 && errno != ENOENT)
+            err = fail(errno, "removing %s", swap);
+    }
+    lock_release(ctx, &d);
+    return err;
 }
+
+/* Something lies at the swap name: a new segment that a dead replacer never
+ * brought to its name, or an old one that it did not remove; or a living replacer,
+ * of an incarnation other than ours, is at work, and we wait for its locks. */
+static int clear_swap(const struct location *loc, const struct shmkv_options *opts) {
+    char swap[PATH_MAX];
+    struct location there = *loc;
+    int fd, err = swap_path(loc, swap, sizeof swap);
+    there.path = swap;
+    if (!err)
+        err = file_open(&there, true, opts->flags, &fd);
+    if (err)
+        return err == SHMKV_ENOSEGMENT ? SHMKV_OK : err;
+    struct segment *seg;
+    struct context *ctx;
+    err = segment_map(fd, true, &there, opts, &seg);
+    if (err)
+        return err;
+    err = context_acquire(seg, &ctx);
+    if (!err)
+        err = remove_left_over(ctx, swap);
+    owners_detach(seg);
+    segment_unmap(seg);
+    return err;
+}
+
+/* -------------------------------------------------------------------- the exchange */
 
 static int exchange(const char *a, const char *b) {
     return syscall(SYS_renameat2, AT_FDCWD, a, AT_FDCWD, b, RENAME_EXCHANGE_FLAG) == 0 ? 0 : errno;
 }
 
+/* The new segment had the name for a moment. Whoever attached to it must move on. */
+static int mark_replaced(int fd) {
+    header_t *h = mmap(NULL, sizeof *h, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    if (h == MAP_FAILED)
+        return fail(errno, "marking a segment replaced");
+    store_release_u64(&h->state, SHMKV_SEGMENT_STATE_REPLACED);
+    munmap(h, sizeof *h);
+    return SHMKV_OK;
+}
+
 /* Put what waits at @p swap in the place of @p old, and only of @p old. */
-static int take_name(struct segment *old, const char *swap) {
+static int take_name(struct segment *old, int fd, const char *swap) {
     const char *path = old->loc->path;
-    if (!name_is(path, old))
-        return E_RETRY; /* unlinked, or replaced by hand */
     FAULT_POINT("replace-before-exchange");
     int err = exchange(swap, path);
     FAULT_POINT("replace-after-exchange");
-    if (err == EINVAL || err == ENOSYS) /* a file system without it */
+    if (err == EINVAL || err == ENOSYS) { /* a file system without it */
+        if (!name_is(path, old))
+            return E_RETRY;
         return rename(swap, path) == 0 ? SHMKV_OK : fail(errno, "replacing %s", path);
+    }
     if (err)
         return err == ENOENT ? E_RETRY : fail(err, "replacing %s", path);
     if (name_is(swap, old))
         return SHMKV_OK;
     /* Somebody put another object at the name since we looked: it goes back. */
     err = exchange(swap, path);
-    return err ? fail(err, "putting %s back", path) : E_RETRY;
+    if (err)
+        return fail(err, "putting %s back", path);
+    err = mark_replaced(fd);
+    return err ? err : E_RETRY;
+}
+
+/* Remove what is now at the swap name, if it is one of the two we know. */
+static void drop_swap(const char *swap, const struct segment *old, int fd) {
+    struct stat at, new_;
+    if (lstat(swap, &at) == 0 && fstat(fd, &new_) == 0 &&
+        (name_is(swap, old) || (at.st_dev == new_.st_dev && at.st_ino == new_.st_ino)))
+        unlink(swap);
 }
 
 /* Every shard lock of @p old is ours. */
 static int replace_locked(struct segment *old, int fd) {
     int err = segment_check_live(old);
+    if (!err && !name_is(old->loc->path, old))
+        err = E_MOVED; /* unlinked, or replaced by hand */
     if (err)
         return err == E_MOVED ? E_RETRY : err;
     char swap[PATH_MAX];
@@ -138,15 +195,29 @@ static int replace_locked(struct segment *old, int fd) {
     if (err)
         return err;
     store_release_u64(&old->hdr->state, SHMKV_SEGMENT_STATE_REPLACING);
-    err = link_swap(fd, swap);
+    FAULT_POINT("replace-after-replacing");
+    err = file_link(fd, swap);
+    bool linked = !err;
+    if (err == EEXIST)
+        err = E_TAKEN;
     if (!err)
-        err = take_name(old, swap);
+        err = take_name(old, fd, swap);
     /* CRASH replaced: death before this store leaves REPLACING, which the next
-     * writer settles by looking at the name. */
+     * who looks settles by the name. */
     store_release_u64(&old->hdr->state, err ? SHMKV_SEGMENT_STATE_LIVE : SHMKV_SEGMENT_STATE_REPLACED);
     FAULT_POINT("replace-after-state");
-    /* Now it is the old segment that is there, or the new one that failed. */
-    unlink(swap);
+    if (linked)
+        drop_swap(swap, old, fd);
+    return err;
+}
+
+/* [LIFE-11] All shard locks, from here to the end. */
+static int replace_under_locks(struct context *ctx, int fd) {
+    int err = shards_lock(ctx);
+    if (err)
+        return err;
+    err = replace_locked(ctx->seg, fd);
+    shards_unlock(ctx, ctx->seg->shard_count);
     return err;
 }
 
@@ -161,18 +232,16 @@ static int replace_existing(const struct location *loc, const struct shmkv_optio
     if (!err)
         err = file_create(loc, opts, old->incarnation + 1, &new_fd);
     if (!err)
-        err = shards_lock(ctx);
-    if (!err) {
-        err = replace_locked(old, new_fd);
-        shards_unlock(ctx, old->shard_count);
-    }
+        err = replace_under_locks(ctx, new_fd);
     if (err && new_fd >= 0)
         file_discard(new_fd);
     if (!err)
         *fd = new_fd;
     owners_detach(old);
     segment_unmap(old);
-    return err;
+    if (err == E_TAKEN)
+        err = clear_swap(loc, opts);
+    return err == SHMKV_OK && *fd < 0 ? E_RETRY : err;
 }
 
 static int replace_nothing(const struct location *loc, const struct shmkv_options *opts, int *fd) {
@@ -187,6 +256,7 @@ static int replace_nothing(const struct location *loc, const struct shmkv_option
 
 static int replace_once(const struct location *loc, const struct shmkv_options *opts, int *fd) {
     int old_fd;
+    *fd = -1;
     int err = file_open(loc, true, opts->flags, &old_fd);
     if (err == SHMKV_ENOSEGMENT)
         return replace_nothing(loc, opts, fd);

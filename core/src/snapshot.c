@@ -31,10 +31,18 @@ struct shmkv_snapshot {
 
 /* ------------------------------------------------------------------------- copy */
 
-static int copy_record(struct segment *seg, shmkv_snapshot_t *s, uint64_t word) {
+static bool record_visible(struct segment *seg, const record_t *rec) {
+    const extra_t *extra = (const extra_t *)(const void *)(rec + 1);
+    return !(rec->flags & SHMKV_RECORD_FLAG_EXTRA) || entry_visible(seg, extra->expiry_ns, extra->owner);
+}
+
+static int copy_record(struct segment *seg, shmkv_snapshot_t *s, const struct group_view *view, uint64_t word) {
     record_t *rec = record_at(seg, word);
-    if (!rec)
+    uint64_t version = rec ? load_acquire_u64(&rec->version) : 0;
+    if (version == 0 || version & 1)
         return SHMKV_ECORRUPT;
+    if (!group_view_has(seg, view, record_key(rec), record_key_len(rec)) || !record_visible(seg, rec))
+        return SHMKV_OK;
     bool extra = rec->flags & SHMKV_RECORD_FLAG_EXTRA;
     struct item item = {(uint32_t)record_key_len(rec), rec->value_len};
     uint64_t need = sizeof item + item.key_len + (uint64_t)item.val_len;
@@ -51,19 +59,21 @@ static int copy_record(struct segment *seg, shmkv_snapshot_t *s, uint64_t word) 
     return SHMKV_OK;
 }
 
-static int copy_group(struct segment *seg, shmkv_snapshot_t *s, run_t *group) {
+static int copy_group(struct segment *seg, shmkv_snapshot_t *s, const struct group_view *view) {
     for (unsigned i = 0; i < SHMKV_GROUP_BUCKETS; i++) {
-        const bucket_t *b = group_bucket(group, i);
-        for (unsigned n = 0; b; n++) {
+        const bucket_t *b = group_bucket(view->group, i);
+        for (struct chain walk = {0}; b;) {
+            if (chain_loops(&walk, b))
+                return SHMKV_ECORRUPT;
             for (int k = 0; k < SHMKV_BUCKET_SLOTS; k++) {
                 uint64_t word = load_acquire_u64(&b->slots[k]);
-                int err = word & OFFSET_IN_WORD ? copy_record(seg, s, word) : SHMKV_OK;
+                int err = word & OFFSET_IN_WORD ? copy_record(seg, s, view, word) : SHMKV_OK;
                 if (err)
                     return err;
             }
             uint64_t link = load_acquire_u64(&b->link);
             b = link ? bucket_at_link(seg, link) : NULL;
-            if (link && (!b || n > CHAIN_MAX))
+            if (link && !b)
                 return SHMKV_ECORRUPT;
         }
     }
@@ -77,13 +87,14 @@ static int copy_shard(struct segment *seg, shmkv_snapshot_t *s, const shard_t *s
         return SHMKV_OK;
     if (!dir)
         return SHMKV_ECORRUPT;
-    uint64_t n = 1ULL << FIELD(root, ROOT_DEPTH);
-    for (uint64_t i = 0; i < n; i++) {
-        uint64_t word = load_acquire_u64(&directory_words(dir)[i]);
-        if (i >> FIELD(word, DIRECTORY_DEPTH) != 0)
-            continue;
-        run_t *group = seg_at(seg, word & PAGE_IN_WORD, SHMKV_PAGE_SIZE);
-        int err = !group || (word & PAGE_IN_WORD) < seg->data_offset ? SHMKV_ECORRUPT : copy_group(seg, s, group);
+    unsigned depth = (unsigned)FIELD(root, ROOT_DEPTH);
+    for (uint64_t i = 0; i < 1ULL << depth; i++) {
+        struct group_view view;
+        int err = group_view_at(seg, directory_words(dir), depth, 0, 0, i, &view);
+        if (err)
+            return SHMKV_ECORRUPT;
+        if (view.group)
+            err = copy_group(seg, s, &view);
         if (err)
             return err;
     }

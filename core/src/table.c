@@ -11,6 +11,7 @@
  * change or be freed. The reader's, without a lock, is in read.c.
  */
 #include <assert.h>
+#include <time.h>
 
 #include "internal.h"
 
@@ -19,6 +20,31 @@ directory_t *table_directory(struct segment *seg, uint64_t root) {
     if (depth > seg->max_depth)
         return NULL;
     return seg_at(seg, root & OFFSET_IN_WORD, sizeof(directory_t) + (8ULL << depth));
+}
+
+uint64_t large_bound(struct segment *seg, shmkv_off_t off) {
+    if (off % SHMKV_PAGE_SIZE != SHMKV_RUN_HEADER_SIZE || off < seg->data_offset)
+        return 0;
+    const run_t *run = seg_at(seg, off - SHMKV_RUN_HEADER_SIZE, SHMKV_PAGE_SIZE);
+    uint64_t head = run ? load_relaxed_u64(&run->head) : 0;
+    uint64_t size = FIELD(head, RUN_PAGES) * SHMKV_PAGE_SIZE;
+    return FIELD(head, RUN_KIND) == SHMKV_RUN_KIND_LARGE && size && seg_at(seg, off - SHMKV_RUN_HEADER_SIZE, size)
+               ? size - SHMKV_RUN_HEADER_SIZE
+               : 0;
+}
+
+bool entry_visible(struct segment *seg, uint64_t expiry_ns, uint64_t owner) {
+    if (expiry_ns) {
+        struct timespec now;
+        clock_gettime(CLOCK_REALTIME, &now);
+        if ((uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec >= expiry_ns)
+            return false;
+    }
+    uint32_t slot = (uint32_t)owner - 1;
+    if (!owner)
+        return true;
+    uint64_t state = slot < seg->owner_count ? load_acquire_u64(&seg->owners[slot].state) : 0;
+    return FIELD(state, OWNER_STATE_STATE) != 0 && FIELD(state, OWNER_STATE_GENERATION) == owner >> 32;
 }
 
 record_t *record_at(struct segment *seg, uint64_t word) {
@@ -30,7 +56,7 @@ record_t *record_at(struct segment *seg, uint64_t word) {
     if (!rec)
         return NULL;
     uint64_t size = record_size(record_key_len(rec), rec->value_len, rec->flags & SHMKV_RECORD_FLAG_EXTRA);
-    if (cls && size > shmkv_class_sizes[cls])
+    if (size > (cls ? shmkv_class_sizes[cls] : large_bound(seg, off)))
         return NULL;
     return seg_at(seg, off, size) ? rec : NULL;
 }
@@ -78,7 +104,7 @@ int table_find(struct context *ctx, shard_t *shard, uint64_t hash, const void *k
         FIELD(place->group->head, RUN_KIND) != SHMKV_RUN_KIND_GROUP)
         return damaged(ctx->seg, seg_offset(seg, dir), "a directory word leads to no group");
     bucket_t *b = group_bucket(place->group, hash_bucket(hash));
-    for (unsigned n = 0; n < CHAIN_MAX; n++) {
+    for (struct chain walk = {0}; !chain_loops(&walk, b);) {
         int found = find_in_bucket(ctx, b, hash_tag(hash), key, key_len, place);
         if (found)
             return found < 0 ? found : SHMKV_OK;
@@ -91,4 +117,44 @@ int table_find(struct context *ctx, shard_t *shard, uint64_t hash, const void *k
             return damaged(ctx->seg, seg_offset(seg, place->last), "a link leads nowhere");
     }
     return damaged(ctx->seg, seg_offset(seg, b), "a chain of overflow buckets does not end");
+}
+
+/* ------------------------------------------------------------- all groups in turn */
+
+static bool seen_before(const uint64_t *words, uint64_t word, uint64_t prefix, unsigned prefix_depth, uint64_t index) {
+    for (uint64_t i = prefix; i < index; i += 1ULL << prefix_depth)
+        if (load_relaxed_u64(&words[i]) == word)
+            return true;
+    return false;
+}
+
+static bool named_everywhere(const uint64_t *words, uint64_t mask, uint64_t word, unsigned depth, uint64_t index) {
+    uint64_t stride = 1ULL << depth;
+    for (uint64_t i = index & (stride - 1); i <= mask; i += stride)
+        if (load_relaxed_u64(&words[i]) != word)
+            return false;
+    return true;
+}
+
+int group_view_at(struct segment *seg, const uint64_t *words, unsigned root_depth, uint64_t prefix,
+                  unsigned prefix_depth, uint64_t index, struct group_view *view) {
+    uint64_t word = load_acquire_u64(&words[index]), mask = (1ULL << root_depth) - 1;
+    unsigned depth = (unsigned)FIELD(word, DIRECTORY_DEPTH);
+    *view = (struct group_view){.word = word, .words = words, .mask = mask, .prefix = prefix,
+                                .prefix_mask = (1ULL << prefix_depth) - 1};
+    if (depth > root_depth)
+        return E_RETRY;
+    if (seen_before(words, word, prefix, prefix_depth, index))
+        return SHMKV_OK;
+    view->exact = depth >= prefix_depth && named_everywhere(words, mask, word, depth, index);
+    shmkv_off_t off = word & PAGE_IN_WORD;
+    view->group = off < seg->data_offset ? NULL : seg_at(seg, off, SHMKV_PAGE_SIZE);
+    return view->group ? SHMKV_OK : E_RETRY;
+}
+
+bool group_view_has(struct segment *seg, const struct group_view *view, const void *key, size_t key_len) {
+    if (view->exact)
+        return true;
+    uint64_t index = hash_directory(seg, hash_bytes(key, key_len, seg->seed));
+    return (index & view->prefix_mask) == view->prefix && load_relaxed_u64(&view->words[index & view->mask]) == view->word;
 }

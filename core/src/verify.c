@@ -156,7 +156,7 @@ static void check_record(struct check *c, uint64_t word, uint64_t where, uint32_
         problem(c, word & OFFSET_IN_WORD, "record does not fit its cell");
         return;
     }
-    if (rec->version & 1)
+    if (rec->version & 1 || rec->version == 0)
         problem(c, word & OFFSET_IN_WORD, "published record is unfinished");
     uint64_t hash = hash_bytes(record_key(rec), record_key_len(rec), seg->seed);
     if (hash_tag(hash) != (word & IN_PLACE(SLOT_TAG)) || hash_shard(seg, hash) != shard || hash_bucket(hash) != bucket ||
