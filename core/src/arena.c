@@ -2,7 +2,8 @@
  * Cells: pieces of memory of fixed sizes, for records, directories and overflow
  * buckets. Spec 3.6.
  *
- * An arena keeps, for each size class, a list of slabs that have a free cell. A
+ * An arena keeps, for each size class, a list of slabs that have a free cell, and
+ * of those only [LAYOUT-15]. A
  * slab is one run, aligned to its size, so a cell finds its slab's header by
  * masking its own offset. Owners prefer different arenas, so that processes do
  * not meet on these locks and carve neighbouring cells for themselves; a cell
@@ -171,7 +172,7 @@ static int take(struct context *ctx, unsigned cls, uint64_t *field, bool chained
             err = add_slab(ctx, &d, arena, cls);
             continue;
         }
-        /* [LOCK] Never two locks: the slab travels in our owner slot. */
+        /* [LOCK-02] Never two locks: the slab travels in our owner slot. */
         lock_release(ctx, &d);
         uint64_t pages = class_slab_size(cls) / SHMKV_PAGE_SIZE;
         err = run_take(ctx, pages, pages, run_head(SHMKV_RUN_KIND_LARGE, 0, 0, 0), &ctx->own->run, 0);

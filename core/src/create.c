@@ -68,6 +68,7 @@ int file_open(const struct location *loc, bool writable, unsigned flags, int *ou
 
 /* ---------------------------------------------------------------------- create */
 
+/* [EVOL-04] No feature bit is set: format 1 has none. [EVOL-05] @p h is all zero. */
 static void fill_header(header_t *h, const struct shmkv_options *opts, uint64_t incarnation) {
     memcpy(h->magic, SHMKV_MAGIC, sizeof h->magic);
     h->revision = SHMKV_REVISION;

@@ -5,7 +5,8 @@
  * its keys' hashes, or the bucket gets an overflow bucket. A split builds both
  * halves beside the old group and swings the directory words; readers go on in
  * whichever they found, since the contents are the same until the shard's lock
- * is released. The directory doubles the same way. The work is bounded by one
+ * is released, and in a live group no entry moves [OP-16]. The directory doubles
+ * the same way; depths only grow [LAYOUT-21]. The work is bounded by one
  * group (some 450 entries) and one directory, whatever the store's size.
  *
  * Pages and cells are needed for this, and those are other domains. So a writer
@@ -30,7 +31,7 @@ static int group_take(struct context *ctx, uint32_t shard, uint64_t *field) {
     if (err)
         return err;
     run_t *group = (run_t *)(void *)(ctx->seg->base + *field);
-    /* ORDER recycle: whatever withdrew this page from its former use, then the
+    /* ORDER recycle: [LOCK-27] whatever withdrew this page from its former use, then the
      * new contents. Pairs with the acquire loads of a reader that still looks at
      * the page as what it was: seeing a new word, it sees the withdrawal. */
     fence_release();

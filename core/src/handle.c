@@ -142,7 +142,7 @@ int shmkv_close(shmkv_t *kv) {
     return err;
 }
 
-/* Only a segment is unlinked: the header is read first. */
+/* [LIFE-18] Only a segment is unlinked: the magic is read first. */
 int shmkv_unlink(const char *name) {
     struct location loc;
     int err = location_find(name, &loc);
@@ -300,10 +300,6 @@ int shmkv_count(shmkv_t *kv, uint64_t *n) {
 
 /* ----------------------------------------------------------------------- write */
 
-static int check_writable(const struct segment *seg) {
-    return seg->writable ? SHMKV_OK : fail(SHMKV_EREADONLY, "%s", seg->loc->path);
-}
-
 struct write {
     const void *key;
     size_t key_len;
@@ -311,6 +307,19 @@ struct write {
     size_t val_len;
     bool delete;
 };
+
+/* May this segment be written to, and does it take such an entry? [LAYOUT-25] */
+static int check_write(const struct segment *seg, const struct write *w) {
+    if (!seg->writable)
+        return fail(SHMKV_EREADONLY, "%s", seg->loc->path);
+    if (w->key_len > seg->max_key)
+        return fail(SHMKV_EKEY, "%s: %zu bytes, its keys have at most %llu", seg->loc->path, w->key_len,
+                    (unsigned long long)seg->max_key);
+    if (w->val_len > seg->max_value)
+        return fail(SHMKV_EVALUE, "%s: %zu bytes, its values have at most %llu", seg->loc->path, w->val_len,
+                    (unsigned long long)seg->max_value);
+    return SHMKV_OK;
+}
 
 static int write_in(struct context *ctx, const struct write *w) {
     return w->delete ? write_delete(ctx, w->key, w->key_len)
@@ -337,7 +346,7 @@ static int write_once(shmkv_t *kv, const struct write *w) {
     int err = handle_enter(kv, &seg);
     if (err)
         return err;
-    err = check_writable(seg);
+    err = check_write(seg, w);
     if (!err)
         err = write_as_owner(seg, w);
     handle_leave();

@@ -67,12 +67,12 @@ static unsigned apply(struct segment *seg, const struct domain *d, unsigned i, u
         if (stride % 8 || !stride || stride > seg->reserve || !count || count > seg->reserve / stride)
             return 0;
     }
-    /* Nothing before the first owner slot is ever in a transaction. */
+    /* [CRASH-04] Nothing before the first owner slot is ever in a transaction. */
     uint8_t *p = off % 8 || off < sizeof(header_t) ? NULL : seg_at(seg, off, (count - 1) * stride + 8);
     if (!p)
         return 0;
     for (; count; count--, p += stride)
-        /* ORDER publish: what the word leads to was written before; pairs with
+        /* ORDER publish: [LOCK-26] what the word leads to was written before; pairs with
          * the acquire loads of read.c. Spec 6.3 step 7. */
         store_release_u64((uint64_t *)(void *)p, value);
     return d->entries[i].offset & FILL_ENTRY ? 2 : 1;

@@ -85,7 +85,7 @@ struct segment {
     /* Copies of sealed header fields, so that no later scribble moves a bound. */
     uint64_t seed;
     uint32_t shard_bits, shard_count, arena_count, owner_count;
-    uint64_t data_offset, max_size, incarnation;
+    uint64_t data_offset, max_size, max_key, max_value, incarnation;
     unsigned max_depth;
     header_t *hdr;
     owner_t *owners;

@@ -122,7 +122,8 @@ static void slot_unlock(struct segment *seg, uint32_t slot) {
     owner_lock(seg->lock_fd, F_OFD_SETLK, F_UNLCK, slot, NULL);
 }
 
-/* A second open file description of the same file, for the locks alone. */
+/* [LOCK-11] A second open file description of the same file, for the locks alone;
+ * [LOCK-13] gone on exec. */
 int lock_descriptor_open(struct segment *seg) {
     char proc[32];
     snprintf(proc, sizeof proc, "/proc/self/fd/%d", seg->fd);
@@ -143,7 +144,7 @@ int lock_descriptor_open(struct segment *seg) {
 /* ------------------------------------------------------------------------ fork */
 
 /*
- * The child must not keep the parent's lock descriptor open: the parent's death
+ * [LOCK-12] The child must not keep the parent's lock descriptor open: the parent's death
  * would go unnoticed as long as the child lives. A handler of pthread_atfork
  * closes it. A fork that runs no handlers is noticed by a page the kernel wipes
  * in every child (MADV_WIPEONFORK), at the child's first write.
@@ -526,6 +527,7 @@ void context_release(struct context *ctx) {
     atomic_store_explicit(&ctx->busy, 0, memory_order_release);
 }
 
+/* [LIFE-17] No lock is held here: every call releases what it takes. */
 int owners_detach(struct segment *seg) {
     fork_check();
     unsigned n = atomic_load(&seg->context_count);

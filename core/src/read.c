@@ -12,7 +12,8 @@
  * gets a version it never had before (A, B, A, B under one hot key changes the
  * version each time). Memory that has become something else in between can show
  * the same slot word again only by being that record again, with a new version.
- * A directory word never returns to a former value, since depths only grow.
+ * A directory word never returns to a former value, since depths only grow
+ * [LAYOUT-21].
  *
  * Until the check, everything read may be nonsense: every offset goes through
  * seg_at(), every length is clamped to the cell, every loop is bounded.

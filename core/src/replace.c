@@ -36,7 +36,7 @@ void shards_unlock(struct context *ctx, uint32_t count) {
     }
 }
 
-/* All of them, ascending: [LOCK] the only places that hold more than one lock. */
+/* [LOCK-03] All of them, ascending: the only places that hold more than one lock. */
 int shards_lock(struct context *ctx) {
     for (uint32_t i = 0; i < ctx->seg->shard_count; i++) {
         struct domain d = shard_domain(ctx->seg, i);

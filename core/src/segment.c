@@ -7,7 +7,7 @@
  * the file, where touching it is SIGBUS. So the process keeps `safe_limit`, the
  * file's size as fstat() told it, and seg_at() refuses what lies beyond. The
  * allocation limit in the segment is never believed for this: a peer may have
- * scribbled over it. The file never shrinks (spec [LIFE], "never shrink"), so
+ * scribbled over it. The file never shrinks [LIFE-10], so
  * safe_limit only grows.
  *
  * The sealed part of the header is checked and copied when the segment is
@@ -154,6 +154,7 @@ static int read_header(int fd, bool writable, const char *path, header_t *h, str
 
 /* Reserve as much address space as the system grants, down to the file's size. */
 static int map_reserve(struct segment *seg, uint64_t wanted, uint64_t file_size, const char *path) {
+    /* [LIFE-07] The processor itself holds a reader to reading. */
     int prot = PROT_READ | (seg->writable ? PROT_WRITE : 0);
     uint64_t least = round_up(file_size, SHMKV_PAGE_SIZE);
     if (wanted < least)
@@ -185,6 +186,8 @@ static void adopt_header(struct segment *seg, const header_t *h) {
     seg->owner_count = h->owner_count;
     seg->data_offset = h->data_offset;
     seg->max_size = h->max_size;
+    seg->max_key = h->max_key;
+    seg->max_value = h->max_value;
     seg->incarnation = h->incarnation;
     seg->hdr = (header_t *)(void *)seg->base;
     seg->owners = (owner_t *)(void *)(seg->base + h->owners_offset);

@@ -1,5 +1,5 @@
 /*
- * All entries as they were at one moment. Spec 6.7.
+ * All entries as they were at one moment [OP-15]. Spec 6.7.
  *
  * A writable handle takes every shard lock, ascending, and copies. A read-only
  * one cannot, so it copies without and then asks whether any shard changed: each

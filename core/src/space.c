@@ -4,7 +4,7 @@
  * From the data offset to the allocation limit the segment is tiled by runs of
  * whole pages. Each begins with a header that tells its own length and that of
  * the run before it, so both neighbours of a run are found in one step and free
- * ones coalesce at once. Free runs hang in 128 lists by length: exact up to 16
+ * ones coalesce at once. Free runs hang in 128 lists by length [LAYOUT-12]: exact up to 16
  * pages, four per doubling above, as in two-level segregated fit (Masmano et
  * al., "TLSF: a new dynamic memory allocator for real-time systems", 2004);
  * taking and returning is a bounded number of words, whatever the size.
@@ -12,7 +12,7 @@
  * A page map beside the pages was passed over: it would have to grow with the
  * segment, and would put a second copy of every length somewhere else.
  *
- * Growth is a slice at a time, by fallocate, before the limit moves: on a full
+ * Growth is a slice at a time, by fallocate, before the limit moves [LIFE-09]: on a full
  * file system the caller gets an error, where ftruncate would let the next
  * touch die of SIGBUS.
  */

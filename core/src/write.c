@@ -3,7 +3,7 @@
  *
  * A record is built where nobody looks, in a cell that belongs to the writer,
  * and becomes the key's value by one 8-byte store into its slot. A published
- * record is never edited, so there is no moment at which a key is half old and
+ * record is never edited [OP-10], so there is no moment at which a key is half old and
  * half new, for readers or after a death.
  *
  * The cell of the replaced record stays in the writer's hand and takes the next
@@ -38,10 +38,10 @@ static void build_record(struct context *ctx, const void *key, size_t key_len, c
     owner_t *own = ctx->own;
     record_t *rec = (record_t *)(void *)(ctx->seg->base + (own->cell & OFFSET_IN_WORD));
     uint64_t version = own->version;
-    /* Advanced first: no death lets a version be used twice. */
+    /* [LOCK-16] [LAYOUT-23] Advanced first: no death lets a version be used twice. */
     store_release_u64(&own->version, version + 2);
     store_relaxed_u64(&rec->version, version + 1);
-    /* ORDER build-odd: the odd version before any byte of the record. Pairs with
+    /* ORDER build-odd: [LOCK-27] the odd version before any byte of the record. Pairs with
      * read-recheck in read.c: a reader that copied a new byte sees a new version. */
     fence_release();
     uint64_t lengths = (uint64_t)val_len | (uint64_t)(key_len - 1) << 32 | (uint64_t)SHMKV_TYPE_BYTES << 48;
@@ -78,6 +78,7 @@ static void publish_new(struct context *ctx, const struct domain *d, shard_t *sh
     txn_commit(&t, SHMKV_OP_PUT);
 }
 
+/* [LIFE-13] The state is the first thing to look at under the lock. */
 static int lock_live_shard(struct context *ctx, const struct domain *d) {
     int err = lock_take(ctx, d);
     if (err)
