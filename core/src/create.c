@@ -17,7 +17,6 @@
 #include <sys/random.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "internal.h"
@@ -93,9 +92,7 @@ static void fill_header(header_t *h, const struct shmkv_options *opts, uint64_t 
     h->max_key = SHMKV_MAX_KEY;
     h->max_value = SHMKV_MAX_VALUE;
     h->max_size = opts->max_size;
-    struct timespec now;
-    clock_gettime(CLOCK_REALTIME, &now);
-    h->created_ns = (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+    h->created_ns = wall_ns();
     h->creator_uid = geteuid();
     h->creator_pid = (uint32_t)getpid();
     if (boot_id_read(h->boot_id) != 0)

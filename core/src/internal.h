@@ -19,8 +19,11 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
+#include <time.h>
 
 #include <shmkv/shmkv.h>
+
+#include "namespace.h"
 
 #include "atomics.h"
 #include "fault.h"
@@ -36,6 +39,22 @@
 
 /* Set the thread's detail text to "<general text>: <story>" and return @p err. */
 int fail(int err, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* ------------------------------------------------------------------------ time */
+
+/* For deadlines: nanoseconds on a clock that nobody sets. */
+static inline uint64_t now_ns(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+/* What created_ns, attached_ns and expiry_ns count: nanoseconds since 1970 UTC. */
+static inline uint64_t wall_ns(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_REALTIME, &t);
+    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
 
 /* ------------------------------------------------------------------- name.c */
 

@@ -52,12 +52,6 @@ static long futex(uint32_t *word, int op, uint32_t value, const struct timespec 
     return syscall(SYS_futex, word, op, value, timeout, NULL, 0);
 }
 
-static uint64_t now_ns(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
-}
-
 bool lock_held(const struct context *ctx, const struct domain *d) {
     return (load_relaxed_u32(d->lock) & ~WAITERS) == ctx->lock_word;
 }

@@ -24,7 +24,6 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "internal.h"
@@ -380,13 +379,11 @@ static void reap_all(struct context *ctx) {
 
 static void slot_introduce(owner_t *own) {
     struct process_stat ps = {0};
-    struct timespec now;
-    clock_gettime(CLOCK_REALTIME, &now);
     own->pid = (uint32_t)getpid();
     own->uid = (uint32_t)geteuid();
     own->pid_ns = pid_namespace();
     own->start_time = read_process_stat("/proc/self/stat", &ps) ? ps.start_time : 0;
-    own->attached_ns = (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+    own->attached_ns = wall_ns();
     if (boot_id_read(own->boot_id) != 0)
         memset(own->boot_id, 0, sizeof own->boot_id);
     program_name_read(own->name);

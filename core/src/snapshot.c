@@ -4,7 +4,7 @@
  * A writable handle takes every shard lock, ascending, and copies. A read-only
  * one cannot, so it copies without and then asks whether any shard changed: each
  * has a stamp of words that no commit leaves as they were. If one moved, it
- * copies again, a bounded number of times.
+ * copies again, a few times at least, and as long as a lock would be waited for.
  *
  * The copy goes to one anonymous mapping, reserved beforehand: nothing is
  * allocated while locks are held.
@@ -17,7 +17,7 @@
 
 #include "internal.h"
 
-#define MAX_ATTEMPTS 100
+#define MIN_ATTEMPTS 3
 
 /* An entry of the copy: this, the key, the value, no padding. */
 struct item {
@@ -203,7 +203,8 @@ static int take_unlocked(struct segment *seg, shmkv_snapshot_t *s) {
     if (!stamps)
         return fail(ENOMEM, "snapshot");
     int err = SHMKV_OK;
-    for (int n = 0; n < MAX_ATTEMPTS; n++) {
+    uint64_t deadline = now_ns() + (uint64_t)seg->lock_timeout_ms * 1000000u;
+    for (int n = 0; n < MIN_ATTEMPTS || now_ns() < deadline; n++) {
         err = reserve(s, enough_for(seg));
         if (err)
             break;

@@ -11,7 +11,6 @@
  * change or be freed. The reader's, without a lock, is in read.c.
  */
 #include <assert.h>
-#include <time.h>
 
 #include "internal.h"
 
@@ -34,12 +33,8 @@ uint64_t large_bound(struct segment *seg, shmkv_off_t off) {
 }
 
 bool entry_visible(struct segment *seg, uint64_t expiry_ns, uint64_t owner) {
-    if (expiry_ns) {
-        struct timespec now;
-        clock_gettime(CLOCK_REALTIME, &now);
-        if ((uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec >= expiry_ns)
-            return false;
-    }
+    if (expiry_ns && wall_ns() >= expiry_ns)
+        return false;
     uint32_t slot = (uint32_t)owner - 1;
     if (!owner)
         return true;

@@ -13,7 +13,8 @@
  *
  * On a segment that others are changing, the check can see two moments at once.
  * So problems count only if nothing was committed while it ran; otherwise it
- * runs again, a few times, and then says that it cannot tell.
+ * runs again, a few times at least, and as long as a lock would be waited for, and
+ * then says that it cannot tell.
  */
 #include <errno.h>
 #include <stdarg.h>
@@ -24,7 +25,7 @@
 
 #include "internal.h"
 
-#define MAX_ATTEMPTS 20
+#define MIN_ATTEMPTS 3
 #define MAX_REPORTED 1000 /* problems told; all are counted */
 
 struct problem {
@@ -441,7 +442,8 @@ static uint64_t activity(struct segment *seg) {
 }
 
 static int verify_segment(struct check *c, struct segment *seg) {
-    for (int n = 0; n < MAX_ATTEMPTS; n++) {
+    uint64_t deadline = now_ns() + (uint64_t)seg->lock_timeout_ms * 1000000u;
+    for (int n = 0; n < MIN_ATTEMPTS || now_ns() < deadline; n++) {
         c->count = c->kept = c->cells_claimed = 0;
         uint64_t before = activity(seg);
         int err = open_view(c, seg);
@@ -453,7 +455,7 @@ static int verify_segment(struct check *c, struct segment *seg) {
         if (c->count == 0 || activity(seg) == before)
             return SHMKV_OK;
     }
-    return fail(SHMKV_EBUSY, "%s: it changed during each of %d checks", seg->loc->path, MAX_ATTEMPTS);
+    return fail(SHMKV_EBUSY, "%s: it changed during every check", seg->loc->path);
 }
 
 static int tell(const struct check *c, const struct segment *seg, shmkv_problem_fn fn, void *arg, uint64_t *problems) {

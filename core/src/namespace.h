@@ -1,0 +1,92 @@
+/*
+ * The core's internal functions have short names. In a static library those are
+ * visible to the program that links it, so each is compiled under a longer one.
+ * tests/build checks that the library defines no name without the prefix.
+ */
+#ifndef SHMKV_NAMESPACE_H
+#define SHMKV_NAMESPACE_H
+
+#define arena_domain shmkv_private_arena_domain
+#define boot_id_read shmkv_private_boot_id_read
+#define cancel_off shmkv_private_cancel_off
+#define cancel_restore shmkv_private_cancel_restore
+#define cell_return shmkv_private_cell_return
+#define cell_take shmkv_private_cell_take
+#define cell_take_spare shmkv_private_cell_take_spare
+#define chain_return shmkv_private_chain_return
+#define class_for shmkv_private_class_for
+#define context_acquire shmkv_private_context_acquire
+#define context_release shmkv_private_context_release
+#define damaged shmkv_private_damaged
+#define domain_at shmkv_private_domain_at
+#define domain_count shmkv_private_domain_count
+#define entry_visible shmkv_private_entry_visible
+#define fail shmkv_private_fail
+#define file_allocate shmkv_private_file_allocate
+#define file_create shmkv_private_file_create
+#define file_discard shmkv_private_file_discard
+#define file_link shmkv_private_file_link
+#define file_open shmkv_private_file_open
+#define fork_check shmkv_private_fork_check
+#define fork_watch shmkv_private_fork_watch
+#define group_return shmkv_private_group_return
+#define group_view_at shmkv_private_group_view_at
+#define group_view_has shmkv_private_group_view_has
+#define guard_enter shmkv_private_guard_enter
+#define guard_forget_threads shmkv_private_guard_forget_threads
+#define guard_in_use shmkv_private_guard_in_use
+#define guard_leave shmkv_private_guard_leave
+#define handle_enter shmkv_private_handle_enter
+#define handle_leave shmkv_private_handle_leave
+#define hash_bytes shmkv_private_hash_bytes
+#define intent_replay shmkv_private_intent_replay
+#define large_bound shmkv_private_large_bound
+#define large_take shmkv_private_large_take
+#define location_find shmkv_private_location_find
+#define location_free shmkv_private_location_free
+#define lock_descriptor_open shmkv_private_lock_descriptor_open
+#define lock_held shmkv_private_lock_held
+#define lock_release shmkv_private_lock_release
+#define lock_take shmkv_private_lock_take
+#define owner_describe shmkv_private_owner_describe
+#define owner_liveness shmkv_private_owner_liveness
+#define owner_process_stopped shmkv_private_owner_process_stopped
+#define owners_detach shmkv_private_owners_detach
+#define owners_reap shmkv_private_owners_reap
+#define program_name_read shmkv_private_program_name_read
+#define random_u64 shmkv_private_random_u64
+#define read_exists shmkv_private_read_exists
+#define read_value shmkv_private_read_value
+#define record_at shmkv_private_record_at
+#define run_return shmkv_private_run_return
+#define run_take shmkv_private_run_take
+#define segment_check_header shmkv_private_segment_check_header
+#define segment_check_live shmkv_private_segment_check_live
+#define segment_covers shmkv_private_segment_covers
+#define segment_left shmkv_private_segment_left
+#define segment_list_add shmkv_private_segment_list_add
+#define segment_list_remove shmkv_private_segment_list_remove
+#define segment_map shmkv_private_segment_map
+#define segment_open shmkv_private_segment_open
+#define segment_replace shmkv_private_segment_replace
+#define segment_unmap shmkv_private_segment_unmap
+#define shard_domain shmkv_private_shard_domain
+#define shards_lock shmkv_private_shards_lock
+#define shards_unlock shmkv_private_shards_unlock
+#define space_bin shmkv_private_space_bin
+#define space_domain shmkv_private_space_domain
+#define table_directory shmkv_private_table_directory
+#define table_find shmkv_private_table_find
+#define table_grow shmkv_private_table_grow
+#define table_prepare shmkv_private_table_prepare
+#define table_tidy shmkv_private_table_tidy
+#define txn_begin shmkv_private_txn_begin
+#define txn_commit shmkv_private_txn_commit
+#define txn_commit_always shmkv_private_txn_commit_always
+#define txn_fill shmkv_private_txn_fill
+#define txn_get shmkv_private_txn_get
+#define txn_set shmkv_private_txn_set
+#define write_delete shmkv_private_write_delete
+#define write_put shmkv_private_write_put
+
+#endif
