@@ -12,8 +12,6 @@
  * A cell is always somebody's: taking one stores it in a field of the taker's
  * owner slot, in the same transaction. So a death never loses a cell.
  */
-#include <assert.h>
-
 #include "internal.h"
 
 const uint16_t shmkv_class_sizes[SHMKV_CLASS_COUNT] = SHMKV_CLASS_SIZES;
@@ -193,7 +191,8 @@ static int take(struct context *ctx, unsigned cls, uint64_t *field, bool chained
 }
 
 int cell_take(struct context *ctx, unsigned cls, uint64_t *field) {
-    assert(*field == 0);
+    if (load_relaxed_u64(field))
+        return damaged(ctx->seg, seg_offset(ctx->seg, field), "an owner's field was to be empty");
     return take(ctx, cls, field, false);
 }
 

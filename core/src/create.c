@@ -21,6 +21,8 @@
 
 #include "internal.h"
 
+#define ALLOCATE_AT_ONCE (16ULL << 20)
+
 uint64_t random_u64(void) {
     uint64_t r;
     /* Cannot fail for 8 bytes once the system is up (getrandom(2)). */
@@ -44,11 +46,22 @@ static int check_object(const struct location *loc, int fd, unsigned flags) {
     return SHMKV_OK;
 }
 
+/* A program whose standard descriptors are closed would get the segment as one of
+ * them, and its next message would be written over our header. */
+int fd_above_standard(int fd) {
+    if (fd < 0 || fd > STDERR_FILENO)
+        return fd;
+    int moved = fcntl(fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1), saved = errno;
+    close(fd);
+    errno = saved;
+    return moved;
+}
+
 /* Open what has the name, if it may be a segment. O_NONBLOCK: a FIFO must not
  * hold us up; O_NOFOLLOW: a link may lead anywhere. */
 int file_open(const struct location *loc, bool writable, unsigned flags, int *out) {
     int mode = (writable ? O_RDWR : O_RDONLY) | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC;
-    int fd = open(loc->path, mode);
+    int fd = fd_above_standard(open(loc->path, mode));
     if (fd < 0) {
         if (errno == ENOENT)
             return SHMKV_ENOSEGMENT;
@@ -111,17 +124,28 @@ static int check_file_limit(uint64_t size, const char *path) {
     return SHMKV_OK;
 }
 
+/* In pieces, so that a process which gets signals all the time gets on. */
+static int allocate_by_pieces(int fd, uint64_t from, uint64_t to) {
+    while (from < to) {
+        uint64_t n = to - from < ALLOCATE_AT_ONCE ? to - from : ALLOCATE_AT_ONCE;
+        if (fallocate(fd, 0, (off_t)from, (off_t)n) == 0)
+            from += n;
+        else if (errno != EINTR)
+            return errno;
+    }
+    return 0;
+}
+
 int file_allocate(int fd, uint64_t from, uint64_t to, const char *path) {
     int err = check_file_limit(to, path);
     if (err)
         return err;
-    int r, cancel = cancel_off();
-    do
-        r = fallocate(fd, 0, (off_t)from, (off_t)(to - from));
-    while (r != 0 && errno == EINTR);
+    int cancel = cancel_off();
+    err = allocate_by_pieces(fd, from, to);
     cancel_restore(cancel);
-    if (r == 0)
+    if (!err)
         return SHMKV_OK;
+    errno = err;
     if (errno == ENOSPC || errno == EDQUOT || errno == EFBIG)
         return fail(SHMKV_ENOSPC, "%s, %llu bytes more", path, (unsigned long long)(to - from));
     return fail(errno, "allocating space for %s", path);
@@ -166,11 +190,11 @@ static int open_private_name(const struct location *loc) {
         errno = ENAMETOOLONG;
         return -1;
     }
-    return open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+    return fd_above_standard(open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600));
 }
 
 static int open_nameless(const struct location *loc) {
-    int fd = open(loc->dir, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+    int fd = fd_above_standard(open(loc->dir, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600));
     if (fd >= 0 || (errno != EOPNOTSUPP && errno != EISDIR && errno != EINVAL && errno != ENOENT))
         return fd;
     return open_private_name(loc);

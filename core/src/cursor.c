@@ -20,6 +20,7 @@
 #include "internal.h"
 
 #define MAX_ATTEMPTS 100000
+#define MAX_STILL 1000 /* failures while the shard does not change */
 
 struct bytes {
     uint8_t *data;
@@ -177,15 +178,20 @@ static int attempt_fill(struct shmkv_cursor *c, struct segment *seg) {
     return err;
 }
 
+/* [OP-02] A bucket that makes no sense although nothing changes is damage. */
 static int fill(struct shmkv_cursor *c, struct segment *seg) {
-    for (unsigned n = 0; n < MAX_ATTEMPTS; n++) {
+    const shard_t *shard = &seg->shards[c->shard];
+    for (unsigned n = 0, still = 0; n < MAX_ATTEMPTS; n++) {
+        uint64_t changes = load_acquire_u64(&shard->changes);
         int err = attempt_fill(c, seg);
         if (err != E_RETRY)
             return err;
-        if (n > 100)
-            cpu_relax();
+        still = load_acquire_u64(&shard->changes) == changes ? still + 1 : 0;
+        if (still > MAX_STILL)
+            return damaged(seg, seg_offset(seg, shard), "a bucket of this shard leads nowhere");
+        cpu_relax();
     }
-    return damaged(seg, seg_offset(seg, &seg->shards[c->shard]), "a bucket never reads the same twice, or leads nowhere");
+    return fail(SHMKV_EBUSY, "%s: walking it", seg->loc->path);
 }
 
 /* Step to the next bucket. False at the end. */

@@ -14,8 +14,6 @@
  * owner slot, and comes back. It may then find the work done by another; what it
  * fetched is given back.
  */
-#include <assert.h>
-
 #include "internal.h"
 
 /* Below this many entries a full bucket is chained; from it on the group is split. */
@@ -140,9 +138,19 @@ static int prepare_directory(struct context *ctx, unsigned words) {
     return err ? err : directory_take(ctx, words, &ctx->own->dir);
 }
 
+/* What an earlier, failed operation left in our slot may be another shard's. */
+static int return_if_of_another(struct context *ctx, uint32_t shard, uint64_t *field) {
+    const run_t *group = *field ? seg_at(ctx->seg, *field, SHMKV_PAGE_SIZE) : NULL;
+    return group && FIELD(load_relaxed_u64(&group->head), RUN_INDEX) == shard ? SHMKV_OK : group_return(ctx, field);
+}
+
 int table_prepare(struct context *ctx, uint32_t shard, const struct place *place) {
     owner_t *own = ctx->own;
     int err = group_return(ctx, &own->old);
+    if (!err)
+        err = return_if_of_another(ctx, shard, &own->low);
+    if (!err)
+        err = return_if_of_another(ctx, shard, &own->high);
     if (!err && place->need_groups >= 1 && !own->low)
         err = group_take(ctx, shard, &own->low);
     if (!err && place->need_groups >= 2 && !own->high)
@@ -167,6 +175,18 @@ int table_tidy(struct context *ctx) {
     return err ? err : e;
 }
 
+/* An earlier attempt may have begun to fill it. */
+static void empty_group(run_t *group, struct segment *seg) {
+    for (unsigned i = 0; i < SHMKV_GROUP_BUCKETS; i++) {
+        struct chain walk = {0};
+        for (bucket_t *b = group_bucket(group, i); b && !chain_loops(&walk, b);) {
+            for (int s = 0; s < SHMKV_BUCKET_SLOTS; s++)
+                store_relaxed_u64(&b->slots[s], 0);
+            b = b->link ? bucket_at_link(seg, b->link) : NULL;
+        }
+    }
+}
+
 /* ------------------------------------------------------------------- first group */
 
 static int first_group(struct context *ctx, const struct domain *d, shard_t *shard, struct place *place) {
@@ -175,6 +195,10 @@ static int first_group(struct context *ctx, const struct domain *d, shard_t *sha
     place->need_words = 1;
     if (!own->low || !have_directory(ctx, 1))
         return E_GROW;
+    run_t *group = seg_at(ctx->seg, own->low, SHMKV_PAGE_SIZE);
+    if (!group)
+        return damaged(ctx->seg, seg_offset(ctx->seg, own), "an owner's group is out of bounds");
+    empty_group(group, ctx->seg);
     directory_begin(ctx, 0);
     store_relaxed_u64(&directory_words(own_directory(ctx))[0], directory_word(own->low, 0));
     directory_end(ctx);
@@ -238,7 +262,7 @@ static void double_directory(struct context *ctx, const struct domain *d, shard_
 /* Put @p word into bucket @p b of @p group, chaining when it is full. */
 static int build_entry(struct context *ctx, const struct domain *d, run_t *group, unsigned b, uint64_t word) {
     bucket_t *bucket = group_bucket(group, b);
-    for (;;) {
+    for (struct chain walk = {0}; !chain_loops(&walk, bucket);) {
         for (int i = 0; i < SHMKV_BUCKET_SLOTS; i++)
             if (!load_relaxed_u64(&bucket->slots[i])) {
                 store_relaxed_u64(&bucket->slots[i], word);
@@ -254,13 +278,7 @@ static int build_entry(struct context *ctx, const struct domain *d, run_t *group
             return damaged(ctx->seg, seg_offset(ctx->seg, bucket), "a link leads nowhere");
         bucket = next;
     }
-}
-
-static void empty_group(run_t *group, struct segment *seg) {
-    for (unsigned i = 0; i < SHMKV_GROUP_BUCKETS; i++)
-        for (bucket_t *b = group_bucket(group, i); b; b = b->link ? bucket_at_link(seg, b->link) : NULL)
-            for (int s = 0; s < SHMKV_BUCKET_SLOTS; s++)
-                store_relaxed_u64(&b->slots[s], 0);
+    return damaged(ctx->seg, seg_offset(ctx->seg, bucket), "a chain of overflow buckets does not end");
 }
 
 /* The keys' hashes are needed again, and the records are all over memory: ask
@@ -294,7 +312,7 @@ static int build_bucket(struct context *ctx, const struct domain *d, const bucke
 static int build_halves(struct context *ctx, const struct domain *d, const struct place *place, run_t *low,
                         run_t *high) {
     struct segment *seg = ctx->seg;
-    empty_group(low, seg); /* an earlier attempt may have run out of spares */
+    empty_group(low, seg);
     empty_group(high, seg);
     for (unsigned i = 0; i < SHMKV_GROUP_BUCKETS; i++) {
         if (i == 0)
@@ -325,6 +343,8 @@ static int split(struct context *ctx, const struct domain *d, shard_t *shard, ui
     if (full)
         double_directory(ctx, d, shard);
     run_t *low = seg_at(seg, own->low, SHMKV_PAGE_SIZE), *high = seg_at(seg, own->high, SHMKV_PAGE_SIZE);
+    if (!low || !high)
+        return damaged(seg, seg_offset(seg, own), "an owner's group is out of bounds");
     int err = build_halves(ctx, d, place, low, high);
     if (err) {
         place->need_spare = err == E_GROW;

@@ -7,7 +7,6 @@
  * segment says REPLACED, and the next call on the handle attaches to the new one.
  */
 #include <errno.h>
-#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -167,19 +166,6 @@ int shmkv_unlink(const char *name) {
 
 /* ---------------------------------------------------------------------- follow */
 
-/* One thread at a time. The word names a process, so that a child forked while a
- * thread of the parent was here does not wait for that thread. */
-static void following_begin(shmkv_t *kv) {
-    pid_t me = getpid(), holder = 0;
-    while (!atomic_compare_exchange_strong(&kv->following, &holder, me))
-        if (holder == me) {
-            sched_yield();
-            holder = 0;
-        }
-}
-
-static void following_end(shmkv_t *kv) { atomic_store(&kv->following, 0); }
-
 /* Unmap what the handle has left and no thread is inside of. */
 static void reclaim(shmkv_t *kv) {
     struct segment *keep = NULL, *next;
@@ -201,6 +187,10 @@ static int move(shmkv_t *kv, struct segment *old) {
     int err = segment_open(&kv->loc, &kv->opts, mode, &seg);
     if (err)
         return err;
+    if (seg->dev == old->dev && seg->ino == old->ino) {
+        segment_unmap(seg);
+        return damaged(old, offsetof(header_t, state), "it says that it was replaced, and still has the name");
+    }
     atomic_store(&kv->seg, seg);
     atomic_fetch_add(&kv->moves, 1);
     old->next_retired = kv->retired;
@@ -208,22 +198,29 @@ static int move(shmkv_t *kv, struct segment *old) {
     return SHMKV_OK;
 }
 
-static int follow(shmkv_t *kv, struct segment *old) {
+/* The segment is looked at again under the lock: another thread may have moved
+ * the handle, and the address of the old one may be in use again. */
+static int follow(shmkv_t *kv) {
     if (kv->opts.flags & SHMKV_STAY)
         return fail(SHMKV_ESTALE, "%s", kv->loc.path);
-    following_begin(kv);
-    int err = atomic_load(&kv->seg) == old ? move(kv, old) : SHMKV_OK;
+    int err = thread_lock(&kv->following);
+    if (err)
+        return err;
+    struct segment *seg = atomic_load(&kv->seg);
+    if (segment_left(seg))
+        err = move(kv, seg);
     if (!err)
         reclaim(kv);
-    following_end(kv);
+    thread_unlock(&kv->following);
     return err;
 }
 
 /* What could not be unmapped at the move, because a thread was inside. */
 static void reclaim_later(shmkv_t *kv) {
-    following_begin(kv);
+    if (thread_lock(&kv->following) != SHMKV_OK)
+        return;
     reclaim(kv);
-    following_end(kv);
+    thread_unlock(&kv->following);
 }
 
 int handle_enter(shmkv_t *kv, struct segment **out) {
@@ -241,7 +238,7 @@ int handle_enter(shmkv_t *kv, struct segment **out) {
             return SHMKV_OK;
         }
         guard_leave();
-        err = follow(kv, seg);
+        err = follow(kv);
         if (err)
             return err;
     }

@@ -18,8 +18,7 @@
 #include "internal.h"
 
 void txn_begin(struct txn *t, struct context *ctx, const struct domain *d) {
-    assert(lock_held(ctx, d));
-    assert(load_relaxed_u64(d->intent) == 0);
+    assert(ctx->locks > 0);
     *t = (struct txn){.ctx = ctx, .d = d};
 }
 
@@ -53,29 +52,63 @@ void txn_fill(struct txn *t, uint64_t *first, uint64_t value, uint64_t stride, u
     store_relaxed_u64(&e->value, count);
 }
 
-/* Store entry @p i, and tell how many entries that was; 0 if it is out of bounds. */
-static unsigned apply(struct segment *seg, const struct domain *d, unsigned i, unsigned n) {
+/* ------------------------------------------------------------------------ apply */
+
+/* The words of one entry: N words from @p first, @p stride bytes apart. */
+struct target {
+    uint8_t *first;
+    uint64_t value, stride, count;
+    unsigned entries; /* that describe it: 1, or 2 for a fill */
+};
+
+/* Is @p off in the table of @p count structs at @p base? At which field of one? */
+static bool in_table(uint64_t off, uint64_t base, uint64_t count, uint64_t size, uint64_t *field) {
+    *field = (off - base) % size;
+    return off >= base && off < base + count * size;
+}
+
+/* [CRASH-04] Everything in the data part; elsewhere only what the spec's
+ * operations change. */
+static bool may_store(const struct segment *seg, uint64_t off) {
+    if (off % 8)
+        return false;
+    if (off >= seg->data_offset)
+        return true;
+    uint64_t field;
+    if (in_table(off, seg_offset(seg, seg->owners), seg->owner_count, sizeof(owner_t), &field))
+        return field >= offsetof(owner_t, cell);
+    if (in_table(off, seg_offset(seg, seg->shards), seg->shard_count, sizeof(shard_t), &field))
+        return field == offsetof(shard_t, root) || field == offsetof(shard_t, changes) || field == offsetof(shard_t, count);
+    if (in_table(off, seg_offset(seg, seg->arenas), seg->arena_count, sizeof(arena_t), &field))
+        return field >= offsetof(arena_t, partial);
+    return in_table(off, seg_offset(seg, seg->space), 1, sizeof(space_t), &field) && field >= offsetof(space_t, limit);
+}
+
+/* Where entry @p i of @p n leads. False: nowhere that it may. */
+static bool target_of(struct segment *seg, const struct domain *d, unsigned i, unsigned n, struct target *t) {
     uint64_t off = load_relaxed_u64(&d->entries[i].offset);
-    uint64_t value = load_relaxed_u64(&d->entries[i].value);
-    uint64_t stride = 8, count = 1;
+    *t = (struct target){.value = load_relaxed_u64(&d->entries[i].value), .stride = 8, .count = 1, .entries = 1};
     if (off & FILL_ENTRY) {
         if (i + 1 >= n)
-            return 0;
+            return false;
         off &= ~FILL_ENTRY;
-        stride = load_relaxed_u64(&d->entries[i + 1].offset);
-        count = load_relaxed_u64(&d->entries[i + 1].value);
-        if (stride % 8 || !stride || stride > seg->reserve || !count || count > seg->reserve / stride)
-            return 0;
+        t->stride = load_relaxed_u64(&d->entries[i + 1].offset);
+        t->count = load_relaxed_u64(&d->entries[i + 1].value);
+        t->entries = 2;
+        if (t->stride % 8 || !t->stride || t->stride > seg->reserve || !t->count ||
+            t->count > seg->reserve / t->stride || off < seg->data_offset)
+            return false;
     }
-    /* [CRASH-04] Nothing before the first owner slot is ever in a transaction. */
-    uint8_t *p = off % 8 || off < sizeof(header_t) ? NULL : seg_at(seg, off, (count - 1) * stride + 8);
-    if (!p)
-        return 0;
-    for (; count; count--, p += stride)
+    t->first = may_store(seg, off) ? seg_at(seg, off, (t->count - 1) * t->stride + 8) : NULL;
+    return t->first != NULL;
+}
+
+static void apply(const struct target *t) {
+    uint8_t *p = t->first;
+    for (uint64_t n = t->count; n; n--, p += t->stride)
         /* ORDER publish: [LOCK-26] what the word leads to was written before; pairs with
          * the acquire loads of read.c. Spec 6.3 step 7. */
-        store_release_u64((uint64_t *)(void *)p, value);
-    return d->entries[i].offset & FILL_ENTRY ? 2 : 1;
+        store_release_u64((uint64_t *)(void *)p, t->value);
 }
 
 static void commit(struct txn *t, enum shmkv_op op, bool always) {
@@ -90,9 +123,11 @@ static void commit(struct txn *t, enum shmkv_op op, bool always) {
     store_release_u64(d->intent, intent);
     FAULT_POINT("commit-before-first");
     for (unsigned i = 0; i < t->n;) {
-        unsigned step = apply(seg, d, i, t->n);
-        assert(step);
-        i += step;
+        struct target target;
+        /* We wrote the entries; one that leads nowhere was scribbled over since. */
+        if (target_of(seg, d, i, t->n, &target))
+            apply(&target);
+        i += target.entries;
         FAULT_POINT("commit-after-entry");
     }
     store_release_u64(d->intent, 0);
@@ -102,11 +137,23 @@ static void commit(struct txn *t, enum shmkv_op op, bool always) {
 void txn_commit(struct txn *t, enum shmkv_op op) { commit(t, op, false); }
 void txn_commit_always(struct txn *t, enum shmkv_op op) { commit(t, op, true); }
 
-static bool took_effect(struct segment *seg, const struct domain *d) {
-    uint64_t off = load_relaxed_u64(&d->entries[0].offset) & ~FILL_ENTRY;
-    const uint64_t *word = off % 8 ? NULL : seg_at(seg, off, 8);
-    /* Marks may be set by readers at any time; they do not make it another slot. */
-    return word && ((load_relaxed_u64(word) ^ load_relaxed_u64(&d->entries[0].value)) & SLOT_IDENTITY) == 0;
+/* ----------------------------------------------------------------------- replay */
+
+/* All entries lead somewhere. Only then may the first of them be replayed: what
+ * one process cannot reach (its reserve may be smaller), another can, and must
+ * find the intent as it was. */
+static bool all_reachable(struct segment *seg, const struct domain *d, unsigned n) {
+    struct target t;
+    for (unsigned i = 0; i < n; i += t.entries)
+        if (!target_of(seg, d, i, n, &t))
+            return false;
+    return true;
+}
+
+/* Entry 0's word holds entry 0's value: it was stored. Marks may be set by readers
+ * at any time; they do not make it another slot. */
+static bool took_effect(const struct target *first) {
+    return ((load_relaxed_u64((const uint64_t *)(const void *)first->first) ^ first->value) & SLOT_IDENTITY) == 0;
 }
 
 int intent_replay(struct segment *seg, const struct domain *d) {
@@ -114,15 +161,16 @@ int intent_replay(struct segment *seg, const struct domain *d) {
     unsigned n = (unsigned)FIELD(intent, INTENT_COUNT);
     if (!FIELD(intent, INTENT_ACTIVE) || n == 0 || n > d->capacity)
         return damaged(seg, seg_offset(seg, d->intent), "an intent makes no sense");
-    if (FIELD(intent, INTENT_ALWAYS) || took_effect(seg, d)) {
-        for (unsigned i = FIELD(intent, INTENT_ALWAYS) ? 0 : 1; i < n;) {
-            unsigned step = apply(seg, d, i, n);
-            if (!step)
-                return damaged(seg, seg_offset(seg, &d->entries[i]), "an intent's entry is out of bounds");
-            i += step;
+    if (!all_reachable(seg, d, n))
+        return damaged(seg, seg_offset(seg, d->entries), "an intent's entry is out of bounds");
+    struct target t;
+    target_of(seg, d, 0, n, &t);
+    if (FIELD(intent, INTENT_ALWAYS) || took_effect(&t))
+        for (unsigned i = 0; i < n; i += t.entries) {
+            if (target_of(seg, d, i, n, &t))
+                apply(&t);
             FAULT_POINT("replay-after-entry");
         }
-    }
     store_release_u64(d->intent, 0);
     FAULT_POINT("replay-after-intent");
     return SHMKV_OK;

@@ -78,6 +78,16 @@ uint64_t hash_bytes(const void *bytes, size_t len, uint64_t seed);
 
 struct segment;
 
+/* Keeps the threads of one process apart where they seldom meet. It names its
+ * holder, so that a signal handler does not wait for the thread it interrupted,
+ * nor a forked child for a thread it does not have. */
+struct thread_lock {
+    _Atomic(pid_t) holder; /* thread id; 0 is free */
+};
+/* EDEADLK: the holder is this thread. */
+int thread_lock(struct thread_lock *l);
+void thread_unlock(struct thread_lock *l);
+
 /* A writer: an owner slot that this process has claimed. */
 struct context {
     struct segment *seg;
@@ -86,6 +96,7 @@ struct context {
     uint32_t lock_word; /* what a lock contains while we hold it, waiters aside */
     atomic_uint busy;   /* a thread uses it */
     pthread_t thread;   /* which */
+    uint32_t patience_ms; /* wait for a lock of a live process */
     unsigned locks;     /* locks held, for assertions */
 };
 
@@ -114,8 +125,7 @@ struct segment {
 
     /* Writers only. */
     int lock_fd; /* its open file description holds the owner locks */
-    atomic_uint claiming;
-    pthread_t claimer;
+    struct thread_lock claiming;
     atomic_uint context_count;
     struct context contexts[MAX_CONTEXTS];
 
@@ -155,6 +165,7 @@ int segment_check_header(const header_t *hdr, uint64_t file_size, bool writable,
 int file_open(const struct location *loc, bool writable, unsigned flags, int *fd);
 int file_create(const struct location *loc, const struct shmkv_options *opts, uint64_t incarnation,
                 int *fd);
+int fd_above_standard(int fd);
 int file_link(int fd, const char *path);
 /* Make [from, to) of the file real, so that touching it cannot fail later. */
 int file_allocate(int fd, uint64_t from, uint64_t to, const char *path);
@@ -202,7 +213,6 @@ struct domain domain_at(struct segment *seg, uint32_t i);
 
 int lock_take(struct context *ctx, const struct domain *d);
 void lock_release(struct context *ctx, const struct domain *d);
-bool lock_held(const struct context *ctx, const struct domain *d);
 
 /* A transaction: after-values of words, collected in the domain's intent. */
 struct txn {
@@ -357,6 +367,11 @@ int read_exists(struct segment *seg, const void *key, size_t key_len);
 int write_put(struct context *ctx, const void *key, size_t key_len, const void *val, size_t val_len);
 int write_delete(struct context *ctx, const void *key, size_t key_len);
 
+/* ------------------------------------------------------------------- view.c */
+
+int view_open(struct segment *seg, struct segment *view, shmkv_off_t *bad);
+void view_close(struct segment *view);
+
 /* ---------------------------------------------------------------- replace.c */
 
 int segment_replace(const struct location *loc, const struct shmkv_options *opts, int *fd);
@@ -375,7 +390,7 @@ struct shmkv {
     struct location loc;
     struct shmkv_options opts;
     atomic_uint moves;             /* how often it moved to another segment */
-    _Atomic(pid_t) following;      /* process whose thread is moving it; 0 is none */
+    struct thread_lock following;  /* one thread moves it at a time */
     _Atomic(struct segment *) retired; /* left behind, still mapped; changed by the follower */
 };
 

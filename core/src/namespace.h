@@ -45,7 +45,7 @@
 #define location_find shmkv_private_location_find
 #define location_free shmkv_private_location_free
 #define lock_descriptor_open shmkv_private_lock_descriptor_open
-#define lock_held shmkv_private_lock_held
+
 #define lock_release shmkv_private_lock_release
 #define lock_take shmkv_private_lock_take
 #define owner_describe shmkv_private_owner_describe
@@ -88,5 +88,10 @@
 #define txn_set shmkv_private_txn_set
 #define write_delete shmkv_private_write_delete
 #define write_put shmkv_private_write_put
+#define fd_above_standard shmkv_private_fd_above_standard
+#define thread_lock shmkv_private_thread_lock
+#define thread_unlock shmkv_private_thread_unlock
+#define view_open shmkv_private_view_open
+#define view_close shmkv_private_view_close
 
 #endif

@@ -24,9 +24,12 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "internal.h"
+
+#define REAP_PATIENCE_MS 50
 
 /* --------------------------------------------------------- facts of a process */
 
@@ -91,6 +94,25 @@ static bool read_process_stat(const char *path, struct process_stat *ps) {
     return true;
 }
 
+int thread_lock(struct thread_lock *l) {
+    pid_t me = (pid_t)syscall(SYS_gettid), holder = 0;
+    while (!atomic_compare_exchange_strong(&l->holder, &holder, me)) {
+        if (holder == me)
+            return fail(SHMKV_EDEADLK, "inside the handle");
+        /* After a fork the holder may be a thread that only the parent has. */
+        if (syscall(SYS_tgkill, getpid(), holder, 0) != 0 && errno == ESRCH) {
+            if (atomic_compare_exchange_strong(&l->holder, &holder, me))
+                return SHMKV_OK;
+        } else {
+            sched_yield();
+        }
+        holder = 0;
+    }
+    return SHMKV_OK;
+}
+
+void thread_unlock(struct thread_lock *l) { atomic_store(&l->holder, 0); }
+
 int cancel_off(void) {
     int state;
     pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &state);
@@ -126,9 +148,9 @@ static void slot_unlock(struct segment *seg, uint32_t slot) {
 int lock_descriptor_open(struct segment *seg) {
     char proc[32];
     snprintf(proc, sizeof proc, "/proc/self/fd/%d", seg->fd);
-    int fd = open(proc, O_RDWR | O_CLOEXEC);
+    int fd = fd_above_standard(open(proc, O_RDWR | O_CLOEXEC));
     if (fd < 0 && errno == ENOENT)
-        fd = open(seg->loc->path, O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+        fd = fd_above_standard(open(seg->loc->path, O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK));
     if (fd < 0)
         return fail(errno, "%s: opening it for the owner locks", seg->loc->path);
     struct stat st;
@@ -160,7 +182,7 @@ static void forget_parent(void) {
             close(seg->lock_fd);
         seg->lock_fd = -1;
         atomic_store(&seg->context_count, 0);
-        atomic_store(&seg->claiming, 0);
+        atomic_store(&seg->claiming.holder, 0);
     }
     guard_forget_threads();
     __atomic_store_n(fork_page, 1, __ATOMIC_RELEASE);
@@ -340,19 +362,20 @@ static int context_empty(struct context *ctx) {
  * step may be repeated: the caller may die as well. Spec 4.5. */
 static int slot_reap(struct context *ctx, uint32_t slot) {
     struct segment *seg = ctx->seg;
-    owner_t *dead = &seg->owners[slot];
+    /* [LOCK-23] Our locks, the dead owner's fields. Not our patience: what a stopped
+     * process keeps us from finishing, the next reaper finishes. */
+    struct context stand_in = {.seg = seg, .own = &seg->owners[slot], .slot = ctx->slot,
+                               .lock_word = ctx->lock_word, .patience_ms = REAP_PATIENCE_MS};
     for (uint32_t i = 0; i < domain_count(seg); i++) {
         struct domain d = domain_at(seg, i);
         if (!domain_names(&d, slot))
             continue;
-        int err = lock_take(ctx, &d);
+        int err = lock_take(&stand_in, &d);
         if (err)
             return err;
-        lock_release(ctx, &d);
+        lock_release(&stand_in, &d);
     }
     FAULT_POINT("reap-after-locks");
-    /* [LOCK-23] Our locks, the dead owner's fields. */
-    struct context stand_in = {.seg = seg, .own = dead, .slot = ctx->slot, .lock_word = ctx->lock_word};
     return context_empty(&stand_in);
 }
 
@@ -396,6 +419,7 @@ static void context_init(struct context *ctx, struct segment *seg, uint32_t slot
     ctx->own = own;
     ctx->slot = slot;
     ctx->lock_word = (uint32_t)(MAKE(LOCK_OWNER, slot + 1) | MAKE(LOCK_GENERATION, gen));
+    ctx->patience_ms = seg->lock_timeout_ms;
     ctx->locks = 0;
 }
 
@@ -474,48 +498,46 @@ static struct context *idle_context(struct segment *seg) {
     return NULL;
 }
 
-/* One thread claims at a time; a signal handler must not wait for the thread it
- * interrupted. */
 static int claim_serialised(struct segment *seg, struct context **out) {
-    unsigned idle = 0;
-    if (!atomic_compare_exchange_strong(&seg->claiming, &idle, 1)) {
-        if (pthread_equal(seg->claimer, pthread_self()))
-            return fail(SHMKV_EDEADLK, "%s", seg->loc->path);
-        sched_yield();
-        return SHMKV_OK;
-    }
-    seg->claimer = pthread_self();
+    int err = thread_lock(&seg->claiming);
+    if (err)
+        return err;
     int cancel = cancel_off();
-    int err = atomic_load(&seg->context_count) < MAX_CONTEXTS ? context_claim(seg, out) : SHMKV_OK;
+    if (atomic_load(&seg->context_count) < MAX_CONTEXTS)
+        err = context_claim(seg, out);
     cancel_restore(cancel);
-    atomic_store(&seg->claiming, 0);
-    if (!err && !*out)
-        sched_yield(); /* every context is busy */
+    thread_unlock(&seg->claiming);
     return err;
 }
 
-/* Clean up after all the dead, unless a thread of this handle is claiming or
- * reaping: the owner locks do not keep two threads of one handle apart. */
+/* Clean up after all the dead. The owner locks do not keep two threads of one
+ * handle apart; hence not while another claims or reaps. */
 void owners_reap(struct context *ctx) {
-    unsigned idle = 0;
-    if (!atomic_compare_exchange_strong(&ctx->seg->claiming, &idle, 1))
+    if (thread_lock(&ctx->seg->claiming) != SHMKV_OK)
         return;
-    ctx->seg->claimer = pthread_self();
     int cancel = cancel_off();
     reap_all(ctx);
     cancel_restore(cancel);
-    atomic_store(&ctx->seg->claiming, 0);
+    thread_unlock(&ctx->seg->claiming);
 }
 
 int context_acquire(struct segment *seg, struct context **out) {
     fork_check();
     *out = idle_context(seg);
+    uint64_t deadline = 0;
     while (!*out) {
         int err = claim_serialised(seg, out);
         if (err)
             return err;
         if (!*out)
             *out = idle_context(seg);
+        if (*out)
+            break;
+        if (!deadline)
+            deadline = now_ns() + (uint64_t)seg->lock_timeout_ms * 1000000u;
+        if (now_ns() > deadline)
+            return fail(SHMKV_EBUSY, "%s: %d threads of this handle are writing", seg->loc->path, MAX_CONTEXTS);
+        sched_yield();
     }
     return SHMKV_OK;
 }

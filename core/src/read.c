@@ -26,6 +26,7 @@
 #include "internal.h"
 
 #define MAX_ATTEMPTS 200000
+#define LONGEST_NS 1000000000u /* of attempts together: a large value may take long each time */
 /* A published record that stays odd this often, in an unchanged slot, is damage. */
 #define MAX_ODD 1000
 
@@ -194,13 +195,18 @@ static int attempt(struct segment *seg, struct want *w, unsigned *odd) {
 
 static int read_until_stable(struct segment *seg, struct want *w) {
     unsigned odd = 0;
+    uint64_t deadline = 0;
     for (unsigned n = 0; n < MAX_ATTEMPTS; n++) {
         int result = attempt(seg, w, &odd);
-        if (result != E_RETRY)
+        if (__builtin_expect(result != E_RETRY, 1))
             return result;
+        if (n == 10)
+            deadline = now_ns() + LONGEST_NS;
+        else if (n > 10 && now_ns() > deadline)
+            break;
         cpu_relax();
     }
-    return fail(SHMKV_EBUSY, "%s: %d attempts to read a key", seg->loc->path, MAX_ATTEMPTS);
+    return fail(SHMKV_EBUSY, "%s: a key changes too fast to read", seg->loc->path);
 }
 
 static int read_key(struct segment *seg, struct want *w) {

@@ -56,24 +56,37 @@ static bool name_is(const char *path, const struct segment *seg) {
     return lstat(path, &st) == 0 && st.st_dev == seg->dev && st.st_ino == seg->ino;
 }
 
+/* Certainly another object, or none: not just a name that we cannot look up. */
+static bool name_is_not(const char *path, const struct segment *seg) {
+    struct stat st;
+    if (lstat(path, &st) != 0)
+        return errno == ENOENT;
+    return st.st_dev != seg->dev || st.st_ino != seg->ino;
+}
+
 /* [LIFE-16] Is the segment one to leave? Without a lock, REPLACING may be the
  * last word of a dead replacer: the name tells whether the exchange took place. */
 bool segment_left(struct segment *seg) {
     uint64_t state = load_acquire_u64(&seg->hdr->state);
     return state == SHMKV_SEGMENT_STATE_REPLACED ||
-           (state == SHMKV_SEGMENT_STATE_REPLACING && !name_is(seg->loc->path, seg));
+           (state == SHMKV_SEGMENT_STATE_REPLACING && name_is_not(seg->loc->path, seg));
 }
 
 /* [LIFE-14] We hold a shard lock and the state is REPLACING, so the replacer is dead. */
-static void settle_replacement(struct segment *seg) {
+static int settle_replacement(struct segment *seg) {
     bool ours = name_is(seg->loc->path, seg);
+    if (!ours && !name_is_not(seg->loc->path, seg))
+        return fail(errno, "%s: a replacement is to be finished", seg->loc->path);
     store_release_u64(&seg->hdr->state, ours ? SHMKV_SEGMENT_STATE_LIVE : SHMKV_SEGMENT_STATE_REPLACED);
+    return SHMKV_OK;
 }
 
 int segment_check_live(struct segment *seg) {
     uint64_t state = load_acquire_u64(&seg->hdr->state);
     if (state == SHMKV_SEGMENT_STATE_REPLACING) {
-        settle_replacement(seg);
+        int err = settle_replacement(seg);
+        if (err)
+            return err;
         state = load_acquire_u64(&seg->hdr->state);
     }
     switch (state) {
@@ -186,10 +199,10 @@ static void drop_swap(const char *swap, const struct segment *old, int fd) {
 /* Every shard lock of @p old is ours. */
 static int replace_locked(struct segment *old, int fd) {
     int err = segment_check_live(old);
-    if (!err && !name_is(old->loc->path, old))
-        err = E_MOVED; /* unlinked, or replaced by hand */
-    if (err)
-        return err == E_MOVED ? E_RETRY : err;
+    if (!name_is(old->loc->path, old))
+        return E_RETRY; /* unlinked, or replaced */
+    if (err && err != E_MOVED) /* REPLACED, and still at the name, is damage that this cures */
+        return err;
     char swap[PATH_MAX];
     err = swap_path(old->loc, swap, sizeof swap);
     if (err)

@@ -112,11 +112,27 @@ static void count_shards(struct segment *seg, struct shmkv_stats *st) {
     }
 }
 
+/* A writer that died or stopped in the middle of cutting or joining runs leaves
+ * headers that fit only once its intent is replayed. */
+static int count_runs_in_view(struct segment *seg, struct shmkv_stats *st, bool *whole) {
+    struct segment view;
+    shmkv_off_t bad;
+    int err = view_open(seg, &view, &bad);
+    if (err)
+        return err;
+    *whole = count_runs(&view, st);
+    view_close(&view);
+    return SHMKV_OK;
+}
+
 static int report_stats(struct segment *seg, struct shmkv_stats *st) {
     bool whole = false;
     for (int n = 0; n < MAX_ATTEMPTS && !whole; n++) {
         *st = (struct shmkv_stats){.size = sizeof *st, .meta_bytes = seg->data_offset};
-        whole = count_runs(seg, st);
+        if (n % 2 == 0)
+            whole = count_runs(seg, st);
+        else if (count_runs_in_view(seg, st, &whole) != SHMKV_OK)
+            break;
     }
     if (!whole)
         return damaged(seg, seg->data_offset, "the runs do not tile the segment");

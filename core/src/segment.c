@@ -39,8 +39,9 @@ bool segment_covers(struct segment *seg, uint64_t end) {
         return false;
     uint64_t size = (uint64_t)st.st_size < seg->reserve ? (uint64_t)st.st_size : seg->reserve;
     uint64_t known = load_relaxed_u64(&seg->safe_limit);
-    if (size > known)
-        store_relaxed_u64(&seg->safe_limit, size);
+    while (known < size && !__atomic_compare_exchange_n(&seg->safe_limit, &known, size, true, __ATOMIC_RELAXED,
+                                                        __ATOMIC_RELAXED))
+        ; /* another thread raised it, perhaps not as far */
     return end <= (size > known ? size : known);
 }
 

@@ -16,8 +16,6 @@
  * file system the caller gets an error, where ftruncate would let the next
  * touch die of SIGBUS.
  */
-#include <assert.h>
-
 #include "internal.h"
 
 #define LOOKS_PER_BIN 8 /* runs tried in a list whose lengths may be too short */
@@ -182,6 +180,14 @@ static int append(struct context *ctx, const struct domain *d, uint64_t limit, u
     return SHMKV_OK;
 }
 
+static uint64_t min(uint64_t a, uint64_t b) { return a < b ? a : b; }
+
+/* Bytes that the segment may have at most, in whole pages. */
+static uint64_t growth_bound(const struct segment *seg) {
+    uint64_t most = seg->max_size ? min(seg->max_size, SHMKV_MAX_SEGMENT) : SHMKV_MAX_SEGMENT;
+    return most - most % SHMKV_PAGE_SIZE;
+}
+
 static int extend(struct context *ctx, const struct domain *d, uint64_t pages, uint64_t align) {
     struct segment *seg = ctx->seg;
     uint64_t limit = load_relaxed_u64(&seg->space->limit);
@@ -190,18 +196,23 @@ static int extend(struct context *ctx, const struct domain *d, uint64_t pages, u
         return damaged(seg, limit, "the allocation limit makes no sense");
     run_t *tail = free_last(seg, limit);
     shmkv_off_t start = round_up(tail ? seg_offset(seg, tail) : limit, align * SHMKV_PAGE_SIZE);
-    uint64_t new_limit = start + pages * SHMKV_PAGE_SIZE;
-    if (new_limit < limit + SHMKV_SLICE_SIZE)
-        new_limit = limit + SHMKV_SLICE_SIZE;
-    if (new_limit > SHMKV_MAX_SEGMENT || (seg->max_size && new_limit > seg->max_size))
-        return fail(SHMKV_ENOSPC, "%s would outgrow its maximum of %llu bytes", seg->loc->path,
-                    (unsigned long long)(seg->max_size ? seg->max_size : SHMKV_MAX_SEGMENT));
-    if (new_limit > seg->reserve)
+    uint64_t least = start + pages * SHMKV_PAGE_SIZE, most = growth_bound(seg);
+    if (least > most)
+        return fail(SHMKV_ENOSPC, "%s would outgrow its maximum of %llu bytes", seg->loc->path, (unsigned long long)most);
+    if (least > seg->reserve)
         return fail(SHMKV_ERESERVE, "%s needs %llu bytes, the reserve is %llu", seg->loc->path,
-                    (unsigned long long)new_limit, (unsigned long long)seg->reserve);
+                    (unsigned long long)least, (unsigned long long)seg->reserve);
+    /* A whole slice if it can be had, else what is needed. */
+    uint64_t new_limit = min(limit + SHMKV_SLICE_SIZE, min(most, seg->reserve));
+    if (new_limit < least)
+        new_limit = least;
     /* CRASH extend: death between this call and the commit of append() leaves
      * file beyond the limit; the next extension allocates it again. Spec 5.4. */
     int err = file_allocate(seg->fd, limit, new_limit, seg->loc->path);
+    if (err == SHMKV_ENOSPC && new_limit > least) {
+        new_limit = least;
+        err = file_allocate(seg->fd, limit, new_limit, seg->loc->path);
+    }
     FAULT_POINT("extend-after-allocate");
     if (!err && !segment_covers(seg, new_limit))
         err = damaged(ctx->seg, limit, "the file is shorter than it was");
@@ -210,9 +221,10 @@ static int extend(struct context *ctx, const struct domain *d, uint64_t pages, u
 
 int run_take(struct context *ctx, uint64_t pages, uint64_t align, uint64_t head, uint64_t *field,
              uint64_t add) {
-    assert(*field == 0);
     struct segment *seg = ctx->seg;
     struct domain d = space_domain(seg);
+    if (load_relaxed_u64(field))
+        return damaged(seg, seg_offset(seg, field), "an owner's field was to be empty");
     int err = lock_take(ctx, &d);
     if (err)
         return err;

@@ -10,16 +10,7 @@
  * The lookup here is the writer's, under the shard lock: nothing it reads can
  * change or be freed. The reader's, without a lock, is in read.c.
  */
-#include <assert.h>
-
 #include "internal.h"
-
-directory_t *table_directory(struct segment *seg, uint64_t root) {
-    uint64_t depth = FIELD(root, ROOT_DEPTH);
-    if (depth > seg->max_depth)
-        return NULL;
-    return seg_at(seg, root & OFFSET_IN_WORD, sizeof(directory_t) + (8ULL << depth));
-}
 
 uint64_t large_bound(struct segment *seg, shmkv_off_t off) {
     if (off % SHMKV_PAGE_SIZE != SHMKV_RUN_HEADER_SIZE || off < seg->data_offset)
@@ -30,6 +21,17 @@ uint64_t large_bound(struct segment *seg, shmkv_off_t off) {
     return FIELD(head, RUN_KIND) == SHMKV_RUN_KIND_LARGE && size && seg_at(seg, off - SHMKV_RUN_HEADER_SIZE, size)
                ? size - SHMKV_RUN_HEADER_SIZE
                : 0;
+}
+
+directory_t *table_directory(struct segment *seg, uint64_t root) {
+    uint64_t depth = FIELD(root, ROOT_DEPTH);
+    unsigned cls = (unsigned)FIELD(root, ROOT_CLASS);
+    shmkv_off_t off = root & OFFSET_IN_WORD;
+    uint64_t size = sizeof(directory_t) + (8ULL << depth);
+    if (depth > seg->max_depth || cls >= SHMKV_CLASS_COUNT || off < seg->data_offset ||
+        size > (cls ? shmkv_class_sizes[cls] : large_bound(seg, off)))
+        return NULL;
+    return seg_at(seg, off, size);
 }
 
 bool entry_visible(struct segment *seg, uint64_t expiry_ns, uint64_t owner) {

@@ -21,7 +21,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 
 #include "internal.h"
 
@@ -58,6 +57,10 @@ static void problem(struct check *c, uint64_t offset, const char *format, ...) {
 
 /* Note that something at @p off has an owner. False if it already had one. */
 static bool claim(struct check *c, uint64_t off, const char *what) {
+    if (off >= c->view.reserve) {
+        problem(c, off, "%s lies beyond the file", what);
+        return false;
+    }
     uint64_t unit = off / SHMKV_CELL_ALIGN;
     uint8_t bit = (uint8_t)(1u << (unit & 7));
     if (c->marks[unit / 8] & bit) {
@@ -68,6 +71,8 @@ static bool claim(struct check *c, uint64_t off, const char *what) {
     return true;
 }
 static bool claimed(const struct check *c, uint64_t off) {
+    if (off >= c->view.reserve)
+        return false;
     uint64_t unit = off / SHMKV_CELL_ALIGN;
     return c->marks[unit / 8] >> (unit & 7) & 1;
 }
@@ -313,7 +318,7 @@ static void check_slab(struct check *c, run_t *slab, uint64_t off) {
         used += claimed(c, off + SHMKV_RUN_HEADER_SIZE + i * shmkv_class_sizes[cls]);
     for (uint64_t next = FIELD(slab->slab, SLAB_FREE); next;) {
         uint64_t cell = off + SHMKV_RUN_HEADER_SIZE + (next - 1) * shmkv_class_sizes[cls];
-        if (next > carved || !claim(c, cell, "free cell"))
+        if (next > carved || !seg_at(&c->view, cell, SHMKV_CELL_ALIGN) || !claim(c, cell, "free cell"))
             break;
         free_cells++;
         next = FIELD(*(uint64_t *)(void *)(c->view.base + cell + 8), CELL_LINK_NEXT);
@@ -347,6 +352,11 @@ static void check_partial_lists(struct check *c) {
 static void check_ownership(struct check *c) {
     for (uint64_t off = c->view.data_offset; off < c->limit;) {
         run_t *run = run_at(c, off);
+        /* Pages of the view that nobody wrote to still show what others store. */
+        if (!run || FIELD(run->head, RUN_PAGES) == 0) {
+            problem(c, off, "run header changed during the check");
+            return;
+        }
         uint64_t kind = FIELD(run->head, RUN_KIND);
         bool full = false;
         if (kind == SHMKV_RUN_KIND_SLAB && FIELD(run->head, RUN_CLASS) < SHMKV_CLASS_COUNT) {
@@ -367,17 +377,8 @@ static void check_ownership(struct check *c) {
 
 /* ------------------------------------------------------------------------- view */
 
-static void replay_intents(struct check *c) {
-    for (uint32_t i = 0; i < domain_count(&c->view); i++) {
-        struct domain d = domain_at(&c->view, i);
-        if (load_relaxed_u64(d.intent) && intent_replay(&c->view, &d) != SHMKV_OK)
-            problem(c, seg_offset(&c->view, d.intent), "intent makes no sense");
-    }
-}
-
 static void check_everything(struct check *c) {
     struct segment *seg = &c->view;
-    replay_intents(c);
     c->limit = seg->space->limit;
     if (c->limit < seg->data_offset || c->limit % SHMKV_PAGE_SIZE || c->limit > seg->safe_limit) {
         problem(c, seg_offset(seg, &seg->space->limit), "the allocation limit makes no sense");
@@ -393,35 +394,23 @@ static void check_everything(struct check *c) {
     check_ownership(c);
 }
 
-static void rebase(struct segment *view, const struct segment *seg, uint8_t *base) {
-    *view = *seg;
-    view->base = base;
-    view->hdr = (header_t *)(void *)base;
-    view->owners = (owner_t *)(void *)(base + ((uint8_t *)seg->owners - seg->base));
-    view->shards = (shard_t *)(void *)(base + ((uint8_t *)seg->shards - seg->base));
-    view->arenas = (arena_t *)(void *)(base + ((uint8_t *)seg->arenas - seg->base));
-    view->space = (space_t *)(void *)(base + ((uint8_t *)seg->space - seg->base));
-}
-
-/* Map the file privately, all that there is of it now. */
 static int open_view(struct check *c, struct segment *seg) {
-    segment_covers(seg, seg->reserve); /* looks at the size again */
-    uint64_t size = load_relaxed_u64(&seg->safe_limit);
-    void *p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_NORESERVE, seg->fd, 0);
-    if (p == MAP_FAILED)
-        return fail(errno, "%s: private view", seg->loc->path);
-    rebase(&c->view, seg, p);
-    c->view.reserve = c->view.safe_limit = size;
-    c->marks = calloc(size / SHMKV_CELL_ALIGN / 8 + 1, 1);
-    return c->marks ? SHMKV_OK : fail(ENOMEM, "%s: verify", seg->loc->path);
+    shmkv_off_t bad;
+    int err = view_open(seg, &c->view, &bad);
+    if (err)
+        return err;
+    if (bad)
+        problem(c, bad, "intent makes no sense");
+    c->marks = calloc(c->view.reserve / SHMKV_CELL_ALIGN / 8 + 1, 1);
+    if (c->marks)
+        return SHMKV_OK;
+    view_close(&c->view);
+    return fail(ENOMEM, "%s: verify", seg->loc->path);
 }
 
 static void close_view(struct check *c) {
     free(c->marks);
-    c->marks = NULL;
-    if (c->view.base)
-        munmap(c->view.base, c->view.reserve);
-    c->view.base = NULL;
+    view_close(&c->view);
 }
 
 /* A number that every commit, in any domain, and every build changes. */
@@ -447,11 +436,10 @@ static int verify_segment(struct check *c, struct segment *seg) {
         c->count = c->kept = c->cells_claimed = 0;
         uint64_t before = activity(seg);
         int err = open_view(c, seg);
-        if (!err)
-            check_everything(c);
-        close_view(c);
         if (err)
             return err;
+        check_everything(c);
+        close_view(c);
         if (c->count == 0 || activity(seg) == before)
             return SHMKV_OK;
     }

@@ -10,8 +10,6 @@
  * record of its size class. So overwriting needs no allocator at all, and the
  * memory it writes to is the memory it has just read.
  */
-#include <assert.h>
-
 #include "internal.h"
 
 /* Cells larger than this are not kept for the next record. */

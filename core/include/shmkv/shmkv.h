@@ -23,12 +23,16 @@
  *  - fork: a handle opened before a fork works in parent and child alike; the
  *    child takes an owner slot of its own on its first write. A child made by
  *    a bare clone system call must exec or not use the handle's locks until its
- *    parent is gone.
+ *    parent is gone. A child that gives up its right to open the file (setuid)
+ *    can read on, but its first write fails.
+ *  - descriptors: a writable handle has two of its own, above 2. A program that
+ *    closes descriptors it did not open (closefrom) ends its right to its locks.
  *  - threads: any number of threads may use one handle at once. Only
  *    shmkv_close() needs the handle to itself.
- *  - signals: shmkv_get() may be called in a signal handler. A writing call in
- *    a handler that interrupted a writing call of the same thread returns
- *    SHMKV_EDEADLK instead of waiting for itself.
+ *  - signals: shmkv_get() may be called in a signal handler, on a handle that
+ *    this thread has used before and that was opened with SHMKV_STAY (following
+ *    to another segment allocates memory). A call in a handler that would have to
+ *    wait for the very call it interrupted returns SHMKV_EDEADLK.
  *  - a killed process leaves each key old or new, never torn. What it held is
  *    repaired by the next writer that needs it. A stopped process (SIGSTOP) is
  *    never robbed: writers that need what it holds time out; readers do not
@@ -101,7 +105,8 @@ struct shmkv_options {
  *         EFORMAT; ECORRUPT; EOWNER; ENOSHM; ENOSPC; ENOSLOTS; ERESERVE;
  *         ETIMEDOUT (EXCLUSIVE); an errno such as EACCES or EMFILE
  * Threads: any.   Fork: the handle works in both processes.
- * Blocks: only EXCLUSIVE waits, for the locks of the segment it replaces.
+ * Blocks: EXCLUSIVE waits for the locks of the segment it replaces. Others may
+ * wait 50 ms for each dead writer whose traces lie behind a stopped one.
  * Spec 5.2 (create), 5.3 (attach), 5.5 (replace).
  */
 int shmkv_open(const char *name, const struct shmkv_options *opts, shmkv_t **out);
@@ -130,13 +135,15 @@ int shmkv_unlink(const char *name);
  * Copy the value of @p key into @p buf.
  *
  * @param buf_len  capacity of @p buf, bytes; 0 with a NULL @p buf asks for the size
- * @param val_len  out, may be NULL: full size of the value, bytes; set on SHMKV_OK
- *                 and SHMKV_ETOOSMALL
- * @return SHMKV_OK; ENOTFOUND; ETOOSMALL (nothing copied); EKEY; ECLOSED; EBUSY; ESTALE;
+ * @param val_len  out, may be NULL: full size of the value, bytes, on SHMKV_OK and
+ *                 SHMKV_ETOOSMALL; otherwise without meaning
+ * @return SHMKV_OK; ENOTFOUND; ETOOSMALL (@p buf without meaning); EKEY; ECLOSED; EBUSY; ESTALE;
  *         ERESERVE; ECORRUPT
  * Owner: the caller keeps @p key and @p buf.   Threads: any.   Fork: any.
  * Blocks: never: takes no lock and writes nothing shared; returns the old or the
- * new value while a writer is stopped or dead. Bounded retries, then EBUSY.
+ * new value while a writer is stopped or dead. Bounded retries, then EBUSY. The
+ * first call after the segment was replaced attaches to the new one, as
+ * shmkv_open() does, and may fail as that does.
  * Order: acquire; sees all of one put.   Spec 6.2.
  */
 int shmkv_get(shmkv_t *kv, const void *key, size_t key_len,
