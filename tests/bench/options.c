@@ -23,9 +23,10 @@ void options_help(void) {
           "  --slice=MS         length of a turn, milliseconds (100)\n"
           "  --seed=N           of the random numbers (1)\n"
           "  --dir=DIR          where the stores are (/dev/shm)\n"
-          "  --pin              keep each process on one processor\n"
-          "  --undisturbed      leave out the moments in which another program took the processor away;\n"
-          "                     on a busy machine, and not with more processes than processors\n"
+          "  --roam             let the scheduler move processes, which otherwise keep to one processor\n"
+          "                     each when several work\n"
+          "  --undisturbed      for a busy machine: leave out the moments in which another program took\n"
+          "                     the processor away; only where one process works\n"
           "  --json             print JSON and not tables\n"
           "  --count=N          fill, then do N operations in this process, untimed: for profilers\n"
           "  --list             show the stores, and which were not found\n"
@@ -90,7 +91,7 @@ static bool parse_stores(const char *text, bool chosen[STORES]) {
     return true;
 }
 
-enum { KEYS, VALUE, READ, PROCS, ZIPF, CHOSEN, ROUNDS, SLICE, SEED, DIR, PIN, UNDISTURBED, JSON, COUNT, LIST, HELP };
+enum { KEYS, VALUE, READ, PROCS, ZIPF, CHOSEN, ROUNDS, SLICE, SEED, DIR, ROAM, UNDISTURBED, JSON, COUNT, LIST, HELP };
 
 static const struct option long_options[] = {
     {"keys", required_argument, NULL, KEYS},     {"value", required_argument, NULL, VALUE},
@@ -98,7 +99,7 @@ static const struct option long_options[] = {
     {"zipf", optional_argument, NULL, ZIPF},     {"stores", required_argument, NULL, CHOSEN},
     {"rounds", required_argument, NULL, ROUNDS}, {"slice", required_argument, NULL, SLICE},
     {"seed", required_argument, NULL, SEED},     {"dir", required_argument, NULL, DIR},
-    {"pin", no_argument, NULL, PIN},             {"undisturbed", no_argument, NULL, UNDISTURBED},
+    {"roam", no_argument, NULL, ROAM},           {"undisturbed", no_argument, NULL, UNDISTURBED},
     {"json", no_argument, NULL, JSON},           {"count", required_argument, NULL, COUNT},
     {"list", no_argument, NULL, LIST},           {"help", no_argument, NULL, HELP},
     {0},
@@ -135,8 +136,8 @@ static bool parse_option(struct options *o, int option) {
     case DIR:
         o->dir = text;
         return true;
-    case PIN:
-        return o->pin = true;
+    case ROAM:
+        return o->roam = true;
     case UNDISTURBED:
         return o->undisturbed = true;
     case JSON:

@@ -22,7 +22,7 @@ struct options {
     uint64_t seed;
     const char *dir;
     bool chosen[STORES];
-    bool pin, undisturbed, json, list, help;
+    bool roam, undisturbed, json, list, help;
     uint64_t count; /* without processes and clocks: that many operations */
 };
 

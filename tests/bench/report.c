@@ -121,7 +121,7 @@ static void json_begin(void) {
     json_string(system.release);
     printf("},\n  \"key_size\": %d, \"zipf\": %g, \"rounds\": %u, \"slice_ms\": %u, \"seed\": %llu,\n",
            KEY_SIZE, options->zipf, options->rounds, options->slice_ms, (unsigned long long)options->seed);
-    printf("  \"pinned\": %s, \"undisturbed\": %s,\n", options->pin ? "true" : "false",
+    printf("  \"roaming\": %s, \"undisturbed\": %s,\n", options->roam ? "true" : "false",
            options->undisturbed ? "true" : "false");
     printf("  \"skipped\": [");
     const char *comma = "";

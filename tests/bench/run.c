@@ -75,15 +75,12 @@ static bool complain(const struct contender *c, const char *trouble) {
 }
 
 static void job_init(struct contender *c, unsigned i, const struct options *o, const struct dataset *data) {
-    long cpus = sysconf(_SC_NPROCESSORS_ONLN);
     c->jobs[i] = (struct job){
         .store = c->store,
         .setup = {.path = c->path, .keys = data->keys, .value_size = (size_t)data->value_size},
         .popularity = &popularity,
         /* Every store sees the same operations, every process its own. */
         .seed = o->seed * 1000003 + i,
-        .undisturbed = o->undisturbed,
-        .cpu = o->pin && cpus > 0 ? (int)(i % (unsigned long)cpus) : -1,
     };
 }
 
@@ -151,9 +148,9 @@ static bool prepare(struct contender *c, const struct options *o, const struct d
 
 /* One process: the operations of its stretches, by the time of the turn less what was set aside. So
  * it counts when the processor is taken away, unless that is what is to be left out. */
-static double rate_of(const struct options *o, const struct answer *a) {
-    double ns = o->undisturbed ? (double)a->ticks / tick_rate
-                               : (double)a->wall_ns - (double)a->aside_ticks / tick_rate;
+static double rate_of(const struct answer *a, bool undisturbed) {
+    double ns = undisturbed ? (double)a->ticks / tick_rate
+                            : (double)a->wall_ns - (double)a->aside_ticks / tick_rate;
     return million_per_second(a->ops, ns);
 }
 
@@ -163,14 +160,19 @@ static bool take_turn(struct contender *c, const struct options *o, const struct
     uint64_t start = clock_ns() + START_DELAY_NS;
     struct order order = {.kind = ORDER_RUN, .read_percent = what->read_percent, .start_ns = start,
                           .end_ns = start + o->slice_ms * 1000000ULL};
-    for (unsigned i = 0; i < what->processes; i++)
+    /* Several could take turns without ever meeting, and each look undisturbed. */
+    order.undisturbed = o->undisturbed && what->processes == 1;
+    for (unsigned i = 0; i < what->processes; i++) {
+        /* Several keep apart, lest they sleep through the turn on one processor. */
+        order.cpu = what->processes > 1 && !o->roam ? (int)i : ANY_CPU;
         if (!worker_order(&c->workers[i], &order))
             return complain(c, "a process died");
+    }
     *rate = 0;
     for (unsigned i = 0; i < what->processes; i++) {
         if (!wait_for(c, i, &answer))
             return false;
-        *rate += rate_of(o, &answer);
+        *rate += rate_of(&answer, order.undisturbed);
         add_answer(c, &answer);
     }
     return true;

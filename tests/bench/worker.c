@@ -26,6 +26,9 @@ struct work {
     struct block block;
     uint8_t *in, *out; /* values */
     uint64_t clock_cost;
+    cpu_set_t cpus; /* those it may use */
+    int cpu;        /* the one it keeps to, or ANY_CPU */
+    bool undisturbed;
 };
 
 /* ------------------------------------------------------------------- operations */
@@ -60,7 +63,7 @@ static bool operation_failed(struct answer *a, const struct store *store) {
 /* How often the processor was taken away, other than by waiting. */
 static long preemptions(const struct work *w) {
     struct rusage usage;
-    return w->job->undisturbed && getrusage(RUSAGE_SELF, &usage) == 0 ? usage.ru_nivcsw : 0;
+    return w->undisturbed && getrusage(RUSAGE_SELF, &usage) == 0 ? usage.ru_nivcsw : 0;
 }
 
 /* The block, timed: most of it as a whole for the throughput, as a program would run it, where the
@@ -134,9 +137,25 @@ static void draw(struct work *w, unsigned read_percent, uint64_t *least, struct 
     a->aside_ticks += ticks < *least * 2 ? ticks : *least * 2;
 }
 
+/* @p cpu counts those that we may use. */
+static void keep_to(struct work *w, int cpu) {
+    if (cpu == w->cpu)
+        return;
+    w->cpu = cpu;
+    cpu_set_t one;
+    CPU_ZERO(&one);
+    int usable = CPU_COUNT(&w->cpus);
+    for (int i = 0, n = 0; i < CPU_SETSIZE && cpu != ANY_CPU; i++)
+        if (CPU_ISSET((unsigned)i, &w->cpus) && n++ == cpu % usable)
+            CPU_SET((unsigned)i, &one);
+    sched_setaffinity(0, sizeof one, cpu == ANY_CPU ? &w->cpus : &one);
+}
+
 static void run(struct work *w, const struct order *order, struct answer *a) {
     struct timespec start = {.tv_sec = (time_t)(order->start_ns / 1000000000u),
                              .tv_nsec = (long)(order->start_ns % 1000000000u)};
+    keep_to(w, order->cpu);
+    w->undisturbed = order->undisturbed;
     while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &start, NULL) == EINTR)
         ;
     uint64_t least = UINT64_MAX, now;
@@ -178,7 +197,9 @@ static bool receive_all(int fd, void *bytes, size_t len) {
 }
 
 static bool work_init(struct work *w, const struct job *job) {
-    *w = (struct work){.job = job, .random = {job->seed}, .clock_cost = ticks_cost()};
+    *w = (struct work){.job = job, .random = {job->seed}, .clock_cost = ticks_cost(), .cpu = ANY_CPU};
+    if (sched_getaffinity(0, sizeof w->cpus, &w->cpus) != 0)
+        return false;
     /* A little more: a store may copy whole words. */
     w->in = calloc(1, job->setup.value_size + 64);
     w->out = calloc(1, job->setup.value_size + 64);
@@ -192,21 +213,12 @@ static void work_end(struct work *w) {
     free(w->out);
 }
 
-static void pin(int cpu) {
-    cpu_set_t set;
-    CPU_ZERO(&set);
-    CPU_SET((unsigned)cpu, &set);
-    sched_setaffinity(0, sizeof set, &set);
-}
-
 static int worker_main(const struct job *job, int socket) {
     static struct answer answer;
     struct work work;
     struct order order;
     /* Not to outlive the driver, whatever happens to it. */
     prctl(PR_SET_PDEATHSIG, SIGKILL);
-    if (job->cpu >= 0)
-        pin(job->cpu);
     if (!work_init(&work, job))
         return 1;
     while (receive_all(socket, &order, sizeof order)) {

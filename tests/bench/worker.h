@@ -20,8 +20,6 @@ struct job {
     struct store_setup setup;
     const struct popularity *popularity;
     uint64_t seed;
-    int cpu; /* -1: any */
-    bool undisturbed;
 };
 
 struct worker {
@@ -40,6 +38,8 @@ struct order {
     enum order_kind kind;
     unsigned read_percent;
     uint64_t start_ns, end_ns; /* of the turn, on the monotonic clock */
+    bool undisturbed;          /* leave out blocks during which the processor was taken away */
+    int cpu;                   /* work there; ANY_CPU: wherever the scheduler likes */
 };
 
 enum { TROUBLE_SIZE = 256 };
@@ -52,6 +52,8 @@ struct answer {
     uint64_t aside_ticks;      /* of that, not for the stretches: drawing, single operations */
     struct histogram latency;  /* ticks */
 };
+
+enum { ANY_CPU = -1 };
 
 /* Begin a worker. False: no process, or no socket. @p job must outlive it. */
 bool worker_start(struct worker *w, const struct job *job);
