@@ -229,13 +229,30 @@ uint64_t hash_of(shmkv_t *kv, const void *key, size_t key_len) {
     return hash_bytes(key, key_len, segment_of(kv)->seed);
 }
 
-void key_search(uint64_t seed, uint64_t mask, uint64_t value, const char *text, uint64_t *next,
-                char key[KEY_TEXT_SIZE]) {
+void key_find(struct key_search *s, char key[KEY_TEXT_SIZE]) {
     for (;;) {
-        int n = snprintf(key, KEY_TEXT_SIZE, "%s%llu", text, (unsigned long long)(*next)++);
-        if ((hash_bytes(key, (size_t)n, seed) & mask) == (value & mask))
+        int n = snprintf(key, KEY_TEXT_SIZE, "%s-%llu", s->prefix, (unsigned long long)s->next++);
+        uint64_t hash = hash_bytes(key, (size_t)n, s->seed);
+        if (((hash ^ s->value) & s->mask) == 0 && (s->bucket < 0 || hash_bucket(hash) == (unsigned)s->bucket))
             return;
     }
+}
+
+struct key_search search_like(shmkv_t *kv, const char *key, unsigned depth, bool bucket, const char *prefix_) {
+    struct segment *seg = segment_of(kv);
+    uint64_t hash = hash_of(kv, key, strlen(key));
+    return (struct key_search){
+        .seed = seg->seed,
+        .mask = (1ULL << (seg->shard_bits + depth)) - 1,
+        .value = hash,
+        .bucket = bucket ? (int)hash_bucket(hash) : -1,
+        .prefix = prefix_,
+    };
+}
+
+struct key_search search_shard(shmkv_t *kv, uint32_t shard, const char *prefix_) {
+    struct segment *seg = segment_of(kv);
+    return (struct key_search){.seed = seg->seed, .mask = seg->shard_count - 1, .value = shard, .bucket = -1, .prefix = prefix_};
 }
 
 static int open_raw(const char *path, int flags) {

@@ -66,16 +66,20 @@ uint64_t now_ms(void);
 struct segment *segment_of(shmkv_t *kv);
 uint64_t hash_of(shmkv_t *kv, const void *key, size_t key_len);
 
-/* Keys whose hashes agree with @p value in the bits of @p mask: "%s%u" with the
- * prefix and a number. @p next is where to go on searching, 0 at first. */
+/* Keys by where they belong: "PREFIX-number", found by trying numbers. */
+struct key_search {
+    uint64_t seed;        /* the segment's */
+    uint64_t mask, value; /* the hash agrees with value in these bits */
+    int bucket;           /* and leads to this bucket; -1: any */
+    const char *prefix;
+    uint64_t next; /* number to go on with */
+};
 #define KEY_TEXT_SIZE 40
-void key_search(uint64_t seed, uint64_t mask, uint64_t value, const char *prefix, uint64_t *next,
-                char key[KEY_TEXT_SIZE]);
-
-/* Hash bits of the shard, at the default count, and of the bucket numbers' top. */
-#define SHARD_BITS_MASK ((uint64_t)SHMKV_DEFAULT_SHARDS - 1)
-/* All keys with these hash bits equal fall into one bucket, whatever the depth. */
-#define BUCKET_BITS_MASK (0xffffULL << 32)
+void key_find(struct key_search *s, char key[KEY_TEXT_SIZE]);
+/* A search in the segment for keys of the shard, directory prefix and bucket that
+ * are @p key's: @p depth directory bits; with @p bucket false, any bucket. */
+struct key_search search_like(shmkv_t *kv, const char *key, unsigned depth, bool bucket, const char *prefix);
+struct key_search search_shard(shmkv_t *kv, uint32_t shard, const char *prefix);
 
 /* Change bytes of a segment's file; seal the header again. */
 void file_patch(const char *path, uint64_t offset, const void *bytes, size_t len);

@@ -1,0 +1,313 @@
+/* Transactions and their replay. Spec 7.1. */
+#include <string.h>
+
+#include "tests/support/checks.h"
+
+/* Words that nothing else uses: "somebody waits for a change", of later operations. */
+#define WORDS 6
+
+static const char *name;
+static shmkv_t *kv;
+static struct segment *seg;
+static struct context *ctx;
+static struct domain d;
+static uint64_t *words[WORDS];
+static char key_of_shard[KEY_TEXT_SIZE];
+
+static void set_up(void) {
+    name = unique_name();
+    kv = open_ok(name, NULL);
+    seg = segment_of(kv);
+    ctx = context_of(kv);
+    d = shard_domain(seg, 3);
+    for (int i = 0; i < WORDS; i++)
+        words[i] = &seg->shards[i].waiters;
+    struct key_search s = search_shard(kv, 3, "key");
+    key_find(&s, key_of_shard);
+}
+
+static void tear_down(void) {
+    for (int i = 0; i < WORDS; i++)
+        *words[i] = 0;
+    context_release(ctx);
+    finish(kv, name);
+}
+
+static void entry(unsigned i, uint64_t offset, uint64_t value) {
+    d.entries[i].offset = offset;
+    d.entries[i].value = value;
+}
+static void entry_for(unsigned i, uint64_t *word, uint64_t value) { entry(i, seg_offset(seg, word), value); }
+
+/* What a writer leaves that dies with @p n entries complete. */
+static void leave_intent(unsigned n, bool always) {
+    *d.intent = MAKE(INTENT_ACTIVE, 1) | MAKE(INTENT_ALWAYS, always) | MAKE(INTENT_COUNT, n) |
+                MAKE(INTENT_OWNER, 100) | MAKE(INTENT_OP, SHMKV_OP_PUT);
+}
+
+static void take_and_release(void) {
+    ck_assert_ok(lock_take(ctx, &d));
+    ck_assert_uint_eq(*d.intent, 0);
+    lock_release(ctx, &d);
+}
+
+/* ------------------------------------------------------------------------ commit */
+
+START_TEST(test_commit_stores_every_word_and_leaves_the_intent_idle) {
+    ck_assert_ok(lock_take(ctx, &d));
+    struct txn t;
+    txn_begin(&t, ctx, &d);
+    for (int i = 0; i < WORDS; i++)
+        txn_set(&t, words[i], 100 + (uint64_t)i);
+    ck_assert_uint_eq(*words[0], 0);
+    ck_assert_uint_eq(txn_get(&t, words[2]), 102);
+    txn_commit(&t, SHMKV_OP_PUT);
+    for (int i = 0; i < WORDS; i++)
+        ck_assert_uint_eq(*words[i], 100 + (uint64_t)i);
+    ck_assert_uint_eq(*d.intent, 0);
+    lock_release(ctx, &d);
+}
+END_TEST
+
+START_TEST(test_txn_when_a_word_is_set_twice_keeps_the_last) {
+    ck_assert_ok(lock_take(ctx, &d));
+    struct txn t;
+    txn_begin(&t, ctx, &d);
+    ck_assert_uint_eq(txn_get(&t, words[0]), 0);
+    txn_set(&t, words[0], 1);
+    txn_set(&t, words[0], 2);
+    ck_assert_uint_eq(txn_get(&t, words[0]), 2);
+    txn_commit_always(&t, SHMKV_OP_TAKE);
+    ck_assert_uint_eq(*words[0], 2);
+    lock_release(ctx, &d);
+}
+END_TEST
+
+START_TEST(test_fill_stores_each_word_of_its_stride_and_no_other) {
+    ck_assert_ok(lock_take(ctx, &d));
+    struct txn t;
+    txn_begin(&t, ctx, &d);
+    txn_fill(&t, words[0], 77, 2 * sizeof(shard_t), 3);
+    txn_commit_always(&t, SHMKV_OP_SPLIT);
+    for (int i = 0; i < WORDS; i++)
+        ck_assert_uint_eq(*words[i], i % 2 ? 0 : 77);
+    lock_release(ctx, &d);
+}
+END_TEST
+
+/* ------------------------------------------------------------------------ replay */
+
+/* proves [LOCK-07] [CRASH-03] */
+START_TEST(test_replay_when_always_stores_all) {
+    entry_for(0, words[0], 10);
+    entry_for(1, words[1], 11);
+    entry_for(2, words[2], 12);
+    leave_intent(3, true);
+    take_and_release();
+    ck_assert_uint_eq(*words[0], 10);
+    ck_assert_uint_eq(*words[1], 11);
+    ck_assert_uint_eq(*words[2], 12);
+    ck_assert_uint_eq(*words[3], 0);
+}
+END_TEST
+
+START_TEST(test_replay_when_conditional_and_committed_stores_the_rest) {
+    entry_for(0, words[0], 10);
+    entry_for(1, words[1], 11);
+    entry_for(2, words[2], 12);
+    *words[0] = 10;
+    leave_intent(3, false);
+    take_and_release();
+    ck_assert_uint_eq(*words[1], 11);
+    ck_assert_uint_eq(*words[2], 12);
+}
+END_TEST
+
+/* proves [CRASH-05] */
+START_TEST(test_replay_when_conditional_and_not_committed_changes_nothing) {
+    entry_for(0, words[0], 0x500);
+    entry_for(1, words[1], 11);
+    *words[0] = 0x400;
+    leave_intent(2, false);
+    take_and_release();
+    ck_assert_uint_eq(*words[0], 0x400);
+    ck_assert_uint_eq(*words[1], 0);
+}
+END_TEST
+
+START_TEST(test_replay_when_a_mark_was_set_since_the_commit_finishes_and_keeps_it) {
+    entry_for(0, words[0], 0x500);
+    entry_for(1, words[1], 11);
+    *words[0] = 0x501;
+    leave_intent(2, false);
+    take_and_release();
+    ck_assert_uint_eq(*words[0], 0x501);
+    ck_assert_uint_eq(*words[1], 11);
+}
+END_TEST
+
+/* proves [CRASH-03]: a replayer may die and another do it all again */
+START_TEST(test_replay_when_repeated_changes_nothing_more) {
+    entry_for(0, words[0], 10);
+    entry(1, seg_offset(seg, words[1]) | FILL_ENTRY, 5);
+    entry(2, sizeof(shard_t), 2);
+    for (int i = 0; i < 3; i++) {
+        leave_intent(3, true);
+        ck_assert_ok(intent_replay(seg, &d));
+        ck_assert_uint_eq(*words[0], 10);
+        ck_assert_uint_eq(*words[1], 5);
+        ck_assert_uint_eq(*words[2], 5);
+        ck_assert_uint_eq(*words[3], 0);
+    }
+}
+END_TEST
+
+START_TEST(test_replay_is_done_by_the_next_put_to_the_shard) {
+    entry_for(0, words[0], 10);
+    leave_intent(1, true);
+    ck_assert_err(shmkv_exists(kv, key_of_shard, strlen(key_of_shard)), SHMKV_ENOTFOUND);
+    ck_assert_uint_eq(*words[0], 0); /* readers repair nothing */
+    put_text(kv, key_of_shard, "v");
+    ck_assert_uint_eq(*words[0], 10);
+}
+END_TEST
+
+/* proves [CRASH-09] */
+START_TEST(test_verify_when_an_intent_is_active_leaves_it_alone) {
+    entry_for(0, words[0], 10);
+    leave_intent(1, true);
+    uint64_t intent = *d.intent;
+    ck_assert_whole(kv);
+    ck_assert_uint_eq(*d.intent, intent);
+    ck_assert_uint_eq(*words[0], 0);
+    take_and_release();
+}
+END_TEST
+
+/* ------------------------------------------------------------------------ damage */
+
+static void expect_damage(const char *what) {
+    uint64_t intent = *d.intent;
+    int err = lock_take(ctx, &d);
+    ck_assert_msg(err == SHMKV_ECORRUPT, "%s: %s", what, result_name(err));
+    /* Not taken, not changed, and the other shards work. */
+    ck_assert_uint_eq(*d.lock, 0);
+    ck_assert_uint_eq(*d.intent, intent);
+    ck_assert_err(shmkv_put(kv, key_of_shard, strlen(key_of_shard), "v", 1), SHMKV_ECORRUPT);
+    ck_assert_err(shmkv_exists(kv, key_of_shard, strlen(key_of_shard)), SHMKV_ENOTFOUND);
+    uint64_t problems = 0;
+    ck_assert_err(shmkv_verify(kv, NULL, NULL, &problems), SHMKV_ECORRUPT);
+    ck_assert_uint_ge(problems, 1);
+    *d.intent = 0;
+    for (int i = 0; i < WORDS; i++)
+        ck_assert_uint_eq(*words[i], 0);
+}
+
+/* proves [CRASH-04] */
+START_TEST(test_replay_when_an_entry_is_out_of_bounds_is_ecorrupt) {
+    put_text(kv, key_of_shard, "so that the file need not grow any more");
+    ck_assert_ok(shmkv_delete(kv, key_of_shard, strlen(key_of_shard)));
+    uint64_t file_size = info_of(kv).file_size;
+    const struct {
+        const char *what;
+        uint64_t offset;
+    } bad[] = {
+        {"offset 0", 0},
+        {"in the header", 256},
+        {"last word of the header", 4088},
+        {"misaligned", seg_offset(seg, words[0]) + 4},
+        {"end of the file", file_size},
+        {"misaligned across the end", file_size - 4},
+        {"far beyond", 1ULL << 50},
+        {"end of numbers", (~0ULL >> 1) & ~7ULL},
+    };
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        entry(0, bad[i].offset, 1);
+        leave_intent(1, true);
+        expect_damage(bad[i].what);
+    }
+}
+END_TEST
+
+START_TEST(test_replay_when_a_fill_makes_no_sense_is_ecorrupt) {
+    uint64_t here = seg_offset(seg, words[0]) | FILL_ENTRY;
+    const struct {
+        const char *what;
+        unsigned n;
+        uint64_t stride, count;
+    } bad[] = {
+        {"no second entry", 1, 8, 1},
+        {"stride 0", 2, 0, 2},
+        {"stride 4", 2, 4, 2},
+        {"count 0", 2, 8, 0},
+        {"beyond the file", 2, 4096, 1 << 20},
+        {"count that overflows", 2, 8, ~0ULL / 8 + 2},
+        {"stride that overflows", 2, ~7ULL, 2},
+        {"both enormous", 2, 1ULL << 40, 1ULL << 40},
+    };
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        entry(0, here, 1);
+        entry(1, bad[i].stride, bad[i].count);
+        leave_intent(bad[i].n, true);
+        expect_damage(bad[i].what);
+    }
+}
+END_TEST
+
+START_TEST(test_replay_when_the_count_is_impossible_is_ecorrupt) {
+    entry_for(0, words[0], 1);
+    leave_intent(0, true);
+    expect_damage("no entries");
+    leave_intent(SHMKV_SHARD_ENTRIES + 1, true);
+    expect_damage("more entries than there is room for");
+    leave_intent(255, true);
+    expect_damage("255 entries");
+}
+END_TEST
+
+START_TEST(test_replay_when_the_intent_is_not_active_is_ecorrupt) {
+    *d.intent = MAKE(INTENT_COUNT, 1);
+    expect_damage("inactive");
+}
+END_TEST
+
+START_TEST(test_replay_when_entry_0_of_a_conditional_is_nonsense_is_no_crash) {
+    entry(0, 1ULL << 50, 1);
+    entry_for(1, words[0], 1);
+    leave_intent(2, false);
+    int err = lock_take(ctx, &d);
+    if (!err)
+        lock_release(ctx, &d);
+    ck_assert(err == SHMKV_OK || err == SHMKV_ECORRUPT);
+    ck_assert_uint_eq(*words[0], 0);
+    *d.intent = 0;
+}
+END_TEST
+
+static Suite *intent_suite(void) {
+    Suite *s = suite_create("intent");
+    TCase *tc = case_new(s, "commit");
+    tcase_add_checked_fixture(tc, set_up, tear_down);
+    tcase_add_test(tc, test_commit_stores_every_word_and_leaves_the_intent_idle);
+    tcase_add_test(tc, test_txn_when_a_word_is_set_twice_keeps_the_last);
+    tcase_add_test(tc, test_fill_stores_each_word_of_its_stride_and_no_other);
+    tc = case_new(s, "replay");
+    tcase_add_checked_fixture(tc, set_up, tear_down);
+    tcase_add_test(tc, test_replay_when_always_stores_all);
+    tcase_add_test(tc, test_replay_when_conditional_and_committed_stores_the_rest);
+    tcase_add_test(tc, test_replay_when_conditional_and_not_committed_changes_nothing);
+    tcase_add_test(tc, test_replay_when_a_mark_was_set_since_the_commit_finishes_and_keeps_it);
+    tcase_add_test(tc, test_replay_when_repeated_changes_nothing_more);
+    tcase_add_test(tc, test_replay_is_done_by_the_next_put_to_the_shard);
+    tcase_add_test(tc, test_verify_when_an_intent_is_active_leaves_it_alone);
+    tc = case_new(s, "damage");
+    tcase_add_checked_fixture(tc, set_up, tear_down);
+    tcase_add_test(tc, test_replay_when_an_entry_is_out_of_bounds_is_ecorrupt);
+    tcase_add_test(tc, test_replay_when_a_fill_makes_no_sense_is_ecorrupt);
+    tcase_add_test(tc, test_replay_when_the_count_is_impossible_is_ecorrupt);
+    tcase_add_test(tc, test_replay_when_the_intent_is_not_active_is_ecorrupt);
+    tcase_add_test(tc, test_replay_when_entry_0_of_a_conditional_is_nonsense_is_no_crash);
+    return s;
+}
+
+int main(void) { return suite_main(intent_suite()); }
