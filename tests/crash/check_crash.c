@@ -474,7 +474,7 @@ static unsigned repairer_dies_everywhere(enum outcome outcome, const struct shmk
     }
 }
 
-/* Points from one first death to the next, so that some twenty are looked at. */
+/* Points from one first death to the next, so that a dozen are looked at. */
 static unsigned stride(void) {
     unsigned n = 1;
     for (bool through = false; !through; n++) {
@@ -482,7 +482,7 @@ static unsigned stride(void) {
         through = get_through(act, n);
         unlink(seg_path);
     }
-    return 1 + n / 20;
+    return 1 + n / 12;
 }
 
 START_TEST(test_death_of_the_repairer_at_any_point_is_repaired_as_well) {
@@ -502,7 +502,7 @@ START_TEST(test_death_of_the_repairer_at_any_point_is_repaired_as_well) {
         if (!through)
             deaths += repairer_dies_everywhere(outcome, &undisturbed);
     }
-    printf("%s%s: %u second deaths, after every %uth first\n", scenario->what, _i % 2 ? ", another attached" : "", deaths, step);
+    printf("%s%s: %u second deaths, one first death in %u\n", scenario->what, _i % 2 ? ", another attached" : "", deaths, step);
     forget_files();
 }
 END_TEST
