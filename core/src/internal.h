@@ -286,9 +286,10 @@ static inline uint64_t *directory_words(directory_t *dir) {
 }
 /* The bucket that a link leads to, or NULL when the link is nonsense. */
 static inline bucket_t *bucket_at_link(struct segment *seg, uint64_t link) {
-    if (link & (SHMKV_BUCKET_SIZE - 1))
+    shmkv_off_t off = link & OFFSET_IN_WORD;
+    if (link & (SHMKV_BUCKET_SIZE - 1) || off < seg->data_offset)
         return NULL;
-    return seg_at(seg, link & OFFSET_IN_WORD, SHMKV_BUCKET_SIZE);
+    return seg_at(seg, off, SHMKV_BUCKET_SIZE);
 }
 int table_find(struct context *ctx, shard_t *shard, uint64_t hash, const void *key, size_t key_len,
                struct place *place);

@@ -73,7 +73,9 @@ static inline const bucket_t *find_bucket(struct segment *seg, uint64_t hash, st
     }
     r->directory = load_acquire_u64(r->directory_word);
     shmkv_off_t group = r->directory & PAGE_IN_WORD;
-    run_t *run = group < seg->data_offset ? NULL : seg_at(seg, group, SHMKV_PAGE_SIZE);
+    run_t *run = group < seg->data_offset || FIELD(r->directory, DIRECTORY_DEPTH) > depth
+                     ? NULL
+                     : seg_at(seg, group, SHMKV_PAGE_SIZE);
     if (!run) {
         fence_acquire();
         *err = route_holds(r) ? damaged(seg, seg_offset(seg, r->directory_word), "a directory word leads nowhere") : E_RETRY;
