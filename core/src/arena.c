@@ -16,18 +16,24 @@
 
 const uint16_t shmkv_class_sizes[SHMKV_CLASS_COUNT] = SHMKV_CLASS_SIZES;
 
-unsigned class_for(uint64_t size) {
-    if (size > shmkv_class_sizes[SHMKV_CLASS_COUNT - 1])
-        return 0;
-    unsigned low = SHMKV_BUCKET_CLASS + 1, high = SHMKV_CLASS_COUNT - 1;
-    while (low < high) {
-        unsigned mid = (low + high) / 2;
-        if (shmkv_class_sizes[mid] >= size)
-            high = mid;
-        else
-            low = mid + 1;
+#define UNITS (16352 / SHMKV_CELL_ALIGN)
+_Static_assert(UNITS * SHMKV_CELL_ALIGN == 16352, "the largest class is whole units");
+
+/* class_of[n]: the smallest class for records whose cells hold n units of 16 bytes. */
+static uint8_t class_of[UNITS + 1];
+
+__attribute__((constructor)) static void fill_class_of(void) {
+    unsigned cls = SHMKV_BUCKET_CLASS + 1;
+    for (unsigned n = 0; n <= UNITS; n++) {
+        while (shmkv_class_sizes[cls] < n * SHMKV_CELL_ALIGN)
+            cls++;
+        class_of[n] = (uint8_t)cls;
     }
-    return low;
+}
+
+unsigned class_for(uint64_t size) {
+    uint64_t units = (size + SHMKV_CELL_ALIGN - 1) / SHMKV_CELL_ALIGN;
+    return units <= UNITS ? class_of[units] : 0;
 }
 
 /* The slab at @p off of class @p cls, or NULL when its header says otherwise. */

@@ -21,32 +21,16 @@
 
 #include "internal.h"
 
-/* A call can nest in another of the same thread only by a signal handler. */
-#define MAX_NESTING 4
-
-struct guard {
-    _Atomic(struct segment *) inside[MAX_NESTING];
-    unsigned depth;     /* its thread's only */
-    atomic_uint taken;  /* a thread has it */
-    struct guard *next; /* list of all; records are reused, never freed */
-};
-
 static _Atomic(struct guard *) guards;
 static pthread_key_t guard_key;
 static pthread_once_t guard_once = PTHREAD_ONCE_INIT;
 static int guard_error;
 
-/* One instruction to reach, where the C library keeps room for such variables in
- * modules loaded late; a call elsewhere. */
-#if defined(__GLIBC__)
-static _Thread_local struct guard *mine __attribute__((tls_model("initial-exec")));
-#else
-static _Thread_local struct guard *mine;
-#endif
+_Thread_local struct guard *guard_mine GUARD_TLS;
 
 static void thread_ends(void *arg) {
     struct guard *g = arg;
-    mine = NULL;
+    guard_mine = NULL;
     atomic_store(&g->taken, 0);
 }
 
@@ -73,7 +57,7 @@ static struct guard *new_guard(void) {
     return g;
 }
 
-static int first_call(void) {
+int guard_first_call(void) {
     pthread_once(&guard_once, prepare);
     if (guard_error)
         return fail(guard_error, "preparing a thread");
@@ -87,36 +71,8 @@ static int first_call(void) {
         atomic_store(&g->taken, 0);
         return fail(err, "preparing a thread");
     }
-    mine = g;
+    guard_mine = g;
     return SHMKV_OK;
-}
-
-int guard_enter(shmkv_t *kv, struct segment **out) {
-    if (__builtin_expect(!mine, 0)) {
-        int err = first_call();
-        if (err)
-            return err;
-    }
-    if (mine->depth == MAX_NESTING)
-        return fail(SHMKV_EDEADLK, "%d calls inside each other", MAX_NESTING);
-    _Atomic(struct segment *) *inside = &mine->inside[mine->depth++];
-    struct segment *seg = atomic_load_explicit(&kv->seg, memory_order_acquire);
-    for (;;) {
-        atomic_store_explicit(inside, seg, memory_order_relaxed);
-        /* ORDER guard-show: the record, then the look at the handle. Pairs with
-         * guard-look, whose membarrier stands in for the fence missing here. */
-        atomic_signal_fence(memory_order_seq_cst);
-        struct segment *now = atomic_load_explicit(&kv->seg, memory_order_acquire);
-        if (now == seg)
-            break;
-        seg = now;
-    }
-    *out = seg;
-    return SHMKV_OK;
-}
-
-void guard_leave(void) {
-    atomic_store_explicit(&mine->inside[--mine->depth], NULL, memory_order_release);
 }
 
 /* Does any thread work on @p seg, which no handle leads to any more? */
@@ -135,7 +91,7 @@ bool guard_in_use(const struct segment *seg) {
 /* In a forked child, the other threads and what they were doing are gone. */
 void guard_forget_threads(void) {
     for (struct guard *g = atomic_load(&guards); g; g = g->next) {
-        if (g == mine)
+        if (g == guard_mine)
             continue;
         for (int i = 0; i < MAX_NESTING; i++)
             atomic_store(&g->inside[i], NULL);

@@ -223,17 +223,14 @@ static void reclaim_later(shmkv_t *kv) {
     thread_unlock(&kv->following);
 }
 
-int handle_enter(shmkv_t *kv, struct segment **out) {
-    if (!kv)
-        return fail(SHMKV_ECLOSED, "segment");
+/* The state was not LIVE. */
+int handle_enter_slowly(shmkv_t *kv, struct segment **out) {
     for (;;) {
-        struct segment *seg;
+        struct segment *seg = NULL;
         int err = guard_enter(kv, &seg);
         if (err)
             return err;
-        /* [LIFE-15] At the beginning of every operation. */
-        if (__builtin_expect(load_relaxed_u64(&seg->hdr->state) == SHMKV_SEGMENT_STATE_LIVE, 1) ||
-            !segment_left(seg)) {
+        if (!segment_left(seg)) {
             *out = seg;
             return SHMKV_OK;
         }
@@ -243,8 +240,6 @@ int handle_enter(shmkv_t *kv, struct segment **out) {
             return err;
     }
 }
-
-void handle_leave(void) { guard_leave(); }
 
 /* ------------------------------------------------------------------------ read */
 

@@ -19,40 +19,83 @@
 
 void txn_begin(struct txn *t, struct context *ctx, const struct domain *d) {
     assert(ctx->locks > 0);
-    *t = (struct txn){.ctx = ctx, .d = d};
-}
-
-static entry_t *new_entry(struct txn *t) {
-    /* The capacities in the layout are the longest transactions there are. */
-    assert(t->n < t->d->capacity);
-    return &t->d->entries[t->n++];
+    t->ctx = ctx;
+    t->d = d;
+    t->n = 0;
 }
 
 /* The value the word will have: what this transaction last set, or what is there. */
 uint64_t txn_get(const struct txn *t, const uint64_t *word) {
-    shmkv_off_t off = seg_offset(t->ctx->seg, word);
     for (unsigned i = t->n; i-- > 0;)
-        if (t->d->entries[i].offset == off)
-            return t->d->entries[i].value;
+        if (t->after[i].word == word)
+            return t->after[i].value;
     return load_relaxed_u64(word);
 }
 
-void txn_set(struct txn *t, uint64_t *word, uint64_t value) {
-    entry_t *e = new_entry(t);
-    store_relaxed_u64(&e->offset, seg_offset(t->ctx->seg, word));
-    store_relaxed_u64(&e->value, value);
+static void add(struct txn *t, uint64_t *word, uint64_t value, uint64_t stride, uint64_t count) {
+    /* The capacities in the layout are the longest transactions there are. */
+    assert(t->n < t->d->capacity);
+    t->after[t->n++] = (struct after){word, value, stride, count};
 }
+
+void txn_set(struct txn *t, uint64_t *word, uint64_t value) { add(t, word, value, 8, 1); }
 
 void txn_fill(struct txn *t, uint64_t *first, uint64_t value, uint64_t stride, uint64_t count) {
-    entry_t *e = new_entry(t);
-    store_relaxed_u64(&e->offset, seg_offset(t->ctx->seg, first) | FILL_ENTRY);
-    store_relaxed_u64(&e->value, value);
-    e = new_entry(t);
-    store_relaxed_u64(&e->offset, stride);
-    store_relaxed_u64(&e->value, count);
+    add(t, first, value, stride, count);
 }
 
-/* ------------------------------------------------------------------------ apply */
+/* ORDER publish: [LOCK-26] what the words lead to was written before; pairs with the
+ * acquire loads of read.c. Spec 6.3 step 7. */
+static inline void store_after(const struct after *a) {
+    uint64_t *word = a->word;
+    store_release_u64(word, a->value);
+    for (uint64_t n = a->count; --n;) {
+        word += a->stride / 8;
+        store_release_u64(word, a->value);
+    }
+}
+
+/* Write the entries; returns how many that makes. */
+static unsigned write_entries(const struct txn *t) {
+    unsigned n = 0;
+    for (unsigned i = 0; i < t->n; i++) {
+        const struct after *a = &t->after[i];
+        bool fill = a->count > 1;
+        entry_t *e = &t->d->entries[n++];
+        store_relaxed_u64(&e->offset, seg_offset(t->ctx->seg, a->word) | (fill ? FILL_ENTRY : 0));
+        store_relaxed_u64(&e->value, a->value);
+        if (!fill)
+            continue;
+        e = &t->d->entries[n++];
+        store_relaxed_u64(&e->offset, a->stride);
+        store_relaxed_u64(&e->value, a->count);
+    }
+    return n;
+}
+
+static void commit(struct txn *t, enum shmkv_op op, bool always) {
+    const struct domain *d = t->d;
+    unsigned n = write_entries(t);
+    uint64_t intent = MAKE(INTENT_ACTIVE, 1) | MAKE(INTENT_ALWAYS, always) | MAKE(INTENT_COUNT, n) |
+                      /* [LOCK-23] Whose fields it stores to, which for a reaper is the dead owner. */
+                      MAKE(INTENT_OWNER, t->ctx->own - t->ctx->seg->owners + 1) | MAKE(INTENT_OP, op);
+    FAULT_POINT("commit-before-intent");
+    /* CRASH intent: death before this store leaves an idle intent and nothing
+     * changed; after it, whoever takes the lock decides by entry 0. Spec 7.1. */
+    store_release_u64(d->intent, intent);
+    FAULT_POINT("commit-before-first");
+    for (unsigned i = 0; i < t->n; i++) {
+        store_after(&t->after[i]);
+        FAULT_POINT("commit-after-entry");
+    }
+    store_release_u64(d->intent, 0);
+    FAULT_POINT("commit-after-intent");
+}
+
+void txn_commit(struct txn *t, enum shmkv_op op) { commit(t, op, false); }
+void txn_commit_always(struct txn *t, enum shmkv_op op) { commit(t, op, true); }
+
+/* ---------------------------------------------------------------- what it leads to */
 
 /* The words of one entry: N words from @p first, @p stride bytes apart. */
 struct target {
@@ -106,36 +149,8 @@ static bool target_of(struct segment *seg, const struct domain *d, unsigned i, u
 static void apply(const struct target *t) {
     uint8_t *p = t->first;
     for (uint64_t n = t->count; n; n--, p += t->stride)
-        /* ORDER publish: [LOCK-26] what the word leads to was written before; pairs with
-         * the acquire loads of read.c. Spec 6.3 step 7. */
         store_release_u64((uint64_t *)(void *)p, t->value);
 }
-
-static void commit(struct txn *t, enum shmkv_op op, bool always) {
-    struct segment *seg = t->ctx->seg;
-    const struct domain *d = t->d;
-    uint64_t intent = MAKE(INTENT_ACTIVE, 1) | MAKE(INTENT_ALWAYS, always) | MAKE(INTENT_COUNT, t->n) |
-                      /* [LOCK-23] Whose fields it stores to, which for a reaper is the dead owner. */
-                      MAKE(INTENT_OWNER, t->ctx->own - seg->owners + 1) | MAKE(INTENT_OP, op);
-    FAULT_POINT("commit-before-intent");
-    /* CRASH intent: death before this store leaves an idle intent and nothing
-     * changed; after it, whoever takes the lock decides by entry 0. Spec 7.1. */
-    store_release_u64(d->intent, intent);
-    FAULT_POINT("commit-before-first");
-    for (unsigned i = 0; i < t->n;) {
-        struct target target;
-        /* We wrote the entries; one that leads nowhere was scribbled over since. */
-        if (target_of(seg, d, i, t->n, &target))
-            apply(&target);
-        i += target.entries;
-        FAULT_POINT("commit-after-entry");
-    }
-    store_release_u64(d->intent, 0);
-    FAULT_POINT("commit-after-intent");
-}
-
-void txn_commit(struct txn *t, enum shmkv_op op) { commit(t, op, false); }
-void txn_commit_always(struct txn *t, enum shmkv_op op) { commit(t, op, true); }
 
 /* ----------------------------------------------------------------------- replay */
 

@@ -214,12 +214,15 @@ struct domain domain_at(struct segment *seg, uint32_t i);
 int lock_take(struct context *ctx, const struct domain *d);
 void lock_release(struct context *ctx, const struct domain *d);
 
-/* A transaction: after-values of words, collected in the domain's intent. */
+/* A transaction: after-values of words, collected here and in the domain's intent. */
 struct txn {
     struct context *ctx;
     const struct domain *d;
     unsigned n;
-    bool overflow;
+    struct after {
+        uint64_t *word; /* the first of them, for a fill */
+        uint64_t value, stride, count;
+    } after[SHMKV_SPACE_ENTRIES];
 };
 void txn_begin(struct txn *t, struct context *ctx, const struct domain *d);
 uint64_t txn_get(const struct txn *t, const uint64_t *word);
@@ -397,17 +400,82 @@ struct shmkv {
 
 int segment_open(const struct location *loc, const struct shmkv_options *opts, int mode,
                  struct segment **out);
-/* Begin a call: the handle's segment, after following the name if it was
- * replaced. It stays mapped until handle_leave(). On failure there is nothing
- * to leave. */
-int handle_enter(shmkv_t *kv, struct segment **out);
-void handle_leave(void);
+
+/* handle_enter() begins a call: the handle's segment, after following the name if
+ * it was replaced. It stays mapped until handle_leave(). On failure there is
+ * nothing to leave. Both are below, behind the guards they are made of. */
 
 /* ------------------------------------------------------------------ guard.c */
 
-int guard_enter(shmkv_t *kv, struct segment **out);
-void guard_leave(void);
+/* A call can nest in another of the same thread only by a signal handler. */
+#define MAX_NESTING 4
+
+/* Which segments a thread is inside of. See guard.c. */
+struct guard {
+    _Atomic(struct segment *) inside[MAX_NESTING];
+    unsigned depth;     /* its thread's only */
+    atomic_uint taken;  /* a thread has it */
+    struct guard *next; /* list of all; records are reused, never freed */
+};
+
+/* One instruction to reach, where the C library keeps room for such variables in
+ * modules loaded late; a call elsewhere. */
+#if defined(__GLIBC__)
+#define GUARD_TLS __attribute__((tls_model("initial-exec")))
+#else
+#define GUARD_TLS
+#endif
+extern _Thread_local struct guard *guard_mine GUARD_TLS;
+int guard_first_call(void);
+
+static inline int guard_enter(shmkv_t *kv, struct segment **out) {
+    *out = NULL;
+    if (__builtin_expect(!guard_mine, 0)) {
+        int err = guard_first_call();
+        if (err)
+            return err;
+    }
+    struct guard *g = guard_mine;
+    if (__builtin_expect(g->depth == MAX_NESTING, 0))
+        return fail(SHMKV_EDEADLK, "%d calls inside each other", MAX_NESTING);
+    _Atomic(struct segment *) *inside = &g->inside[g->depth++];
+    struct segment *seg = atomic_load_explicit(&kv->seg, memory_order_acquire);
+    for (;;) {
+        atomic_store_explicit(inside, seg, memory_order_relaxed);
+        /* ORDER guard-show: the record, then the look at the handle. Pairs with
+         * guard-look, whose membarrier stands in for the fence missing here. */
+        atomic_signal_fence(memory_order_seq_cst);
+        struct segment *now = atomic_load_explicit(&kv->seg, memory_order_acquire);
+        if (__builtin_expect(now == seg, 1))
+            break;
+        seg = now;
+    }
+    *out = seg;
+    return SHMKV_OK;
+}
+
+static inline void guard_leave(void) {
+    struct guard *g = guard_mine;
+    atomic_store_explicit(&g->inside[--g->depth], NULL, memory_order_release);
+}
+
 bool guard_in_use(const struct segment *seg);
 void guard_forget_threads(void);
+
+int handle_enter_slowly(shmkv_t *kv, struct segment **out);
+
+static inline int handle_enter(shmkv_t *kv, struct segment **out) {
+    if (__builtin_expect(!kv, 0))
+        return fail(SHMKV_ECLOSED, "segment");
+    int err = guard_enter(kv, out);
+    if (__builtin_expect(err != SHMKV_OK, 0))
+        return err;
+    /* [LIFE-15] At the beginning of every operation. */
+    if (__builtin_expect(load_relaxed_u64(&(*out)->hdr->state) == SHMKV_SEGMENT_STATE_LIVE, 1))
+        return SHMKV_OK;
+    guard_leave();
+    return handle_enter_slowly(kv, out);
+}
+static inline void handle_leave(void) { guard_leave(); }
 
 #endif

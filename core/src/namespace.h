@@ -32,12 +32,8 @@
 #define group_return shmkv_private_group_return
 #define group_view_at shmkv_private_group_view_at
 #define group_view_has shmkv_private_group_view_has
-#define guard_enter shmkv_private_guard_enter
 #define guard_forget_threads shmkv_private_guard_forget_threads
 #define guard_in_use shmkv_private_guard_in_use
-#define guard_leave shmkv_private_guard_leave
-#define handle_enter shmkv_private_handle_enter
-#define handle_leave shmkv_private_handle_leave
 #define hash_bytes shmkv_private_hash_bytes
 #define intent_replay shmkv_private_intent_replay
 #define large_bound shmkv_private_large_bound
@@ -93,5 +89,8 @@
 #define thread_unlock shmkv_private_thread_unlock
 #define view_open shmkv_private_view_open
 #define view_close shmkv_private_view_close
+#define guard_first_call shmkv_private_guard_first_call
+#define guard_mine shmkv_private_guard_mine
+#define handle_enter_slowly shmkv_private_handle_enter_slowly
 
 #endif

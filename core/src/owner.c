@@ -527,7 +527,8 @@ int context_acquire(struct segment *seg, struct context **out) {
     uint64_t deadline = 0;
     while (!*out) {
         int err = claim_serialised(seg, out);
-        if (err)
+        /* Without a further slot our threads take turns with those we have. */
+        if (err && !(err == SHMKV_ENOSLOTS && atomic_load(&seg->context_count)))
             return err;
         if (!*out)
             *out = idle_context(seg);

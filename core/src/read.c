@@ -23,6 +23,7 @@
  * pass in the other order: version looked at before the building, slot after the
  * publishing. [OP-04]
  */
+#include "hash.h"
 #include "internal.h"
 
 #define MAX_ATTEMPTS 200000
@@ -212,7 +213,7 @@ static int read_until_stable(struct segment *seg, struct want *w) {
 }
 
 static int read_key(struct segment *seg, struct want *w) {
-    w->hash = hash_bytes(w->key, w->key_len, seg->seed);
+    w->hash = hash_inline(w->key, w->key_len, seg->seed);
     return read_until_stable(seg, w);
 }
 

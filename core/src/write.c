@@ -10,6 +10,7 @@
  * record of its size class. So overwriting needs no allocator at all, and the
  * memory it writes to is the memory it has just read.
  */
+#include "hash.h"
 #include "internal.h"
 
 /* Cells larger than this are not kept for the next record. */
@@ -119,7 +120,7 @@ int write_put(struct context *ctx, const void *key, size_t key_len, const void *
         return err;
     build_record(ctx, key, key_len, val, val_len);
 
-    uint64_t hash = hash_bytes(key, key_len, seg->seed);
+    uint64_t hash = hash_inline(key, key_len, seg->seed);
     uint32_t index = hash_shard(seg, hash);
     shard_t *shard = &seg->shards[index];
     struct domain d = shard_domain(seg, index);
@@ -153,7 +154,7 @@ int write_delete(struct context *ctx, const void *key, size_t key_len) {
     int err = cell_return(ctx, &ctx->own->cell);
     if (err)
         return err;
-    uint64_t hash = hash_bytes(key, key_len, seg->seed);
+    uint64_t hash = hash_inline(key, key_len, seg->seed);
     uint32_t index = hash_shard(seg, hash);
     shard_t *shard = &seg->shards[index];
     struct domain d = shard_domain(seg, index);

@@ -40,6 +40,10 @@ static void set_up(void) {
     go = gate_new();
 }
 
+static bool lock_held(const struct context *ctx, const struct domain *d) {
+    return (load_relaxed_u32(d->lock) & ~(uint32_t)IN_PLACE(LOCK_WAITERS)) == ctx->lock_word;
+}
+
 /* ------------------------------------------------------------------------- basic */
 
 /* proves [LOCK-04] */
