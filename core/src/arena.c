@@ -32,8 +32,7 @@ __attribute__((constructor)) static void fill_class_of(void) {
 }
 
 unsigned class_for(uint64_t size) {
-    uint64_t units = (size + SHMKV_CELL_ALIGN - 1) / SHMKV_CELL_ALIGN;
-    return units <= UNITS ? class_of[units] : 0;
+    return size <= UNITS * SHMKV_CELL_ALIGN ? class_of[(size + SHMKV_CELL_ALIGN - 1) / SHMKV_CELL_ALIGN] : 0;
 }
 
 /* The slab at @p off of class @p cls, or NULL when its header says otherwise. */
