@@ -1,0 +1,144 @@
+"""Runs the drivers of the four languages. README.md has their commands."""
+
+import itertools
+import os
+import pathlib
+import subprocess
+import time
+import unittest
+
+HERE = pathlib.Path(__file__).absolute().parent
+LANGUAGES = ("c", "perl", "python", "ruby")
+
+_count = itertools.count(1)
+
+
+class DriverError(Exception):
+    """A driver answered `error ...`; the rest of that line is the argument."""
+
+
+def _command(language):
+    if language == "c":
+        return [os.environ["SHMKV_DRIVER_C"]]
+    suffix = {"perl": "pl", "python": "py", "ruby": "rb"}[language]
+    return [os.environ["SHMKV_" + language.upper()], str(HERE / ("driver." + suffix))]
+
+
+def tohex(data):
+    return data.hex() or "-"
+
+
+def unhex(word):
+    return b"" if word == "-" else bytes.fromhex(word)
+
+
+class Driver:
+    """One driver process. Methods are commands; a failing one raises DriverError."""
+
+    def __init__(self, language):
+        self.language = language
+        self._process = subprocess.Popen(_command(language), stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+
+    def send(self, *words):
+        """Give a command; its answer is to be had from answer()."""
+        words = (tohex(word) if isinstance(word, bytes) else str(word) for word in words)
+        self._process.stdin.write((" ".join(words) + "\n").encode())
+        self._process.stdin.flush()
+
+    def answer(self):
+        line = self._process.stdout.readline().decode()
+        if not line.endswith("\n"):
+            raise AssertionError("the %s driver is gone: %s" % (self.language, self._process.wait()))
+        head, _, rest = line.rstrip("\n").partition(" ")
+        if head == "error":
+            raise DriverError(rest)
+        return head, rest
+
+    def _ask(self, *words):
+        self.send(*words)
+        return self.answer()
+
+    def _entries(self, command):
+        entries = []
+        self.send(command)
+        while True:
+            head, rest = self.answer()
+            if head == "end":
+                return entries
+            entries.append(tuple(map(unhex, rest.split())))
+
+    def open(self, name, mode="shared"):
+        return self._ask("open", os.fsencode(name), mode)
+
+    def unlink(self, name):
+        return self._ask("unlink", os.fsencode(name))
+
+    def put(self, key, value):
+        return self._ask("put", key, value)
+
+    def get(self, key):
+        head, rest = self._ask("get", key)
+        return None if head == "absent" else unhex(rest)
+
+    def delete(self, key):
+        return self._ask("delete", key)[0] == "ok"
+
+    def exists(self, key):
+        return self._ask("exists", key)[0] == "yes"
+
+    def count(self):
+        return int(self._ask("count")[1])
+
+    def all(self):
+        return self._entries("all")
+
+    def walk(self):
+        return self._entries("walk")
+
+    def verify(self):
+        return int(self._ask("verify")[1])
+
+    def load(self, first, count):
+        return self._ask("load", first, count)
+
+    def check(self, first, count):
+        return int(self._ask("check", first, count)[1])
+
+    def close(self):
+        return self._ask("close")
+
+    def end(self):
+        self._process.stdin.close()
+        status = self._process.wait()
+        self._process.stdout.close()
+        return status
+
+    def kill(self):
+        self._process.kill()
+        self._process.wait()
+        self._process.stdin.close()
+        self._process.stdout.close()
+
+
+class DriverTest(unittest.TestCase):
+    """Has a driver per language as self.drivers, and makes segment names."""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.drivers = {language: Driver(language) for language in LANGUAGES}
+
+    @classmethod
+    def tearDownClass(cls):
+        for driver in cls.drivers.values():
+            driver.end()
+
+    def segment(self):
+        name = "shmkv-test-conf-%d-%d-%d" % (os.getpid(), time.time(), next(_count))
+        self.addCleanup(self._remove, name)
+        return name
+
+    def _remove(self, name):
+        try:
+            self.drivers["c"].unlink(name)
+        except DriverError:
+            pass
