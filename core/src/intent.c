@@ -139,9 +139,12 @@ static bool target_of(struct segment *seg, const struct domain *d, unsigned i, u
         t->count = load_relaxed_u64(&d->entries[i + 1].value);
         t->entries = 2;
         if (t->stride % 8 || !t->stride || t->stride > seg->reserve || !t->count ||
-            t->count > seg->reserve / t->stride || off < seg->data_offset)
+            t->count > seg->reserve / t->stride)
             return false;
     }
+    for (uint64_t k = 1, word = off + t->stride; k < t->count && word < seg->data_offset; k++, word += t->stride)
+        if (!may_store(seg, word))
+            return false;
     t->first = may_store(seg, off) ? seg_at(seg, off, (t->count - 1) * t->stride + 8) : NULL;
     return t->first != NULL;
 }
@@ -181,7 +184,7 @@ int intent_replay(struct segment *seg, const struct domain *d) {
     struct target t;
     target_of(seg, d, 0, n, &t);
     if (FIELD(intent, INTENT_ALWAYS) || took_effect(&t))
-        for (unsigned i = 0; i < n; i += t.entries) {
+        for (unsigned i = FIELD(intent, INTENT_ALWAYS) ? 0 : t.entries; i < n; i += t.entries) {
             if (target_of(seg, d, i, n, &t))
                 apply(&t);
             FAULT_POINT("replay-after-entry");

@@ -21,7 +21,7 @@ static void set_up(void) {
     ctx = context_of(kv);
     d = shard_domain(seg, 3);
     for (int i = 0; i < WORDS; i++)
-        words[i] = &seg->shards[i].waiters;
+        words[i] = &seg->arenas[SHMKV_DEFAULT_ARENAS - 1].partial[SHMKV_CLASS_COUNT + i]; /* of no class */
     struct key_search s = search_shard(kv, 3, "key");
     key_find(&s, key_of_shard);
 }
@@ -87,7 +87,7 @@ START_TEST(test_fill_stores_each_word_of_its_stride_and_no_other) {
     ck_assert_ok(lock_take(ctx, &d));
     struct txn t;
     txn_begin(&t, ctx, &d);
-    txn_fill(&t, words[0], 77, 2 * sizeof(shard_t), 3);
+    txn_fill(&t, words[0], 77, 2 * sizeof(uint64_t), 3);
     txn_commit_always(&t, SHMKV_OP_SPLIT);
     for (int i = 0; i < WORDS; i++)
         ck_assert_uint_eq(*words[i], i % 2 ? 0 : 77);
@@ -150,7 +150,7 @@ END_TEST
 START_TEST(test_replay_when_repeated_changes_nothing_more) {
     entry_for(0, words[0], 10);
     entry(1, seg_offset(seg, words[1]) | FILL_ENTRY, 5);
-    entry(2, sizeof(shard_t), 2);
+    entry(2, sizeof(uint64_t), 2);
     for (int i = 0; i < 3; i++) {
         leave_intent(3, true);
         ck_assert_ok(intent_replay(seg, &d));
