@@ -15,7 +15,7 @@
  *
  * proves [CRASH-01] [CRASH-02] [CRASH-03] [CRASH-05] [CRASH-06] [CRASH-07]
  * [CRASH-08] [CRASH-09] [LAYOUT-10] [LOCK-07] [LOCK-14] [LOCK-21] [LOCK-22]
- * [LOCK-23] [LOCK-24] [OP-09] [OP-11] [OP-17] [OP-18] [OP-19] [OP-20]
+ * [LOCK-23] [LOCK-24] [OP-02] [OP-09] [OP-11] [OP-15] [OP-17] [OP-18] [OP-19] [OP-20]
  */
 #include <signal.h>
 #include <stdio.h>
@@ -112,6 +112,7 @@ struct scenario {
 static const struct scenario *scenario;
 static const char *const subject = "subject";
 static const char *seg_path, *base_path, *crashed_path;
+static uint64_t base_entries;
 /* A key of each shard that no scenario uses otherwise. */
 static char touch_keys[SHMKV_DEFAULT_SHARDS][KEY_TEXT_SIZE];
 
@@ -271,6 +272,7 @@ static void prepare_base(void) {
         key_find(&of_shard, touch_keys[i]);
     }
     ck_assert_whole(kv);
+    base_entries = count_of(kv);
     ck_assert_ok(shmkv_close(kv));
 }
 
@@ -307,6 +309,50 @@ static void repair(void) { ck_assert_ok(shmkv_close(open_ok(seg_path, NULL))); }
 
 enum outcome { OLD, NEW };
 
+static int by_value(const void *a, const void *b) {
+    uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+    return (x > y) - (x < y);
+}
+
+/* A walk and a snapshot give each key once, also over a half-done split. */
+static void check_walks(shmkv_t *kv, uint64_t entries) {
+    static uint64_t hashes[4096];
+    shmkv_cursor_t *c;
+    const void *key, *val;
+    size_t key_len, val_len, n = 0;
+    ck_assert_ok(shmkv_cursor_open(kv, SHMKV_KEYS_ONLY, &c));
+    int err;
+    while ((err = shmkv_cursor_next(c, &key, &key_len, &val, &val_len)) == SHMKV_OK && n < 4096)
+        hashes[n++] = hash_of(kv, key, key_len);
+    ck_assert_err(err, SHMKV_ENOTFOUND);
+    shmkv_cursor_close(c);
+    ck_assert_uint_eq(n, entries);
+    qsort(hashes, n, sizeof *hashes, by_value);
+    for (size_t i = 1; i < n; i++)
+        if (hashes[i] == hashes[i - 1])
+            ck_abort_msg("the cursor gave a key twice");
+
+    shmkv_snapshot_t *snapshot;
+    ck_assert_ok(shmkv_snapshot(kv, &snapshot));
+    ck_assert_uint_eq(shmkv_snapshot_count(snapshot), entries);
+    size_t m = 0;
+    while (m < 4096 && shmkv_snapshot_next(snapshot, &key, &key_len, &val, &val_len) == SHMKV_OK)
+        hashes[m++] = hash_of(kv, key, key_len);
+    ck_assert_uint_eq(m, entries);
+    qsort(hashes, m, sizeof *hashes, by_value);
+    for (size_t i = 1; i < m; i++)
+        if (hashes[i] == hashes[i - 1])
+            ck_abort_msg("the snapshot has a key twice");
+    shmkv_snapshot_free(snapshot);
+}
+
+static uint64_t entries_after(enum outcome outcome) {
+    if (outcome == OLD)
+        return base_entries;
+    return base_entries + (scenario->before == ABSENT && scenario->after != ABSENT) -
+           (scenario->before != ABSENT && scenario->after == ABSENT);
+}
+
 /* By a reader, at once: nothing has been repaired. */
 static enum outcome look_at_once(void) {
     shmkv_t *kv = open_mode(seg_path, SHMKV_READONLY);
@@ -315,6 +361,7 @@ static enum outcome look_at_once(void) {
     ck_assert_msg(old || new, "the subject is neither old nor new");
     if (scenario->prepare != prepare_nothing)
         each_bystander(kv, false);
+    check_walks(kv, entries_after(old ? OLD : NEW));
     ck_assert_ok(shmkv_close(kv));
     return old ? OLD : NEW;
 }
