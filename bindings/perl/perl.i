@@ -4,6 +4,14 @@
  */
 %module ShmKV
 
+/* For ShmKV.pm only. */
+%rename(_unlink_segment) unlink_segment;
+%rename(_library_version) library_version;
+%rename(_refuse_argument) refuse_argument;
+%rename(_put_short) Store_put;
+%rename(_end_walk) end_walk;
+%rename(_walk_step) walk_step;
+
 %include "../swig/shmkv.i"
 
 /*
@@ -62,7 +70,6 @@ static step_t walk_step(Store *self, int yield)
 }
 %typemap(freearg) (const void *SHORT_VALUE, size_t SHORT_VALUE_LEN) "Safefree(copy$argnum);"
 
-%rename(put_short) Store_put;
 done_t Store_put(Store *self, const void *KEY, size_t KEY_LEN, const void *SHORT_VALUE,
                  size_t SHORT_VALUE_LEN);
 void end_walk(Store *self);

@@ -67,13 +67,13 @@ sub open {
 sub unlink {
     my ($self, $name) = @_;
 
-    return unlink_segment(@_ > 1 ? $name : ref $self ? $self->name : undef);
+    return _unlink_segment(@_ > 1 ? $name : ref $self ? $self->name : undef);
 }
 
 sub keys {
     my ($self) = @_;
 
-    end_walk($self);
+    _end_walk($self);
     return $self->get_size if !wantarray;
     my $cursor = Store_cursor($self, KEYS);
     my @keys;
@@ -84,7 +84,7 @@ sub keys {
 }
 
 sub each {
-    return walk_step($_[0], ITEMS);
+    return _walk_step($_[0], ITEMS);
 }
 
 sub cursor {
@@ -92,7 +92,7 @@ sub cursor {
 }
 
 sub version {
-    return library_version();
+    return _library_version();
 }
 
 # tie my %h, 'ShmKV', $name, mode => ...
@@ -120,12 +120,12 @@ sub CLEAR {
 }
 
 sub FIRSTKEY {
-    end_walk($_[0]);
-    return walk_step($_[0], KEYS);
+    _end_walk($_[0]);
+    return _walk_step($_[0], KEYS);
 }
 
 sub NEXTKEY {
-    return walk_step($_[0], KEYS);
+    return _walk_step($_[0], KEYS);
 }
 
 package ShmKV::Cursor;
@@ -155,7 +155,7 @@ sub message {
 sub throw { die $_[0] }
 
 sub _refuse_argument {
-    return ShmKV::refuse_argument($_[0]);
+    return ShmKV::_refuse_argument($_[0]);
 }
 
 1;

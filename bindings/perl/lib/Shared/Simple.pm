@@ -14,7 +14,7 @@ use constant {
 
 # No Perl between a call and the core.
 BEGIN {
-    *put      = \&ShmKV::put_short;
+    *put      = \&ShmKV::_put_short;
     *get      = \&ShmKV::get;
     *get_size = \&ShmKV::get_size;
     *get_all  = \&ShmKV::get_all;

@@ -1,0 +1,107 @@
+"""PARITY.md has every C function, and the modules have what it says they have, and nothing beside it."""
+
+import os
+import pathlib
+import re
+import subprocess
+import unittest
+
+import shmkv
+
+ROOT = pathlib.Path(__file__).absolute().parents[1]
+TABLE = (ROOT / "bindings" / "PARITY.md").read_text(encoding="utf-8")
+HEADERS = ROOT / "core" / "include" / "shmkv"
+ROWS = [[cell.strip() for cell in row.strip("|").split("|")] for row in TABLE.splitlines() if row.startswith("| ")]
+
+PERL, PYTHON, RUBY = 1, 2, 3
+
+# What Python gives to every class, and SWIG to every type it makes.
+PYTHON_OWN = {"acquire", "append", "disown", "next", "own", "this", "thisown"}
+
+
+def names(column, prefix):
+    """The names that follow the prefix in a column, in backquotes."""
+    pattern = "`" + re.escape(prefix) + r"([a-z_]+[?!]?)`"
+    return {name for row in ROWS for name in re.findall(pattern, row[column])}
+
+
+def run(language, *arguments):
+    command = [os.environ["SHMKV_" + language], *arguments]
+    return set(subprocess.run(command, stdout=subprocess.PIPE, check=True, text=True).stdout.split())
+
+
+class CFunctions(unittest.TestCase):
+    def test_table_when_compared_with_the_header_then_has_each_function_once(self):
+        header = re.sub(r"/\*.*?\*/", "", (HEADERS / "shmkv.h").read_text(encoding="utf-8"), flags=re.DOTALL)
+        functions = re.findall(r"^\w[\w \*]*?\b\*?(shmkv_\w+)\(", header, flags=re.MULTILINE)
+        self.assertGreater(len(functions), 20)
+        listed = re.findall(r"^\| `(shmkv_\w+)`", TABLE, flags=re.MULTILINE)
+        self.assertEqual(sorted(listed), sorted(functions))
+
+    def test_rows_when_a_name_is_missing_then_say_why(self):
+        for row in ROWS:
+            if row[0].startswith("`shmkv_"):
+                self.assertEqual(len(row), 4, row)
+                for cell in row[1:]:
+                    self.assertRegex(cell, r"^(`.+`|absent: \w.+)$", row)
+
+    def test_common_names_when_looked_up_then_the_same_in_each_language(self):
+        for name in ("put", "get", "delete", "exists", "get_size", "get_all", "unlink"):
+            for column, prefix in ((PERL, "$kv->"), (PYTHON, "kv."), (RUBY, "kv.")):
+                self.assertIn(name, names(column, prefix))
+
+
+class Modules(unittest.TestCase):
+    def test_python_when_inspected_then_has_what_the_table_has(self):
+        methods = {name for name in dir(shmkv.Store) if not name.startswith("_")} - PYTHON_OWN
+        self.assertEqual(methods, names(PYTHON, "kv."))
+        functions = {name for name in shmkv.__all__ if not isinstance(getattr(shmkv, name), type)}
+        self.assertEqual(functions, names(PYTHON, "shmkv."))
+        self.assertEqual({n for n in names(PYTHON, "error.") if not hasattr(shmkv.Error, n)}, set())
+
+    def perl_subs(self, package):
+        script = "use ShmKV; no strict 'refs'; print join ' ', grep { defined &{\"%s::$_\"} } keys %%{'%s::'}"
+        found = run("PERL", "-e", script % (package, package))
+        return {name for name in found if re.fullmatch(r"[a-z][a-z_]*", name)}
+
+    def test_perl_when_inspected_then_has_what_the_table_has(self):
+        own = self.perl_subs("ShmKV") - {"bootstrap"}  # of every XS module
+        self.assertEqual(own, names(PERL, "$kv->") | names(PERL, "ShmKV->"))
+        self.assertEqual(self.perl_subs("ShmKV::Cursor"), names(PERL, "$cursor->"))
+        self.assertEqual(self.perl_subs("ShmKV::Error"), names(PERL, "$error->"))
+
+    def test_ruby_when_inspected_then_has_what_the_table_has(self):
+        script = "require 'shmkv'; puts %s"
+        operators = {"[]", "[]="}
+        methods = run("RUBY", "-e", script % "ShmKV::Store.public_instance_methods(false)") - operators
+        self.assertEqual(methods, names(RUBY, "kv."))
+        functions = run("RUBY", "-e", script % "ShmKV.singleton_methods")
+        self.assertEqual(functions, names(RUBY, "ShmKV."))
+        missing = names(RUBY, "error.") - run("RUBY", "-e", script % "ShmKV::Error.public_instance_methods")
+        self.assertEqual(missing, set())
+
+
+class Errors(unittest.TestCase):
+    def setUp(self):
+        text = (HEADERS / "errors.h").read_text(encoding="utf-8")
+        self.classes = {c: int(n) for n, c in re.findall(r"X\(E\w+,\s*(-\d+),\s*(\w+),", text)}
+        self.assertGreater(len(self.classes), 20)
+        self.all = set(self.classes) | {"SystemFailure"}
+
+    def test_python_when_inspected_then_has_a_class_per_code(self):
+        found = {c.__name__ for c in vars(shmkv).values() if isinstance(c, type) and issubclass(c, shmkv.Error)}
+        self.assertEqual(found - {"Error"}, self.all)
+        for name, code in self.classes.items():
+            self.assertEqual(getattr(shmkv, name).code, code)
+
+    def test_perl_when_inspected_then_has_a_class_per_code(self):
+        found = run("PERL", "-MShmKV", "-e", "print join ' ', grep { s/::$// } keys %ShmKV::Error::")
+        self.assertEqual(found, self.all)
+
+    def test_ruby_when_inspected_then_has_a_class_per_code(self):
+        script = "puts ShmKV.constants.select { |c| k = ShmKV.const_get(c); k.is_a?(Class) && k < ShmKV::Error }"
+        self.assertEqual(run("RUBY", "-rshmkv", "-e", script), self.all)
+
+
+if __name__ == "__main__":
+    unittest.main()
