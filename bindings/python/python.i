@@ -17,6 +17,53 @@
 %feature("python:tp_iter") Cursor "PyObject_SelfIter";
 %feature("python:tp_iternext") Cursor "cursor_iternext";
 
+%feature("docstring") Store::delete
+"delete(key)
+
+Remove key; tells whether it was there. Waits as put() does.
+Raises ReadOnly and what else put() does.";
+%feature("docstring") Store::get_size
+"get_size()
+
+The number of pairs, as len() gives it. Never blocks.";
+%feature("docstring") Store::get_all
+"get_all()
+
+A dict of all pairs as they were at one moment. Holds up writers while it copies;
+a read-only store repeats the copy until nobody wrote meanwhile, and raises Busy
+when that does not happen. Other Python threads run meanwhile.";
+%feature("docstring") Store::cursor
+"cursor(what)
+
+An iterator: 0 keys, 1 values, 2 pairs. Use keys(), values() and items().";
+%feature("docstring") Store::info
+"info()
+
+A dict of facts about the segment. Never blocks.";
+%feature("docstring") Store::stats
+"stats()
+
+A dict of counters of the segment. Never blocks.";
+%feature("docstring") Store::verify
+"verify()
+
+Check every invariant of the segment; a list of problems, each a dict of offset and
+text, empty when all is well. Takes no lock, but time; other Python threads run
+meanwhile. Raises Busy when the segment changes too fast to be sure.";
+%feature("docstring") Store::locks
+"locks()
+
+All locks, each as a dict. Never blocks.";
+%feature("docstring") Store::owners
+"owners()
+
+All owner slots in use, each as a dict. Never blocks.";
+%feature("docstring") Store::close
+"close()
+
+Detach; the segment stays. May be repeated. What other threads are doing with the
+store ends first. Afterwards, whatever else is called raises Closed.";
+
 %include "../swig/shmkv.i"
 
 %{

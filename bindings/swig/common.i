@@ -3,6 +3,7 @@
  * source serves three languages.
  *
  *   native_t   an object of the language, owned by the caller. NO_OBJECT: raised.
+ *   reply_t    the same, made by reply_new() or reply_of()
  *   done_t     0: done, and the language's usual "nothing more to say".
  *              Otherwise: raised.
  *   answer_t   1 yes, 0 no. Negative: raised.
@@ -15,6 +16,9 @@
  *   bytes_new(data, size)          a string of bytes
  *   bytes_room(size)               one to be filled through bytes_data(), then
  *   bytes_fit(object, size)        cut to size (which may give another object)
+ *   reply_new(data, size)          a value to be returned at once: in Perl, in the
+ *                                  scalar that the calling op keeps for its results
+ *   reply_of(object)               any object, as one
  *   text_new(text), number_new(n), nothing()
  *   map_new(), map_put(map, key, value), map_put_bytes(map, ...)
  *   list_new(), list_push(list, value)
@@ -59,7 +63,7 @@ static int refuse(int err, const char *format, ...)
 #if defined(SWIGPYTHON)
 
 %{
-typedef PyObject *native_t;
+typedef PyObject *native_t, *reply_t;
 #define NO_OBJECT NULL
 
 /* What SWIG has around %init returns an int since 4.4. */
@@ -72,6 +76,8 @@ typedef PyObject *native_t;
 #define bytes_new(data, size)    PyBytes_FromStringAndSize((data), (Py_ssize_t)(size))
 #define bytes_room(size)         PyBytes_FromStringAndSize(NULL, (Py_ssize_t)(size))
 #define bytes_data(object)       PyBytes_AS_STRING(object)
+#define reply_new(data, size)    bytes_new((data), (size))
+#define reply_of(object)         (object)
 #define text_new(text)           PyUnicode_DecodeUTF8((text), (Py_ssize_t)strlen(text), "replace")
 #define number_new(n)            PyLong_FromUnsignedLongLong(n)
 #define negative_new(n)          PyLong_FromLong(n)
@@ -129,7 +135,7 @@ static void without_lock(void (*work)(void *), void *argument)
 }
 %}
 
-%typemap(out) native_t {
+%typemap(out) native_t, reply_t {
     if (!$1)
         SWIG_fail;
     $result = $1;
@@ -150,12 +156,14 @@ static void without_lock(void (*work)(void *), void *argument)
 %{
 #include <ruby/thread.h>
 
-typedef VALUE native_t;
+typedef VALUE native_t, reply_t;
 #define NO_OBJECT ((VALUE)0)
 
 #define bytes_new(data, size)    rb_str_new((data), (long)(size))
 #define bytes_room(size)         rb_str_new(NULL, (long)(size))
 #define bytes_data(object)       RSTRING_PTR(object)
+#define reply_new(data, size)    bytes_new((data), (size))
+#define reply_of(object)         (object)
 #define text_new(text)           rb_utf8_str_new_cstr(text)
 #define number_new(n)            ULL2NUM(n)
 #define negative_new(n)          LONG2NUM(n)
@@ -224,18 +232,19 @@ static void without_lock(void (*work)(void *), void *argument)
 }
 %}
 
-%typemap(out) native_t "$result = $1;"
+%typemap(out) native_t, reply_t "$result = $1;"
 %typemap(out) done_t   "$result = $1 ? Qfalse : Qtrue;"
 %typemap(out) answer_t "$result = $1 ? Qtrue : Qfalse;"
 
 #elif defined(SWIGPERL)
 
 %{
-typedef SV *native_t;
+typedef SV *native_t, *reply_t;
 #define NO_OBJECT NULL
 
 #define bytes_new(data, size)    newSVpvn((data), (STRLEN)(size))
 #define bytes_data(object)       SvPVX(object)
+#define reply_of(object)         sv_2mortal(object)
 #define text_new(text)           newSVpv((text), 0)
 #define number_new(n)            newSVuv(n)
 #define negative_new(n)          newSViv(n)
@@ -265,6 +274,17 @@ static native_t bytes_room(size_t size)
     return bytes_fit(sv, size);
 }
 
+/* Not for large values, whose memory the op would keep. */
+static inline reply_t reply_new(const char *data, size_t size)
+{
+    dXSTARG;
+
+    sv_setpvn(TARG, data, size);
+    SvUTF8_off(TARG);
+    SvSETMAGIC(TARG);
+    return TARG;
+}
+
 /* Keys reach 64 KiB, so the length always fits the I32 of hv_store(). */
 static int map_put_at(native_t map, const void *key, size_t key_len, native_t value)
 {
@@ -278,6 +298,12 @@ static int map_put_at(native_t map, const void *key, size_t key_len, native_t va
     if (!$1)
         SWIG_fail;
     $result = sv_2mortal($1);
+    argvi++;
+}
+%typemap(out) reply_t {
+    if (!$1)
+        SWIG_fail;
+    $result = $1;
     argvi++;
 }
 %typemap(out) done_t {

@@ -230,32 +230,31 @@ static inline done_t Store_put(Store *self, const void *KEY, size_t KEY_LEN, con
  * The value into a string of the language, through the stack when it is small.
  * Sets *err instead of raising, so that each caller decides about absent keys.
  */
-static inline native_t read_value(Store *self, const void *key, size_t key_len, int *err)
+static inline reply_t read_value(Store *self, const void *key, size_t key_len, int *err)
 {
     char small[STACK_VALUE];
-    native_t value = NO_OBJECT;
+    native_t value;
     size_t size, room;
 
     *err = shmkv_get(self->kv, key, key_len, small, sizeof small, &size);
     if (!*err)
-        return bytes_new(small, size);
+        return reply_new(small, size);
     while (*err == SHMKV_ETOOSMALL) {
         room = size;
         value = bytes_room(room);
         if (!value)
-            break;
+            return NO_OBJECT;
         *err = shmkv_get(self->kv, key, key_len, bytes_data(value), room, &size);
         if (!*err)
-            return size == room ? value : bytes_fit(value, size);
+            return reply_of(size == room ? value : bytes_fit(value, size));
         release(value); /* it has grown, or gone, meanwhile */
-        value = NO_OBJECT;
     }
-    return value;
+    return NO_OBJECT;
 }
 
-static inline native_t Store_get(Store *self, const void *KEY, size_t KEY_LEN)
+static inline reply_t Store_get(Store *self, const void *KEY, size_t KEY_LEN)
 {
-    native_t value;
+    reply_t value;
     int err;
 
     if (!IS_OPEN(self)) {
@@ -264,7 +263,7 @@ static inline native_t Store_get(Store *self, const void *KEY, size_t KEY_LEN)
     }
     value = read_value(self, KEY, KEY_LEN, &err);
     if (err == SHMKV_ENOTFOUND)
-        return nothing();
+        return reply_of(nothing());
     if (err && err != SHMKV_ETOOSMALL) /* that one: no memory, and raised */
         raise_error(err);
     return value;
@@ -771,7 +770,7 @@ typedef struct Store {
         ~Store();
 
         done_t put(const void *KEY, size_t KEY_LEN, const void *VALUE, size_t VALUE_LEN);
-        native_t get(const void *KEY, size_t KEY_LEN);
+        reply_t get(const void *KEY, size_t KEY_LEN);
         answer_t delete(const void *KEY, size_t KEY_LEN);
         answer_t exists(const void *KEY, size_t KEY_LEN);
 

@@ -5,6 +5,7 @@ use warnings;
 
 use FindBin;
 use lib $FindBin::Bin;
+use Config;
 use Test::More;
 use TestSegment;
 
@@ -93,6 +94,24 @@ subtest 'a child is killed while it writes' => sub {
         is $kv->get('steady'), $round, 'and the parent writes on';
     }
     is_deeply $kv->verify, [], 'the segment is sound';
+};
+
+subtest 'interpreter threads' => sub {
+    plan skip_all => 'this Perl has none' if !$Config::Config{useithreads};
+    my $kv = ShmKV->open(segment());
+    $kv->put('k', 'v');
+    my $cursor = $kv->cursor;
+    require threads;
+    my $thread = threads->create(sub {
+        my $closed = eval { $kv->get('k'); 1 } ? 0 : $@->isa('ShmKV::Error::Closed');
+        my $ended = eval { my @pair = $cursor->next; 1 } ? 0 : $@->isa('ShmKV::Error::Closed');
+        ShmKV->open($kv->name || $_[0])->put('thread', 'wrote');
+        return $closed && $ended && $kv->closed;
+    }, $kv->name);
+    ok $thread->join, 'objects of the creator are closed in the new one';
+    is $kv->get('thread'), 'wrote', 'which opens its own';
+    my @pair = $cursor->next;
+    ok @pair, 'and harms nothing';
 };
 
 done_testing;

@@ -103,6 +103,32 @@ subtest 'what is not a string becomes one' => sub {
     is $kv->get('cd'), 'lvalue', 'substr';
 };
 
+subtest 'what get returns is the caller\'s own' => sub {
+    my $kv = ShmKV->open(segment());
+    $kv->put($_, $_ x 3) for 'a' .. 'e';
+    my @mapped = map { $kv->get($_) } 'a' .. 'e';
+    is_deeply \@mapped, [qw(aaa bbb ccc ddd eee)], 'in a map';
+    my @pushed;
+    push @pushed, $kv->get($_) for 'a' .. 'e';
+    is_deeply \@pushed, \@mapped, 'pushed';
+    my @references = map { \$kv->get($_) } 'a' .. 'e';
+    is_deeply [map { $$_ } @references], \@mapped, 'as references';
+    my @kept;
+    my $keep = sub { push @kept, \$_[0] };
+    $keep->($kv->get($_)) for 'a' .. 'e';
+    is_deeply [map { $$_ } @kept], \@mapped, 'as arguments';
+    my ($one, $two) = ($kv->get('a'), $kv->get('b'));
+    $one .= 'more';
+    is $kv->get('a'), 'aaa', 'changing it changes nothing else';
+    is $two, 'bbb', 'nor its neighbour';
+    my $recursive;
+    $recursive = sub { my ($n) = @_; my $v = $kv->get(chr(ord('a') + $n)); return $n < 4 ? $v . $recursive->($n + 1) : $v };
+    is $recursive->(0), 'aaabbbcccdddeee', 'in a recursion';
+    my $flagged = "\x{263a}";
+    $flagged = $kv->get('a');
+    ok !utf8::is_utf8($flagged), 'into a variable that held wide characters';
+};
+
 subtest 'get_all is a plain hash of its own' => sub {
     my $kv = ShmKV->open(segment());
     $kv->put("k$_", "v$_") for 1 .. 500;

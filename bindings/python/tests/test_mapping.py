@@ -20,6 +20,9 @@ class Mapping(SegmentTest):
     def test_is_a_mutable_mapping(self):
         kv = self.open()
         self.assertIsInstance(kv, collections.abc.MutableMapping)
+        for method in ("get put delete exists get_size get_all keys values items pop popitem setdefault clear close "
+                       "unlink info stats verify locks owners").split():
+            self.assertGreater(len(getattr(kv, method).__doc__.split()), 3, method)
         for method in dir(collections.abc.MutableMapping):
             if not method.startswith("_"):
                 self.assertTrue(callable(getattr(kv, method)), method)
