@@ -10,11 +10,12 @@
 
 #include "internal.h"
 
-#define DETAIL_SIZE 512
-#define SYSTEM_TEXT_SIZE 128
-
-static _Thread_local char detail[DETAIL_SIZE];
-static _Thread_local char system_text[SYSTEM_TEXT_SIZE];
+/* The calling thread's record, or NULL when there is no memory for one. */
+static struct guard *texts(void) {
+    if (!guard_mine && guard_create() != 0)
+        return NULL;
+    return guard_mine;
+}
 
 #if defined(__GLIBC__)
 extern int __xpg_strerror_r(int, char *, size_t);
@@ -35,10 +36,13 @@ const char *shmkv_strerror(int err) {
     }
     if (err < 0)
         return "unknown shmkv error";
+    struct guard *g = texts();
+    if (!g)
+        return "system error";
     /* XSI strerror_r, by its GNU libc alias or by musl's only form. */
-    if (system_error_text(err, system_text, sizeof system_text) != 0)
-        snprintf(system_text, sizeof system_text, "system error %d", err);
-    return system_text;
+    if (system_error_text(err, g->system_text, sizeof g->system_text) != 0)
+        snprintf(g->system_text, sizeof g->system_text, "system error %d", err);
+    return g->system_text;
 }
 
 const char *shmkv_error_name(int err) {
@@ -54,21 +58,23 @@ const char *shmkv_error_name(int err) {
     return NULL;
 }
 
-const char *shmkv_error_detail(void) { return detail; }
+const char *shmkv_error_detail(void) { return guard_mine ? guard_mine->detail : ""; }
 
 const char *shmkv_version(void) { return SHMKV_VERSION; }
 
 int fail(int err, const char *format, ...) {
+    int saved = errno;
+    struct guard *g = texts();
+    if (!g)
+        return err;
     char story[DETAIL_SIZE];
     va_list args;
     va_start(args, format);
     vsnprintf(story, sizeof story, format, args);
     va_end(args);
-    int saved = errno;
-    size_t room = sizeof detail;
-    int n = snprintf(detail, room, "%s", story);
-    if (n >= 0 && (size_t)n < room)
-        snprintf(detail + n, room - (size_t)n, ": %s", shmkv_strerror(err));
+    int n = snprintf(g->detail, sizeof g->detail, "%s", story);
+    if (n >= 0 && (size_t)n < sizeof g->detail)
+        snprintf(g->detail + n, sizeof g->detail - (size_t)n, ": %s", shmkv_strerror(err));
     errno = saved;
     return err;
 }

@@ -57,22 +57,23 @@ static struct guard *new_guard(void) {
     return g;
 }
 
-int guard_first_call(void) {
+int guard_create(void) {
     pthread_once(&guard_once, prepare);
     if (guard_error)
-        return fail(guard_error, "preparing a thread");
+        return guard_error;
     struct guard *g = reuse();
     if (!g)
         g = new_guard();
     if (!g)
-        return fail(errno, "preparing a thread");
+        return errno;
     int err = pthread_setspecific(guard_key, g);
     if (err) {
         atomic_store(&g->taken, 0);
-        return fail(err, "preparing a thread");
+        return err;
     }
+    g->detail[0] = '\0';
     guard_mine = g;
-    return SHMKV_OK;
+    return 0;
 }
 
 /* Does any thread work on @p seg, which no handle leads to any more? */

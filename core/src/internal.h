@@ -410,30 +410,37 @@ int segment_open(const struct location *loc, const struct shmkv_options *opts, i
 /* A call can nest in another of the same thread only by a signal handler. */
 #define MAX_NESTING 4
 
-/* Which segments a thread is inside of. See guard.c. */
+#define DETAIL_SIZE 512
+#define SYSTEM_TEXT_SIZE 128
+
+/* What we keep of a thread: which segments it is inside of (guard.c), and the
+ * texts it was told (error.c). */
 struct guard {
     _Atomic(struct segment *) inside[MAX_NESTING];
-    unsigned depth;     /* its thread's only */
+    unsigned depth;     /* its thread's only, as are the texts */
+    char detail[DETAIL_SIZE], system_text[SYSTEM_TEXT_SIZE];
     atomic_uint taken;  /* a thread has it */
     struct guard *next; /* list of all; records are reused, never freed */
 };
 
 /* One instruction to reach, where the C library keeps room for such variables in
- * modules loaded late; a call elsewhere. */
+ * modules loaded late; a call elsewhere. The room is small, so this pointer is the
+ * only thread-local variable there is. */
 #if defined(__GLIBC__)
 #define GUARD_TLS __attribute__((tls_model("initial-exec")))
 #else
 #define GUARD_TLS
 #endif
 extern _Thread_local struct guard *guard_mine GUARD_TLS;
-int guard_first_call(void);
+/* Give this thread its record; an errno if there is no memory for it. */
+int guard_create(void);
 
 static inline int guard_enter(shmkv_t *kv, struct segment **out) {
     *out = NULL;
     if (__builtin_expect(!guard_mine, 0)) {
-        int err = guard_first_call();
+        int err = guard_create();
         if (err)
-            return err;
+            return fail(err, "preparing a thread");
     }
     struct guard *g = guard_mine;
     if (__builtin_expect(g->depth == MAX_NESTING, 0))

@@ -89,7 +89,7 @@
 #define thread_unlock shmkv_private_thread_unlock
 #define view_open shmkv_private_view_open
 #define view_close shmkv_private_view_close
-#define guard_first_call shmkv_private_guard_first_call
+#define guard_create shmkv_private_guard_create
 #define guard_mine shmkv_private_guard_mine
 #define handle_enter_slowly shmkv_private_handle_enter_slowly
 
