@@ -45,16 +45,31 @@ typedef int answer_t;
 /* Values up to this size are read through the stack, larger ones in place. */
 enum { STACK_VALUE = 4096 };
 
-/* The text for the next raise_error() of this thread, when the core has none. */
-static __thread char refusal[1024];
+/*
+ * The text for the next raise_error() of this thread, when the core has none. Only
+ * a pointer: the core wants its thread-local storage static, and of that a process
+ * has some hundred bytes for all the extensions that it loads.
+ */
+static __thread char *refusal;
+
+static void forget_refusal(void)
+{
+    free(refusal);
+    refusal = NULL;
+}
 
 /* Note why an argument is refused, and give back the code. */
 static int refuse(int err, const char *format, ...)
 {
+    enum { LONGEST = 1024 };
     va_list args;
 
+    if (!refusal)
+        refusal = malloc(LONGEST);
+    if (!refusal)
+        return ENOMEM;
     va_start(args, format);
-    vsnprintf(refusal, sizeof refusal, format, args);
+    vsnprintf(refusal, LONGEST, format, args);
     va_end(args);
     return err;
 }

@@ -44,7 +44,7 @@ static struct error_class *error_class_of(int err)
  */
 static const char *error_detail(int err)
 {
-    const char *detail = refusal[0] ? refusal : shmkv_error_detail();
+    const char *detail = refusal ? refusal : shmkv_error_detail();
 
     return err == SHMKV_ENOTFOUND || !detail[0] ? shmkv_strerror(err) : detail;
 }
@@ -61,7 +61,7 @@ static void raise_error_for(int err, PyObject *key)
     PyObject *detail = text_new(text);
     PyObject *error = NULL;
 
-    refusal[0] = '\0';
+    forget_refusal();
     if (!detail)
         return;
     if (err > 0)
@@ -161,7 +161,7 @@ static void raise_error(int err)
     VALUE detail = text_new(error_detail(err));
     VALUE error = rb_class_new_instance(1, &detail, which->object);
 
-    refusal[0] = '\0';
+    forget_refusal();
     rb_iv_set(error, "@code", INT2NUM(err));
     rb_iv_set(error, "@name", name ? rb_utf8_str_new_cstr(name) : Qnil);
     rb_iv_set(error, "@detail", detail);
@@ -231,7 +231,7 @@ static void raise_error(int err)
     map_put(error, "line", newSVuv(CopLINE(cop)));
     snprintf(class, sizeof class, "ShmKV::Error::%s", which->name);
     sv_bless(error, gv_stashpv(class, GV_ADD));
-    refusal[0] = '\0';
+    forget_refusal();
     sv_setsv(ERRSV, error);
 }
 
