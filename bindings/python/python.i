@@ -61,8 +61,8 @@ All owner slots in use, each as a dict. Never blocks.";
 %feature("docstring") Store::close
 "close()
 
-Detach; the segment stays. May be repeated. What other threads are doing with the
-store ends first. Afterwards, whatever else is called raises Closed.";
+Detach; the segment stays. May be repeated. A get_all() or verify() that another thread
+is in still finishes. Afterwards, whatever else is called raises Closed.";
 
 %include "../swig/shmkv.i"
 
