@@ -1,14 +1,16 @@
 /*
  * What the files of the core share with each other.
  *
- * From the bottom up: a segment is one mapped file (segment.c, create.c). A
- * context is a writer's owner slot in it (owner.c). A domain is a lock with the
+ * From the bottom up: a name leads to a place (name.c), a segment is one mapped
+ * file there (segment.c, create.c). A context is a writer's owner slot in it
+ * (owner.c, with process.c, fork.c, thread.c). A domain is a lock with the
  * words it guards (lock.c), changed by transactions (intent.c). The space
  * domain gives out runs of pages (space.c), arenas give out cells (arena.c),
  * shards hold the index (table.c, grow.c). On these stand reading (read.c),
  * writing (write.c), walking (cursor.c, snapshot.c), replacing (replace.c),
- * checking (verify.c) and reporting (report.c). A handle (handle.c) is what the
- * caller has: a name, and the segment that bears it now.
+ * checking (verify.c, on a view.c) and reporting (report.c). A handle (handle.c) is
+ * what the caller has: a name, and the segment that bears it now; guard.c keeps
+ * that mapped while a thread is inside.
  */
 #ifndef SHMKV_INTERNAL_H
 #define SHMKV_INTERNAL_H
@@ -84,9 +86,6 @@ struct segment;
 struct thread_lock {
     _Atomic(pid_t) holder; /* thread id; 0 is free */
 };
-/* EDEADLK: the holder is this thread. */
-int thread_lock(struct thread_lock *l);
-void thread_unlock(struct thread_lock *l);
 
 /* A writer: an owner slot that this process has claimed. */
 struct context {
@@ -180,18 +179,33 @@ int owners_detach(struct segment *seg);             /* give back all contexts */
 void owners_reap(struct context *ctx);              /* clean up after the dead */
 enum shmkv_liveness owner_liveness(struct segment *seg, uint32_t slot);
 void owner_describe(struct segment *seg, uint32_t slot, char *buf, size_t size);
-bool owner_process_stopped(const owner_t *own);
-int boot_id_read(uint8_t id[16]);
-void program_name_read(uint8_t name[32]);
 int lock_descriptor_open(struct segment *seg);
+
+/* ----------------------------------------------------------------- thread.c */
+
+/* EDEADLK: the holder is this thread. */
+int thread_lock(struct thread_lock *l);
+void thread_unlock(struct thread_lock *l);
 /* [LOCK-10] A thread must not be cancelled half way through. For slow paths: the
  * fast ones contain no cancellation point. */
 int cancel_off(void);
 void cancel_restore(int state);
+
+/* ---------------------------------------------------------------- process.c */
+
+int boot_id_read(uint8_t id[16]);
+void program_name_read(uint8_t name[32]);
+uint64_t pid_namespace(void);
+void process_introduce(owner_t *own);
+bool process_gone(const owner_t *own);
+bool process_stopped(const owner_t *own);
+
+/* ------------------------------------------------------------------- fork.c */
+
+int fork_watch(void);
+void fork_check(void);
 void segment_list_add(struct segment *seg);
 void segment_list_remove(struct segment *seg);
-void fork_check(void);
-int fork_watch(void);
 
 /* -------------------------------------------------------- lock.c, intent.c */
 

@@ -46,7 +46,6 @@
 #define lock_take shmkv_private_lock_take
 #define owner_describe shmkv_private_owner_describe
 #define owner_liveness shmkv_private_owner_liveness
-#define owner_process_stopped shmkv_private_owner_process_stopped
 #define owners_detach shmkv_private_owners_detach
 #define owners_reap shmkv_private_owners_reap
 #define program_name_read shmkv_private_program_name_read
@@ -92,5 +91,9 @@
 #define guard_create shmkv_private_guard_create
 #define guard_mine shmkv_private_guard_mine
 #define handle_enter_slowly shmkv_private_handle_enter_slowly
+#define pid_namespace shmkv_private_pid_namespace
+#define process_gone shmkv_private_process_gone
+#define process_introduce shmkv_private_process_introduce
+#define process_stopped shmkv_private_process_stopped
 
 #endif

@@ -18,108 +18,14 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
-#include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "internal.h"
 
 #define REAP_PATIENCE_MS 50
-
-/* --------------------------------------------------------- facts of a process */
-
-static ssize_t read_file(const char *path, char *buf, size_t size) {
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
-        return -1;
-    ssize_t n = read(fd, buf, size - 1);
-    close(fd);
-    buf[n > 0 ? n : 0] = '\0';
-    return n;
-}
-
-static int hex_digit(char c) {
-    return isdigit((unsigned char)c) ? c - '0' : tolower((unsigned char)c) - 'a' + 10;
-}
-
-int boot_id_read(uint8_t id[16]) {
-    char text[64];
-    if (read_file("/proc/sys/kernel/random/boot_id", text, sizeof text) < 36)
-        return -1;
-    size_t n = 0;
-    for (const char *p = text; *p && n < 16; p++)
-        if (isxdigit((unsigned char)p[0]) && isxdigit((unsigned char)p[1])) {
-            id[n++] = (uint8_t)(hex_digit(p[0]) << 4 | hex_digit(p[1]));
-            p++;
-        }
-    return n == 16 ? 0 : -1;
-}
-
-void program_name_read(uint8_t name[32]) {
-    char text[32];
-    memset(name, 0, 32);
-    if (read_file("/proc/self/comm", text, sizeof text) <= 0)
-        return;
-    text[strcspn(text, "\n")] = '\0';
-    memcpy(name, text, strlen(text));
-}
-
-static uint64_t pid_namespace(void) {
-    struct stat st;
-    return stat("/proc/self/ns/pid", &st) == 0 ? st.st_ino : 0;
-}
-
-struct process_stat {
-    char state;
-    long threads;
-    uint64_t start_time;
-};
-
-/* Fields 3, 20 and 22 of /proc/PID/stat; the name, field 2, may contain anything. */
-static bool read_process_stat(const char *path, struct process_stat *ps) {
-    char text[1024];
-    if (read_file(path, text, sizeof text) <= 0)
-        return false;
-    const char *p = strrchr(text, ')');
-    unsigned long long start;
-    if (!p || sscanf(p + 1, " %c %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %ld %*s %llu",
-                     &ps->state, &ps->threads, &start) != 3)
-        return false;
-    ps->start_time = start;
-    return true;
-}
-
-int thread_lock(struct thread_lock *l) {
-    pid_t me = (pid_t)syscall(SYS_gettid), holder = 0;
-    while (!atomic_compare_exchange_strong(&l->holder, &holder, me)) {
-        if (holder == me)
-            return fail(SHMKV_EDEADLK, "inside the handle");
-        /* After a fork the holder may be a thread that only the parent has. */
-        if (syscall(SYS_tgkill, getpid(), holder, 0) != 0 && errno == ESRCH) {
-            if (atomic_compare_exchange_strong(&l->holder, &holder, me))
-                return SHMKV_OK;
-        } else {
-            sched_yield();
-        }
-        holder = 0;
-    }
-    return SHMKV_OK;
-}
-
-void thread_unlock(struct thread_lock *l) { atomic_store(&l->holder, 0); }
-
-int cancel_off(void) {
-    int state;
-    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &state);
-    return state;
-}
-
-void cancel_restore(int state) { pthread_setcancelstate(state, NULL); }
 
 /* --------------------------------------------------------------- owner locks */
 
@@ -162,81 +68,6 @@ int lock_descriptor_open(struct segment *seg) {
     return SHMKV_OK;
 }
 
-/* ------------------------------------------------------------------------ fork */
-
-/*
- * [LOCK-12] The child must not keep the parent's lock descriptor open: the parent's death
- * would go unnoticed as long as the child lives. A handler of pthread_atfork
- * closes it. A fork that runs no handlers is noticed by a page the kernel wipes
- * in every child (MADV_WIPEONFORK), at the child's first write.
- */
-static pthread_mutex_t lockable_mutex = PTHREAD_MUTEX_INITIALIZER;
-static struct segment *lockable;
-static uint32_t *fork_page; /* 1 in the process that set it; 0 in a child that ran no handler */
-static pthread_once_t fork_once = PTHREAD_ONCE_INIT;
-static int fork_error;
-
-static void forget_parent(void) {
-    for (struct segment *seg = lockable; seg; seg = seg->next_lockable) {
-        if (seg->lock_fd >= 0)
-            close(seg->lock_fd);
-        seg->lock_fd = -1;
-        atomic_store(&seg->context_count, 0);
-        atomic_store(&seg->claiming.holder, 0);
-    }
-    guard_forget_threads();
-    __atomic_store_n(fork_page, 1, __ATOMIC_RELEASE);
-}
-
-static void before_fork(void) { pthread_mutex_lock(&lockable_mutex); }
-static void after_fork_parent(void) { pthread_mutex_unlock(&lockable_mutex); }
-static void after_fork_child(void) {
-    forget_parent();
-    pthread_mutex_unlock(&lockable_mutex);
-}
-
-static void watch_forks(void) {
-    void *p = mmap(NULL, SHMKV_PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (p == MAP_FAILED) {
-        fork_error = errno;
-        return;
-    }
-    /* Kernels before 4.14 do not know it; then the handler alone must do. */
-    madvise(p, SHMKV_PAGE_SIZE, MADV_WIPEONFORK);
-    fork_page = p;
-    *fork_page = 1;
-    fork_error = pthread_atfork(before_fork, after_fork_parent, after_fork_child);
-}
-
-int fork_watch(void) {
-    pthread_once(&fork_once, watch_forks);
-    return fork_error ? fail(fork_error, "preparing for fork") : SHMKV_OK;
-}
-
-void fork_check(void) {
-    if (__builtin_expect(__atomic_load_n(fork_page, __ATOMIC_ACQUIRE) == 1, 1))
-        return;
-    /* No handler ran in this child, so its only thread is ours. */
-    forget_parent();
-}
-
-void segment_list_add(struct segment *seg) {
-    pthread_mutex_lock(&lockable_mutex);
-    seg->next_lockable = lockable;
-    lockable = seg;
-    pthread_mutex_unlock(&lockable_mutex);
-}
-
-void segment_list_remove(struct segment *seg) {
-    pthread_mutex_lock(&lockable_mutex);
-    struct segment **p = &lockable;
-    while (*p && *p != seg)
-        p = &(*p)->next_lockable;
-    if (*p)
-        *p = seg->next_lockable;
-    pthread_mutex_unlock(&lockable_mutex);
-}
-
 /* -------------------------------------------------------------------- liveness */
 
 static bool slot_is_ours(struct segment *seg, uint32_t slot) {
@@ -245,53 +76,6 @@ static bool slot_is_ours(struct segment *seg, uint32_t slot) {
         if (seg->contexts[i].slot == slot)
             return true;
     return false;
-}
-
-/* Same boot and PID namespace: its pid means the same to us. */
-static bool pid_comparable(const owner_t *own) {
-    uint8_t boot[16];
-    return own->pid_ns && own->pid_ns == pid_namespace() && boot_id_read(boot) == 0 &&
-           memcmp(boot, own->boot_id, sizeof boot) == 0;
-}
-
-/* [LOCK-19] /proc speaks of our PID namespace, and shows us to ourselves. */
-static bool proc_is_ours(void) {
-    char self[16];
-    ssize_t n = readlink("/proc/self", self, sizeof self - 1);
-    if (n <= 0)
-        return false;
-    self[n] = '\0';
-    return atol(self) == (long)getpid();
-}
-
-static bool owner_stat(const owner_t *own, struct process_stat *ps) {
-    char path[32];
-    snprintf(path, sizeof path, "/proc/%u/stat", own->pid);
-    return pid_comparable(own) && proc_is_ours() && read_process_stat(path, ps);
-}
-
-/* Start times are shifted by time namespaces. */
-static bool same_time_namespace(const owner_t *own) {
-    char path[32];
-    struct stat theirs, ours;
-    snprintf(path, sizeof path, "/proc/%u/ns/time", own->pid);
-    return stat(path, &theirs) == 0 && stat("/proc/self/ns/time", &ours) == 0 && theirs.st_ino == ours.st_ino;
-}
-
-/* The lock is held, but perhaps by a child that inherited the descriptor: then
- * the process itself must still be there. [LOCK-18] True only when that is
- * certain. */
-static bool owner_process_gone(const owner_t *own) {
-    if (!pid_comparable(own))
-        return false;
-    if (kill((pid_t)own->pid, 0) != 0 && errno == ESRCH)
-        return true;
-    struct process_stat ps;
-    if (!owner_stat(own, &ps))
-        return false;
-    if (ps.state == 'X' || (ps.state == 'Z' && ps.threads <= 1))
-        return true;
-    return own->start_time && ps.start_time != own->start_time && same_time_namespace(own);
 }
 
 enum shmkv_liveness owner_liveness(struct segment *seg, uint32_t slot) {
@@ -304,14 +88,9 @@ enum shmkv_liveness owner_liveness(struct segment *seg, uint32_t slot) {
     int fd = seg->lock_fd >= 0 ? seg->lock_fd : seg->fd;
     if (owner_lock(fd, F_OFD_GETLK, F_WRLCK, slot, &found) != 0)
         return SHMKV_ALIVE; /* cannot tell: never rob on a doubt */
-    if (found == F_UNLCK || owner_process_gone(own))
+    if (found == F_UNLCK || process_gone(own))
         return SHMKV_DEAD;
     return SHMKV_ALIVE;
-}
-
-bool owner_process_stopped(const owner_t *own) {
-    struct process_stat ps;
-    return owner_stat(own, &ps) && (ps.state == 'T' || ps.state == 't');
 }
 
 void owner_describe(struct segment *seg, uint32_t slot, char *buf, size_t size) {
@@ -324,7 +103,7 @@ void owner_describe(struct segment *seg, uint32_t slot, char *buf, size_t size) 
             *p = '?';
     snprintf(buf, size, "process %u (%s)%s%s", own->pid, *name ? name : "unknown",
              own->pid_ns == pid_namespace() ? "" : " of another PID namespace",
-             owner_process_stopped(own) ? ", which is stopped" : "");
+             process_stopped(own) ? ", which is stopped" : "");
 }
 
 /* ------------------------------------------------------------------------ reap */
@@ -400,18 +179,6 @@ static void reap_all(struct context *ctx) {
 
 /* ----------------------------------------------------------------------- claim */
 
-static void slot_introduce(owner_t *own) {
-    struct process_stat ps = {0};
-    own->pid = (uint32_t)getpid();
-    own->uid = (uint32_t)geteuid();
-    own->pid_ns = pid_namespace();
-    own->start_time = read_process_stat("/proc/self/stat", &ps) ? ps.start_time : 0;
-    own->attached_ns = wall_ns();
-    if (boot_id_read(own->boot_id) != 0)
-        memset(own->boot_id, 0, sizeof own->boot_id);
-    program_name_read(own->name);
-}
-
 static void context_init(struct context *ctx, struct segment *seg, uint32_t slot) {
     owner_t *own = &seg->owners[slot];
     uint64_t gen = FIELD(own->state, OWNER_STATE_GENERATION);
@@ -430,7 +197,7 @@ static int slot_adopt(struct segment *seg, uint32_t slot, struct context *ctx) {
     /* Live in name before the clean-up: locks taken by it must be seen as held
      * by a live owner. The generation goes first, so that a lock word of the
      * dead owner can no longer be mistaken for ours. */
-    slot_introduce(own);
+    process_introduce(own);
     if (own->version == 0)
         own->version = MAKE(SLOT_TAG, slot + 1) | (random_u64() & 0xffffffffffULL) << 1;
     store_release_u64(&own->state, state_word(own->state, true, true));

@@ -194,7 +194,7 @@ static void report_owner(struct segment *seg, uint32_t slot, struct shmkv_owner 
     *out = (struct shmkv_owner){
         .slot = slot,
         .liveness = (int)owner_liveness(seg, slot),
-        .stopped = owner_process_stopped(own),
+        .stopped = process_stopped(own),
         .generation = (uint32_t)FIELD(load_relaxed_u64(&own->state), OWNER_STATE_GENERATION),
         .pid = own->pid,
         .uid = own->uid,

@@ -1,0 +1,145 @@
+/*
+ * Facts about processes, from the kernel: what an owner slot says of its owner,
+ * and whether that process is still the one it was. Spec 4.4.
+ *
+ * A pid means something only within its PID namespace and boot, and /proc shows
+ * whatever it was mounted for. So a process is called gone only when all of that
+ * is known to fit; in doubt it lives.
+ */
+#include <ctype.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "internal.h"
+
+static ssize_t read_file(const char *path, char *buf, size_t size) {
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return -1;
+    ssize_t n = read(fd, buf, size - 1);
+    close(fd);
+    buf[n > 0 ? n : 0] = '\0';
+    return n;
+}
+
+static int hex_digit(char c) {
+    return isdigit((unsigned char)c) ? c - '0' : tolower((unsigned char)c) - 'a' + 10;
+}
+
+int boot_id_read(uint8_t id[16]) {
+    char text[64];
+    if (read_file("/proc/sys/kernel/random/boot_id", text, sizeof text) < 36)
+        return -1;
+    size_t n = 0;
+    for (const char *p = text; *p && n < 16; p++)
+        if (isxdigit((unsigned char)p[0]) && isxdigit((unsigned char)p[1])) {
+            id[n++] = (uint8_t)(hex_digit(p[0]) << 4 | hex_digit(p[1]));
+            p++;
+        }
+    return n == 16 ? 0 : -1;
+}
+
+void program_name_read(uint8_t name[32]) {
+    char text[32];
+    memset(name, 0, 32);
+    if (read_file("/proc/self/comm", text, sizeof text) <= 0)
+        return;
+    text[strcspn(text, "\n")] = '\0';
+    memcpy(name, text, strlen(text));
+}
+
+uint64_t pid_namespace(void) {
+    struct stat st;
+    return stat("/proc/self/ns/pid", &st) == 0 ? st.st_ino : 0;
+}
+
+struct process_stat {
+    char state;
+    long threads;
+    uint64_t start_time;
+};
+
+/* Fields 3, 20 and 22 of /proc/PID/stat; the name, field 2, may contain anything. */
+static bool read_process_stat(const char *path, struct process_stat *ps) {
+    char text[1024];
+    if (read_file(path, text, sizeof text) <= 0)
+        return false;
+    const char *p = strrchr(text, ')');
+    unsigned long long start;
+    if (!p || sscanf(p + 1, " %c %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %ld %*s %llu",
+                     &ps->state, &ps->threads, &start) != 3)
+        return false;
+    ps->start_time = start;
+    return true;
+}
+
+/* Write into a slot who we are. */
+void process_introduce(owner_t *own) {
+    struct process_stat ps = {0};
+    own->pid = (uint32_t)getpid();
+    own->uid = (uint32_t)geteuid();
+    own->pid_ns = pid_namespace();
+    own->start_time = read_process_stat("/proc/self/stat", &ps) ? ps.start_time : 0;
+    own->attached_ns = wall_ns();
+    if (boot_id_read(own->boot_id) != 0)
+        memset(own->boot_id, 0, sizeof own->boot_id);
+    program_name_read(own->name);
+}
+
+/* Same boot and PID namespace: its pid means the same to us. */
+static bool pid_comparable(const owner_t *own) {
+    uint8_t boot[16];
+    return own->pid_ns && own->pid_ns == pid_namespace() && boot_id_read(boot) == 0 &&
+           memcmp(boot, own->boot_id, sizeof boot) == 0;
+}
+
+/* [LOCK-19] /proc speaks of our PID namespace, and shows us to ourselves. */
+static bool proc_is_ours(void) {
+    char self[16];
+    ssize_t n = readlink("/proc/self", self, sizeof self - 1);
+    if (n <= 0)
+        return false;
+    self[n] = '\0';
+    return atol(self) == (long)getpid();
+}
+
+static bool owner_stat(const owner_t *own, struct process_stat *ps) {
+    char path[32];
+    snprintf(path, sizeof path, "/proc/%u/stat", own->pid);
+    return pid_comparable(own) && proc_is_ours() && read_process_stat(path, ps);
+}
+
+/* Start times are shifted by time namespaces. */
+static bool same_time_namespace(const owner_t *own) {
+    char path[32];
+    struct stat theirs, ours;
+    snprintf(path, sizeof path, "/proc/%u/ns/time", own->pid);
+    return stat(path, &theirs) == 0 && stat("/proc/self/ns/time", &ours) == 0 && theirs.st_ino == ours.st_ino;
+}
+
+/* The lock is held, but perhaps by a child that inherited the descriptor: then
+ * the process itself must still be there. [LOCK-18] True only when that is
+ * certain. */
+bool process_gone(const owner_t *own) {
+    if (!pid_comparable(own))
+        return false;
+    if (kill((pid_t)own->pid, 0) != 0 && errno == ESRCH)
+        return true;
+    struct process_stat ps;
+    if (!owner_stat(own, &ps))
+        return false;
+    if (ps.state == 'X' || (ps.state == 'Z' && ps.threads <= 1))
+        return true;
+    return own->start_time && ps.start_time != own->start_time && same_time_namespace(own);
+}
+
+bool process_stopped(const owner_t *own) {
+    struct process_stat ps;
+    return owner_stat(own, &ps) && (ps.state == 'T' || ps.state == 't');
+}
