@@ -288,16 +288,20 @@ END_TEST
 
 /* ---------------------------------------------------------- owners and permissions */
 
-static bool need_root(void) {
-    if (!running_as_root())
-        printf("not checked: only root can make files of other users\n");
-    return running_as_root();
+/* Not even root can in a user namespace that knows no other users. */
+static bool can_be_others(const char *path) {
+    if (chown(path, SOME_UID, SOME_UID) == 0 && chown(path, geteuid(), getegid()) == 0)
+        return true;
+    printf("not checked: this process cannot make files of other users: %s\n", strerror(errno));
+    return false;
 }
 
 START_TEST(test_open_when_of_another_user_is_refused_unless_wanted) {
-    if (!need_root())
-        return;
     const char *path = some_segment();
+    if (!can_be_others(path)) {
+        finish(open_ok(path, NULL), path);
+        return;
+    }
     ck_assert_int_eq(chown(path, SOME_UID, SOME_UID), 0);
     for (int mode = SHMKV_SHARED; mode <= SHMKV_READONLY; mode++)
         ck_assert_err(try_open(path, mode, 0), SHMKV_EOWNER);
@@ -321,10 +325,9 @@ static void open_as_another_user(void *arg) {
 }
 
 START_TEST(test_open_when_not_permitted_is_eacces) {
-    if (!need_root())
-        return;
     const char *path = some_segment();
-    ck_assert(child_succeeded(child_start(open_as_another_user, (void *)(uintptr_t)path)));
+    if (can_be_others(path))
+        ck_assert(child_succeeded(child_start(open_as_another_user, (void *)(uintptr_t)path)));
     finish(open_ok(path, NULL), path);
 }
 END_TEST
@@ -342,10 +345,9 @@ static void read_as_another_user(void *arg) {
 }
 
 START_TEST(test_open_when_only_readable_attaches_read_only) {
-    if (!need_root())
-        return;
     const char *path = some_segment();
-    ck_assert(child_succeeded(child_start(read_as_another_user, (void *)(uintptr_t)path)));
+    if (can_be_others(path))
+        ck_assert(child_succeeded(child_start(read_as_another_user, (void *)(uintptr_t)path)));
     finish(open_ok(path, NULL), path);
 }
 END_TEST
