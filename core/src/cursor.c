@@ -67,20 +67,20 @@ static uint32_t reverse_bits(uint32_t x) {
 static int copy_key(struct segment *seg, struct bytes *keys, const struct group_view *view, const uint64_t *slot,
                     uint64_t word) {
     const uint64_t *rec = seg_at(seg, word & OFFSET_IN_WORD, SHMKV_RECORD_HEADER_SIZE);
-    if (!rec || !record_at(seg, word))
+    if (!rec)
         return E_RETRY;
-    uint64_t version = load_acquire_u64(&rec[0]), lengths = load_relaxed_u64(&rec[1]);
-    uint32_t len = (uint32_t)(lengths >> 32 & 0xffff) + 1;
-    bool extra = lengths >> 56 & SHMKV_RECORD_FLAG_EXTRA;
-    if (version & 1 || version == 0 || !seg_at(seg, word & OFFSET_IN_WORD, record_value_offset(len, extra)))
+    uint64_t version = load_acquire_u64(&rec[0]);
+    struct shape shape;
+    if (version & 1 || version == 0 || !record_look(seg, word, &shape))
         return E_RETRY;
+    uint32_t len = (uint32_t)shape.key_len;
     int err = bytes_reserve(keys, keys->len + sizeof len + len);
     if (err)
         return err;
     uint8_t *out = keys->data + keys->len;
     memcpy(out, &len, sizeof len);
     racy_copy(out + sizeof len,
-              (const uint8_t *)rec + SHMKV_RECORD_HEADER_SIZE + (extra ? SHMKV_RECORD_EXTRA_SIZE : 0), len);
+              (const uint8_t *)rec + SHMKV_RECORD_HEADER_SIZE + (shape.extra ? SHMKV_RECORD_EXTRA_SIZE : 0), len);
     fence_acquire();
     if (((load_acquire_u64(slot) ^ word) & SLOT_IDENTITY) != 0 || load_relaxed_u64(&rec[0]) != version)
         return E_RETRY;

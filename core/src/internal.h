@@ -94,7 +94,7 @@ struct context {
     uint32_t slot;
     uint32_t lock_word; /* what a lock contains while we hold it, waiters aside */
     atomic_uint busy;   /* a thread uses it */
-    pthread_t thread;   /* which */
+    _Atomic(pthread_t) thread; /* which */
     uint32_t patience_ms; /* wait for a lock of a live process */
     unsigned locks;     /* locks held, for assertions */
 };
@@ -311,7 +311,23 @@ static inline bucket_t *bucket_at_link(struct segment *seg, uint64_t link) {
 int table_find(struct context *ctx, shard_t *shard, uint64_t hash, const void *key, size_t key_len,
                struct place *place);
 directory_t *table_directory(struct segment *seg, uint64_t root);
-/* A record that its shard's lock, or its owner, keeps still; NULL if nonsense. */
+/* What a record's second word says. [LAYOUT-03] Read by one load, and checked and
+ * used as it was read: its cell may be free by now, or another record's. */
+struct shape {
+    uint64_t key_len, val_len;
+    bool extra;
+};
+static inline struct shape shape_of(uint64_t lengths) {
+    return (struct shape){
+        .key_len = (lengths >> 32 & 0xffff) + 1,
+        .val_len = lengths & 0xffffffff,
+        .extra = lengths >> 56 & SHMKV_RECORD_FLAG_EXTRA,
+    };
+}
+/* The record that @p word names, all of it inside its cell and the file; NULL if
+ * that is nonsense. */
+record_t *record_look(struct segment *seg, uint64_t word, struct shape *shape);
+/* One that its shard's lock, or its owner, keeps still. */
 record_t *record_at(struct segment *seg, uint64_t word);
 static inline const uint8_t *record_key(const record_t *rec) {
     return (const uint8_t *)rec + SHMKV_RECORD_HEADER_SIZE +

@@ -54,8 +54,11 @@ static long futex(uint32_t *word, int op, uint32_t value, const struct timespec 
 
 static bool try_take(struct context *ctx, const struct domain *d, uint32_t expected, uint32_t extra) {
     /* ORDER lock-take: pairs with lock-free in lock_release(): we see every
-     * store of the last holder. Spec 4.3 step 1. */
-    return cas_acquire_u32(d->lock, &expected, ctx->lock_word | extra);
+     * store of the last holder. Spec 4.3 step 1.
+     * ORDER own-thread: who we are, then the word that names us. Pairs with
+     * held_by_this_thread(), which must not take us for the last one who used
+     * this context. */
+    return cas_acq_rel_u32(d->lock, &expected, ctx->lock_word | extra);
 }
 
 /* [LOCK-09] Is the lock held by this very thread, by way of another context of
@@ -67,7 +70,7 @@ static bool held_by_this_thread(struct context *ctx, uint32_t word) {
     for (unsigned i = 0; i < n; i++) {
         struct context *other = &seg->contexts[i];
         if (other->lock_word == (word & ~WAITERS) && atomic_load(&other->busy))
-            return pthread_equal(other->thread, pthread_self());
+            return pthread_equal(atomic_load_explicit(&other->thread, memory_order_relaxed), pthread_self());
     }
     return false;
 }
@@ -111,7 +114,7 @@ static int wait_and_take(struct context *ctx, const struct domain *d) {
     uint64_t deadline = 0, wait = FIRST_WAIT_NS;
     uint32_t slept = 0;
     for (unsigned spins = 0;;) {
-        uint32_t word = load_relaxed_u32(d->lock);
+        uint32_t word = load_acquire_u32(d->lock); /* before its owner is examined */
         if ((word & ~WAITERS) == 0) {
             /* Having slept, we cannot know that nobody else does. */
             if (try_take(ctx, d, word, slept | (word & WAITERS)))

@@ -53,6 +53,7 @@
 #define read_exists shmkv_private_read_exists
 #define read_value shmkv_private_read_value
 #define record_at shmkv_private_record_at
+#define record_look shmkv_private_record_look
 #define run_return shmkv_private_run_return
 #define run_take shmkv_private_run_take
 #define segment_check_header shmkv_private_segment_check_header

@@ -238,7 +238,7 @@ static int context_claim(struct segment *seg, struct context **out) {
     struct context *ctx = &seg->contexts[n];
     memset(ctx, 0, sizeof *ctx);
     atomic_store(&ctx->busy, 1);
-    ctx->thread = pthread_self();
+    atomic_store_explicit(&ctx->thread, pthread_self(), memory_order_relaxed);
     int err = slot_find(seg, n);
     if (err)
         return err;
@@ -258,7 +258,7 @@ static struct context *idle_context(struct segment *seg) {
         if (atomic_load_explicit(&ctx->busy, memory_order_relaxed) == 0 &&
             atomic_compare_exchange_strong_explicit(&ctx->busy, &idle, 1, memory_order_acquire,
                                                     memory_order_relaxed)) {
-            ctx->thread = pthread_self();
+            atomic_store_explicit(&ctx->thread, pthread_self(), memory_order_relaxed);
             return ctx;
         }
     }
@@ -321,7 +321,7 @@ int owners_detach(struct segment *seg) {
     int result = SHMKV_OK;
     for (unsigned i = 0; i < n; i++) {
         struct context *ctx = &seg->contexts[i];
-        ctx->thread = pthread_self();
+        atomic_store_explicit(&ctx->thread, pthread_self(), memory_order_relaxed);
         int err = context_empty(ctx);
         if (err)
             result = err; /* the slot stays marked; the next opener finishes */

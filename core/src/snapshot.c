@@ -33,26 +33,26 @@ struct shmkv_snapshot {
 
 static bool record_visible(struct segment *seg, const record_t *rec) {
     const extra_t *extra = (const extra_t *)(const void *)(rec + 1);
-    return !(rec->flags & SHMKV_RECORD_FLAG_EXTRA) || entry_visible(seg, extra->expiry_ns, extra->owner);
+    return entry_visible(seg, load_relaxed_u64(&extra->expiry_ns), load_relaxed_u64(&extra->owner));
 }
 
 static int copy_record(struct segment *seg, shmkv_snapshot_t *s, const struct group_view *view, uint64_t word) {
-    record_t *rec = record_at(seg, word);
+    struct shape shape;
+    record_t *rec = record_look(seg, word, &shape);
     uint64_t version = rec ? load_acquire_u64(&rec->version) : 0;
     if (version == 0 || version & 1)
         return SHMKV_ECORRUPT;
-    if (!group_view_has(seg, view, record_key(rec), record_key_len(rec)) || !record_visible(seg, rec))
+    const uint8_t *key = (const uint8_t *)rec + SHMKV_RECORD_HEADER_SIZE + (shape.extra ? SHMKV_RECORD_EXTRA_SIZE : 0);
+    if (!group_view_has(seg, view, key, shape.key_len) || (shape.extra && !record_visible(seg, rec)))
         return SHMKV_OK;
-    bool extra = rec->flags & SHMKV_RECORD_FLAG_EXTRA;
-    struct item item = {(uint32_t)record_key_len(rec), rec->value_len};
+    struct item item = {(uint32_t)shape.key_len, (uint32_t)shape.val_len};
     uint64_t need = sizeof item + item.key_len + (uint64_t)item.val_len;
-    if (need > s->capacity - s->used || !seg_at(seg, word & OFFSET_IN_WORD, record_size(item.key_len, item.val_len, extra)))
+    if (need > s->capacity - s->used)
         return SHMKV_ETOOSMALL;
     uint8_t *out = s->base + s->used;
     memcpy(out, &item, sizeof item);
-    racy_copy(out + sizeof item, (const uint8_t *)rec + SHMKV_RECORD_HEADER_SIZE + (extra ? SHMKV_RECORD_EXTRA_SIZE : 0),
-              item.key_len);
-    racy_copy(out + sizeof item + item.key_len, (const uint8_t *)rec + record_value_offset(item.key_len, extra),
+    racy_copy(out + sizeof item, key, item.key_len);
+    racy_copy(out + sizeof item + item.key_len, (const uint8_t *)rec + record_value_offset(item.key_len, shape.extra),
               item.val_len);
     s->used += need;
     s->count++;

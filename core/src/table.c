@@ -44,7 +44,7 @@ bool entry_visible(struct segment *seg, uint64_t expiry_ns, uint64_t owner) {
     return FIELD(state, OWNER_STATE_STATE) != 0 && FIELD(state, OWNER_STATE_GENERATION) == owner >> 32;
 }
 
-record_t *record_at(struct segment *seg, uint64_t word) {
+record_t *record_look(struct segment *seg, uint64_t word, struct shape *shape) {
     unsigned cls = (unsigned)FIELD(word, SLOT_CLASS);
     shmkv_off_t off = word & OFFSET_IN_WORD;
     if (cls >= SHMKV_CLASS_COUNT || off < seg->data_offset)
@@ -52,10 +52,16 @@ record_t *record_at(struct segment *seg, uint64_t word) {
     record_t *rec = seg_at(seg, off, sizeof *rec);
     if (!rec)
         return NULL;
-    uint64_t size = record_size(record_key_len(rec), rec->value_len, rec->flags & SHMKV_RECORD_FLAG_EXTRA);
+    *shape = shape_of(load_relaxed_u64((const uint64_t *)(const void *)rec + 1));
+    uint64_t size = record_size(shape->key_len, shape->val_len, shape->extra);
     if (size > (cls ? shmkv_class_sizes[cls] : large_bound(seg, off)))
         return NULL;
     return seg_at(seg, off, size) ? rec : NULL;
+}
+
+record_t *record_at(struct segment *seg, uint64_t word) {
+    struct shape shape;
+    return record_look(seg, word, &shape);
 }
 
 /* Look through one bucket. 1: found, 0: not here, negative: damage. */
