@@ -17,7 +17,7 @@
 const uint16_t shmkv_class_sizes[SHMKV_CLASS_COUNT] = SHMKV_CLASS_SIZES;
 
 #define UNITS (16352 / SHMKV_CELL_ALIGN)
-_Static_assert(UNITS * SHMKV_CELL_ALIGN == 16352, "the largest class is whole units");
+_Static_assert(UNITS *SHMKV_CELL_ALIGN == 16352, "the largest class is whole units");
 
 /* class_of[n]: the smallest class for records whose cells hold n units of 16 bytes. */
 static uint8_t class_of[UNITS + 1];
@@ -32,12 +32,15 @@ __attribute__((constructor)) static void fill_class_of(void) {
 }
 
 unsigned class_for(uint64_t size) {
-    return size <= UNITS * SHMKV_CELL_ALIGN ? class_of[(size + SHMKV_CELL_ALIGN - 1) / SHMKV_CELL_ALIGN] : 0;
+    return size <= UNITS * SHMKV_CELL_ALIGN
+               ? class_of[(size + SHMKV_CELL_ALIGN - 1) / SHMKV_CELL_ALIGN]
+               : 0;
 }
 
 /* The slab at @p off of class @p cls, or NULL when its header says otherwise. */
 static run_t *slab_checked(struct segment *seg, shmkv_off_t off, unsigned cls) {
-    if (cls == 0 || cls >= SHMKV_CLASS_COUNT || off % class_slab_size(cls) || off < seg->data_offset)
+    if (cls == 0 || cls >= SHMKV_CLASS_COUNT || off % class_slab_size(cls) ||
+        off < seg->data_offset)
         return NULL;
     run_t *slab = seg_at(seg, off, class_slab_size(cls));
     uint64_t head = slab ? load_relaxed_u64(&slab->head) : 0;
@@ -112,7 +115,8 @@ static int add_slab(struct context *ctx, const struct domain *d, arena_t *arena,
     run_t *slab = seg_at(seg, off, class_slab_size(cls));
     struct txn t;
     txn_begin(&t, ctx, d);
-    txn_set(&t, &slab->head, run_head(SHMKV_RUN_KIND_SLAB, cls, d->index, class_slab_size(cls) / SHMKV_PAGE_SIZE));
+    txn_set(&t, &slab->head,
+            run_head(SHMKV_RUN_KIND_SLAB, cls, d->index, class_slab_size(cls) / SHMKV_PAGE_SIZE));
     txn_set(&t, &slab->slab, 0);
     int err = list_push(&t, arena, slab, cls);
     if (err)
@@ -134,7 +138,8 @@ static int hand_out(struct context *ctx, const struct domain *d, arena_t *arena,
     uint64_t fill = slab->slab, used = FIELD(fill, SLAB_USED) + 1;
     uint64_t carved = FIELD(fill, SLAB_CARVED), index = FIELD(fill, SLAB_FREE), next;
     if (index) {
-        next = FIELD(load_relaxed_u64(cell_link(seg, cell_offset(off, cls, --index))), CELL_LINK_NEXT);
+        next =
+            FIELD(load_relaxed_u64(cell_link(seg, cell_offset(off, cls, --index))), CELL_LINK_NEXT);
         if (next > carved)
             return damaged(ctx->seg, off, "its list of free cells leads nowhere");
     } else if (carved < class_capacity(cls)) {
@@ -178,7 +183,8 @@ static int take(struct context *ctx, unsigned cls, uint64_t *field, bool chained
         /* [LOCK-02] Never two locks: the slab travels in our owner slot. */
         lock_release(ctx, &d);
         uint64_t pages = class_slab_size(cls) / SHMKV_PAGE_SIZE;
-        err = run_take(ctx, pages, pages, run_head(SHMKV_RUN_KIND_LARGE, 0, 0, 0), &ctx->own->run, 0);
+        err =
+            run_take(ctx, pages, pages, run_head(SHMKV_RUN_KIND_LARGE, 0, 0, 0), &ctx->own->run, 0);
         if (err)
             return err;
         FAULT_POINT("slab-in-hand");
@@ -207,7 +213,8 @@ int cell_take_spare(struct context *ctx) {
 
 int large_take(struct context *ctx, uint64_t size, uint64_t *field) {
     uint64_t pages = round_up(size + SHMKV_RUN_HEADER_SIZE, SHMKV_PAGE_SIZE) / SHMKV_PAGE_SIZE;
-    return run_take(ctx, pages, 1, run_head(SHMKV_RUN_KIND_LARGE, 0, 0, 0), field, SHMKV_RUN_HEADER_SIZE);
+    return run_take(ctx, pages, 1, run_head(SHMKV_RUN_KIND_LARGE, 0, 0, 0), field,
+                    SHMKV_RUN_HEADER_SIZE);
 }
 
 /* ---------------------------------------------------------------------- return */
@@ -257,7 +264,8 @@ static int put_back(struct context *ctx, uint64_t *field, bool chained) {
     if (cls == 0)
         return run_return(ctx, field);
     shmkv_off_t off = word & OFFSET_IN_WORD;
-    run_t *slab = cls < SHMKV_CLASS_COUNT ? slab_checked(seg, off & ~(class_slab_size(cls) - 1), cls) : NULL;
+    run_t *slab =
+        cls < SHMKV_CLASS_COUNT ? slab_checked(seg, off & ~(class_slab_size(cls) - 1), cls) : NULL;
     if (!slab || (chained && !chain_link(seg, off)))
         return damaged(ctx->seg, off, "it is to be returned and is in no slab");
     struct domain d = arena_domain(seg, (uint32_t)FIELD(slab->head, RUN_INDEX));

@@ -39,12 +39,12 @@ static inline uint32_t load_acquire_u32(const uint32_t *p) {
     return __atomic_load_n(p, __ATOMIC_ACQUIRE);
 }
 static inline bool cas_acquire_u32(uint32_t *p, uint32_t *expected, uint32_t desired) {
-    return __atomic_compare_exchange_n(p, expected, desired, false,
-                                       __ATOMIC_ACQUIRE, __ATOMIC_RELAXED);
+    return __atomic_compare_exchange_n(p, expected, desired, false, __ATOMIC_ACQUIRE,
+                                       __ATOMIC_RELAXED);
 }
 static inline bool cas_acq_rel_u32(uint32_t *p, uint32_t *expected, uint32_t desired) {
-    return __atomic_compare_exchange_n(p, expected, desired, false,
-                                       __ATOMIC_ACQ_REL, __ATOMIC_RELAXED);
+    return __atomic_compare_exchange_n(p, expected, desired, false, __ATOMIC_ACQ_REL,
+                                       __ATOMIC_RELAXED);
 }
 static inline uint32_t exchange_release_u32(uint32_t *p, uint32_t v) {
     return __atomic_exchange_n(p, v, __ATOMIC_RELEASE);

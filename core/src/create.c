@@ -41,8 +41,9 @@ static int check_object(const struct location *loc, int fd, unsigned flags) {
         return fail(SHMKV_EFOREIGN, "%s is not a regular file", loc->path);
     uid_t me = geteuid();
     if (st.st_uid != me && st.st_uid != 0 && !(flags & SHMKV_ANY_OWNER))
-        return fail(SHMKV_EOWNER, "%s belongs to user %u, we are user %u (flag ANY_OWNER accepts it)",
-                    loc->path, (unsigned)st.st_uid, (unsigned)me);
+        return fail(SHMKV_EOWNER,
+                    "%s belongs to user %u, we are user %u (flag ANY_OWNER accepts it)", loc->path,
+                    (unsigned)st.st_uid, (unsigned)me);
     return SHMKV_OK;
 }
 

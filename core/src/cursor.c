@@ -64,8 +64,8 @@ static uint32_t reverse_bits(uint32_t x) {
 
 /* Append the key of the record that @p slot names, if the view has it. E_RETRY:
  * something moved, or nothing there makes sense. The checks are those of read.c. */
-static int copy_key(struct segment *seg, struct bytes *keys, const struct group_view *view, const uint64_t *slot,
-                    uint64_t word) {
+static int copy_key(struct segment *seg, struct bytes *keys, const struct group_view *view,
+                    const uint64_t *slot, uint64_t word) {
     const uint64_t *rec = seg_at(seg, word & OFFSET_IN_WORD, SHMKV_RECORD_HEADER_SIZE);
     if (!rec)
         return E_RETRY;
@@ -80,9 +80,12 @@ static int copy_key(struct segment *seg, struct bytes *keys, const struct group_
     uint8_t *out = keys->data + keys->len;
     memcpy(out, &len, sizeof len);
     racy_copy(out + sizeof len,
-              (const uint8_t *)rec + SHMKV_RECORD_HEADER_SIZE + (shape.extra ? SHMKV_RECORD_EXTRA_SIZE : 0), len);
+              (const uint8_t *)rec + SHMKV_RECORD_HEADER_SIZE +
+                  (shape.extra ? SHMKV_RECORD_EXTRA_SIZE : 0),
+              len);
     fence_acquire();
-    if (((load_acquire_u64(slot) ^ word) & SLOT_IDENTITY) != 0 || load_relaxed_u64(&rec[0]) != version)
+    if (((load_acquire_u64(slot) ^ word) & SLOT_IDENTITY) != 0 ||
+        load_relaxed_u64(&rec[0]) != version)
         return E_RETRY;
     if (group_view_has(seg, view, out + sizeof len, len))
         keys->len += sizeof len + len;
@@ -110,7 +113,8 @@ static int copy_bucket(struct shmkv_cursor *c, struct segment *seg, const struct
 }
 
 /* A sum over the directory words that the prefix covers. */
-static uint64_t words_sum(const struct shmkv_cursor *c, const uint64_t *words, uint64_t n, uint64_t prefix) {
+static uint64_t words_sum(const struct shmkv_cursor *c, const uint64_t *words, uint64_t n,
+                          uint64_t prefix) {
     uint64_t sum = 0;
     for (uint64_t i = prefix; i < n; i += 1ULL << c->depth)
         sum = (sum ^ load_acquire_u64(&words[i])) * 0x9e3779b97f4a7c15u;
@@ -118,7 +122,8 @@ static uint64_t words_sum(const struct shmkv_cursor *c, const uint64_t *words, u
 }
 
 /* The bucket of every group that covers (prefix, depth). */
-static int copy_groups(struct shmkv_cursor *c, struct segment *seg, uint64_t root, uint64_t prefix) {
+static int copy_groups(struct shmkv_cursor *c, struct segment *seg, uint64_t root,
+                       uint64_t prefix) {
     directory_t *dir = table_directory(seg, root);
     if (!dir)
         return E_RETRY;
@@ -138,7 +143,9 @@ static int copy_groups(struct shmkv_cursor *c, struct segment *seg, uint64_t roo
 }
 
 /* The bits of @p prefix: the depth it must at least be read at. */
-static unsigned bit_length(uint32_t prefix) { return prefix ? 32 - (unsigned)__builtin_clz(prefix) : 0; }
+static unsigned bit_length(uint32_t prefix) {
+    return prefix ? 32 - (unsigned)__builtin_clz(prefix) : 0;
+}
 
 static int pin(struct shmkv_cursor *c, struct segment *seg, uint64_t root) {
     directory_t *dir = table_directory(seg, root);
@@ -171,7 +178,8 @@ static int attempt_fill(struct shmkv_cursor *c, struct segment *seg) {
     }
     int err = c->pinned ? SHMKV_OK : pin(c, seg, root);
     if (!err)
-        err = copy_groups(c, seg, root, reverse_bits((uint32_t)c->position) & (uint32_t)((1ULL << c->depth) - 1));
+        err = copy_groups(c, seg, root,
+                          reverse_bits((uint32_t)c->position) & (uint32_t)((1ULL << c->depth) - 1));
     fence_acquire();
     if (!err && load_relaxed_u64(root_word) != root)
         err = E_RETRY;
@@ -230,10 +238,12 @@ int shmkv_cursor_open(shmkv_t *kv, unsigned flags, shmkv_cursor_t **out) {
     return SHMKV_OK;
 }
 
-static int fetch_value(struct shmkv_cursor *c, struct segment *seg, const void *key, size_t key_len) {
+static int fetch_value(struct shmkv_cursor *c, struct segment *seg, const void *key,
+                       size_t key_len) {
     size_t len = 0;
     int err;
-    while ((err = read_value(seg, key, key_len, c->value.data, c->value.capacity, &len)) == SHMKV_ETOOSMALL) {
+    while ((err = read_value(seg, key, key_len, c->value.data, c->value.capacity, &len)) ==
+           SHMKV_ETOOSMALL) {
         err = bytes_reserve(&c->value, len);
         if (err)
             return err;
@@ -244,8 +254,8 @@ static int fetch_value(struct shmkv_cursor *c, struct segment *seg, const void *
 
 /* The next key that was copied, with its value unless only keys are wanted.
  * ENOTFOUND: it has gone since. */
-static int give(struct shmkv_cursor *c, struct segment *seg, const void **key, size_t *key_len, const void **val,
-                size_t *val_len) {
+static int give(struct shmkv_cursor *c, struct segment *seg, const void **key, size_t *key_len,
+                const void **val, size_t *val_len) {
     uint32_t len;
     memcpy(&len, c->keys.data + c->next_key, sizeof len);
     *key = c->keys.data + c->next_key + sizeof len;
@@ -259,8 +269,8 @@ static int give(struct shmkv_cursor *c, struct segment *seg, const void **key, s
     return err;
 }
 
-static int next(struct shmkv_cursor *c, struct segment *seg, const void **key, size_t *key_len, const void **val,
-                size_t *val_len) {
+static int next(struct shmkv_cursor *c, struct segment *seg, const void **key, size_t *key_len,
+                const void **val, size_t *val_len) {
     for (;;) {
         while (c->next_key < c->keys.len) {
             int err = give(c, seg, key, key_len, val, val_len);
@@ -275,7 +285,8 @@ static int next(struct shmkv_cursor *c, struct segment *seg, const void **key, s
     }
 }
 
-int shmkv_cursor_next(shmkv_cursor_t *c, const void **key, size_t *key_len, const void **val, size_t *val_len) {
+int shmkv_cursor_next(shmkv_cursor_t *c, const void **key, size_t *key_len, const void **val,
+                      size_t *val_len) {
     if (!c || !key || !key_len)
         return fail(SHMKV_EARGUMENT, "cursor");
     struct segment *seg;

@@ -38,7 +38,8 @@ static void after_fork_child(void) {
 }
 
 static void watch_forks(void) {
-    void *p = mmap(NULL, SHMKV_PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    void *p =
+        mmap(NULL, SHMKV_PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (p == MAP_FAILED) {
         fork_error = errno;
         return;

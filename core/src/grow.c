@@ -141,7 +141,9 @@ static int prepare_directory(struct context *ctx, unsigned words) {
 /* What an earlier, failed operation left in our slot may be another shard's. */
 static int return_if_of_another(struct context *ctx, uint32_t shard, uint64_t *field) {
     const run_t *group = *field ? seg_at(ctx->seg, *field, SHMKV_PAGE_SIZE) : NULL;
-    return group && FIELD(load_relaxed_u64(&group->head), RUN_INDEX) == shard ? SHMKV_OK : group_return(ctx, field);
+    return group && FIELD(load_relaxed_u64(&group->head), RUN_INDEX) == shard
+               ? SHMKV_OK
+               : group_return(ctx, field);
 }
 
 int table_prepare(struct context *ctx, uint32_t shard, const struct place *place) {
@@ -189,7 +191,8 @@ static void empty_group(run_t *group, struct segment *seg) {
 
 /* ------------------------------------------------------------------- first group */
 
-static int first_group(struct context *ctx, const struct domain *d, shard_t *shard, struct place *place) {
+static int first_group(struct context *ctx, const struct domain *d, shard_t *shard,
+                       struct place *place) {
     owner_t *own = ctx->own;
     place->need_groups = 1;
     place->need_words = 1;
@@ -260,7 +263,8 @@ static void double_directory(struct context *ctx, const struct domain *d, shard_
 /* ------------------------------------------------------------------------- split */
 
 /* Put @p word into bucket @p b of @p group, chaining when it is full. */
-static int build_entry(struct context *ctx, const struct domain *d, run_t *group, unsigned b, uint64_t word) {
+static int build_entry(struct context *ctx, const struct domain *d, run_t *group, unsigned b,
+                       uint64_t word) {
     bucket_t *bucket = group_bucket(group, b);
     for (struct chain walk = {0}; !chain_loops(&walk, bucket);) {
         for (int i = 0; i < SHMKV_BUCKET_SLOTS; i++)
@@ -278,7 +282,8 @@ static int build_entry(struct context *ctx, const struct domain *d, run_t *group
             return damaged(ctx->seg, seg_offset(ctx->seg, bucket), "a link leads nowhere");
         bucket = next;
     }
-    return damaged(ctx->seg, seg_offset(ctx->seg, bucket), "a chain of overflow buckets does not end");
+    return damaged(ctx->seg, seg_offset(ctx->seg, bucket),
+                   "a chain of overflow buckets does not end");
 }
 
 /* The keys' hashes are needed again, and the records are all over memory: ask
@@ -291,8 +296,8 @@ static void prefetch_bucket(struct segment *seg, const bucket_t *b) {
     }
 }
 
-static int build_bucket(struct context *ctx, const struct domain *d, const bucket_t *b, unsigned i, unsigned depth,
-                        run_t *low, run_t *high) {
+static int build_bucket(struct context *ctx, const struct domain *d, const bucket_t *b, unsigned i,
+                        unsigned depth, run_t *low, run_t *high) {
     struct segment *seg = ctx->seg;
     for (int s = 0; s < SHMKV_BUCKET_SLOTS; s++) {
         uint64_t word = load_relaxed_u64(&b->slots[s]);
@@ -309,8 +314,8 @@ static int build_bucket(struct context *ctx, const struct domain *d, const bucke
     return SHMKV_OK;
 }
 
-static int build_halves(struct context *ctx, const struct domain *d, const struct place *place, run_t *low,
-                        run_t *high) {
+static int build_halves(struct context *ctx, const struct domain *d, const struct place *place,
+                        run_t *low, run_t *high) {
     struct segment *seg = ctx->seg;
     empty_group(low, seg);
     empty_group(high, seg);
@@ -342,7 +347,8 @@ static int split(struct context *ctx, const struct domain *d, shard_t *shard, ui
         return E_GROW;
     if (full)
         double_directory(ctx, d, shard);
-    run_t *low = seg_at(seg, own->low, SHMKV_PAGE_SIZE), *high = seg_at(seg, own->high, SHMKV_PAGE_SIZE);
+    run_t *low = seg_at(seg, own->low, SHMKV_PAGE_SIZE),
+          *high = seg_at(seg, own->high, SHMKV_PAGE_SIZE);
     if (!low || !high)
         return damaged(seg, seg_offset(seg, own), "an owner's group is out of bounds");
     int err = build_halves(ctx, d, place, low, high);
@@ -358,7 +364,8 @@ static int split(struct context *ctx, const struct domain *d, shard_t *shard, ui
     struct txn t;
     txn_begin(&t, ctx, d);
     txn_fill(&t, &words[prefix], directory_word(own->low, depth + 1), stride * 8, count);
-    txn_fill(&t, &words[prefix + (1ULL << depth)], directory_word(own->high, depth + 1), stride * 8, count);
+    txn_fill(&t, &words[prefix + (1ULL << depth)], directory_word(own->high, depth + 1), stride * 8,
+             count);
     txn_set(&t, &own->low, 0);
     txn_set(&t, &own->high, 0);
     txn_set(&t, &own->old, seg_offset(seg, place->group));

@@ -47,7 +47,8 @@ static struct guard *reuse(void) {
 
 /* mmap and not malloc: the first call of a thread may be in a signal handler. */
 static struct guard *new_guard(void) {
-    struct guard *g = mmap(NULL, SHMKV_PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    struct guard *g =
+        mmap(NULL, SHMKV_PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (g == MAP_FAILED)
         return NULL;
     atomic_store(&g->taken, 1);

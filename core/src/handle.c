@@ -36,7 +36,8 @@ static int open_or_create(const struct location *loc, const struct shmkv_options
     }
 }
 
-static int open_file(const struct location *loc, const struct shmkv_options *opts, int mode, int *fd) {
+static int open_file(const struct location *loc, const struct shmkv_options *opts, int mode,
+                     int *fd) {
     int err;
     switch (mode) {
     case SHMKV_SHARED:
@@ -58,7 +59,8 @@ static int claim_first_slot(struct segment *seg) {
     return err;
 }
 
-int segment_open(const struct location *loc, const struct shmkv_options *opts, int mode, struct segment **out) {
+int segment_open(const struct location *loc, const struct shmkv_options *opts, int mode,
+                 struct segment **out) {
     int fd, err = open_file(loc, opts, mode, &fd);
     if (err)
         return err;
@@ -77,7 +79,8 @@ static int check_options(const struct shmkv_options *opts, struct shmkv_options 
     memset(checked, 0, sizeof *checked);
     if (opts) {
         if (opts->size != sizeof *opts)
-            return fail(SHMKV_EARGUMENT, "shmkv_options.size is %zu, expected %zu", opts->size, sizeof *opts);
+            return fail(SHMKV_EARGUMENT, "shmkv_options.size is %zu, expected %zu", opts->size,
+                        sizeof *opts);
         *checked = *opts;
     }
     if (checked->mode < SHMKV_SHARED || checked->mode > SHMKV_READONLY)
@@ -85,7 +88,8 @@ static int check_options(const struct shmkv_options *opts, struct shmkv_options 
     if (checked->flags & ~(unsigned)(SHMKV_STAY | SHMKV_ANY_OWNER))
         return fail(SHMKV_EARGUMENT, "flags 0x%x", checked->flags);
     if (checked->owner_slots > SHMKV_MAX_OWNERS)
-        return fail(SHMKV_EARGUMENT, "%u owner slots; the most are %u", checked->owner_slots, SHMKV_MAX_OWNERS);
+        return fail(SHMKV_EARGUMENT, "%u owner slots; the most are %u", checked->owner_slots,
+                    SHMKV_MAX_OWNERS);
     if (checked->permissions & ~0777u)
         return fail(SHMKV_EARGUMENT, "permissions 0%o", checked->permissions);
     if (!checked->lock_timeout_ms)
@@ -157,7 +161,8 @@ int shmkv_unlink(const char *name) {
             memcmp(magic, SHMKV_MAGIC, sizeof magic) != 0)
             err = fail(SHMKV_EFOREIGN, "%s", loc.path);
         else if (unlink(loc.path) != 0)
-            err = errno == ENOENT ? fail(SHMKV_ENOSEGMENT, "%s", loc.path) : fail(errno, "%s", loc.path);
+            err = errno == ENOENT ? fail(SHMKV_ENOSEGMENT, "%s", loc.path)
+                                  : fail(errno, "%s", loc.path);
         close(fd);
     }
     location_free(&loc);
@@ -189,7 +194,8 @@ static int move(shmkv_t *kv, struct segment *old) {
         return err;
     if (seg->dev == old->dev && seg->ino == old->ino) {
         segment_unmap(seg);
-        return damaged(old, offsetof(header_t, state), "it says that it was replaced, and still has the name");
+        return damaged(old, offsetof(header_t, state),
+                       "it says that it was replaced, and still has the name");
     }
     atomic_store(&kv->seg, seg);
     atomic_fetch_add(&kv->moves, 1);
@@ -249,7 +255,8 @@ static int check_key(const void *key, size_t key_len) {
     return SHMKV_OK;
 }
 
-int shmkv_get(shmkv_t *kv, const void *key, size_t key_len, void *buf, size_t buf_len, size_t *val_len) {
+int shmkv_get(shmkv_t *kv, const void *key, size_t key_len, void *buf, size_t buf_len,
+              size_t *val_len) {
     struct segment *seg;
     int err = check_key(key, key_len);
     if (!err && !buf && buf_len)
@@ -305,11 +312,11 @@ static int check_write(const struct segment *seg, const struct write *w) {
     if (!seg->writable)
         return fail(SHMKV_EREADONLY, "%s", seg->loc->path);
     if (w->key_len > seg->max_key)
-        return fail(SHMKV_EKEY, "%s: %zu bytes, its keys have at most %llu", seg->loc->path, w->key_len,
-                    (unsigned long long)seg->max_key);
+        return fail(SHMKV_EKEY, "%s: %zu bytes, its keys have at most %llu", seg->loc->path,
+                    w->key_len, (unsigned long long)seg->max_key);
     if (w->val_len > seg->max_value)
-        return fail(SHMKV_EVALUE, "%s: %zu bytes, its values have at most %llu", seg->loc->path, w->val_len,
-                    (unsigned long long)seg->max_value);
+        return fail(SHMKV_EVALUE, "%s: %zu bytes, its values have at most %llu", seg->loc->path,
+                    w->val_len, (unsigned long long)seg->max_value);
     return SHMKV_OK;
 }
 

@@ -76,9 +76,10 @@ static unsigned write_entries(const struct txn *t) {
 static void commit(struct txn *t, enum shmkv_op op, bool always) {
     const struct domain *d = t->d;
     unsigned n = write_entries(t);
-    uint64_t intent = MAKE(INTENT_ACTIVE, 1) | MAKE(INTENT_ALWAYS, always) | MAKE(INTENT_COUNT, n) |
-                      /* [LOCK-23] Whose fields it stores to, which for a reaper is the dead owner. */
-                      MAKE(INTENT_OWNER, t->ctx->own - t->ctx->seg->owners + 1) | MAKE(INTENT_OP, op);
+    uint64_t intent =
+        MAKE(INTENT_ACTIVE, 1) | MAKE(INTENT_ALWAYS, always) | MAKE(INTENT_COUNT, n) |
+        /* [LOCK-23] Whose fields it stores to, which for a reaper is the dead owner. */
+        MAKE(INTENT_OWNER, t->ctx->own - t->ctx->seg->owners + 1) | MAKE(INTENT_OP, op);
     FAULT_POINT("commit-before-intent");
     /* CRASH intent: death before this store leaves an idle intent and nothing
      * changed; after it, whoever takes the lock decides by entry 0. Spec 7.1. */
@@ -121,16 +122,20 @@ static bool may_store(const struct segment *seg, uint64_t off) {
     if (in_table(off, seg_offset(seg, seg->owners), seg->owner_count, sizeof(owner_t), &field))
         return field >= offsetof(owner_t, cell);
     if (in_table(off, seg_offset(seg, seg->shards), seg->shard_count, sizeof(shard_t), &field))
-        return field == offsetof(shard_t, root) || field == offsetof(shard_t, changes) || field == offsetof(shard_t, count);
+        return field == offsetof(shard_t, root) || field == offsetof(shard_t, changes) ||
+               field == offsetof(shard_t, count);
     if (in_table(off, seg_offset(seg, seg->arenas), seg->arena_count, sizeof(arena_t), &field))
         return field >= offsetof(arena_t, partial);
-    return in_table(off, seg_offset(seg, seg->space), 1, sizeof(space_t), &field) && field >= offsetof(space_t, limit);
+    return in_table(off, seg_offset(seg, seg->space), 1, sizeof(space_t), &field) &&
+           field >= offsetof(space_t, limit);
 }
 
 /* Where entry @p i of @p n leads. False: nowhere that it may. */
-static bool target_of(struct segment *seg, const struct domain *d, unsigned i, unsigned n, struct target *t) {
+static bool target_of(struct segment *seg, const struct domain *d, unsigned i, unsigned n,
+                      struct target *t) {
     uint64_t off = load_relaxed_u64(&d->entries[i].offset);
-    *t = (struct target){.value = load_relaxed_u64(&d->entries[i].value), .stride = 8, .count = 1, .entries = 1};
+    *t = (struct target){
+        .value = load_relaxed_u64(&d->entries[i].value), .stride = 8, .count = 1, .entries = 1};
     if (off & FILL_ENTRY) {
         if (i + 1 >= n)
             return false;
@@ -142,7 +147,8 @@ static bool target_of(struct segment *seg, const struct domain *d, unsigned i, u
             t->count > seg->reserve / t->stride)
             return false;
     }
-    for (uint64_t k = 1, word = off + t->stride; k < t->count && word < seg->data_offset; k++, word += t->stride)
+    for (uint64_t k = 1, word = off + t->stride; k < t->count && word < seg->data_offset;
+         k++, word += t->stride)
         if (!may_store(seg, word))
             return false;
     t->first = may_store(seg, off) ? seg_at(seg, off, (t->count - 1) * t->stride + 8) : NULL;
@@ -171,7 +177,8 @@ static bool all_reachable(struct segment *seg, const struct domain *d, unsigned 
 /* Entry 0's word holds entry 0's value: it was stored. Marks may be set by readers
  * at any time; they do not make it another slot. */
 static bool took_effect(const struct target *first) {
-    return ((load_relaxed_u64((const uint64_t *)(const void *)first->first) ^ first->value) & SLOT_IDENTITY) == 0;
+    return ((load_relaxed_u64((const uint64_t *)(const void *)first->first) ^ first->value) &
+            SLOT_IDENTITY) == 0;
 }
 
 int intent_replay(struct segment *seg, const struct domain *d) {

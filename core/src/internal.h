@@ -32,10 +32,10 @@
 #include "layout.h"
 
 /* Internal results, never returned to a caller of the public API. */
-#define E_MOVED (-1000)  /* the segment is REPLACED: follow the name and repeat */
-#define E_RETRY (-1001)  /* something moved under an unlocked read: repeat */
-#define E_GROW (-1002)   /* the index needs room first */
-#define E_TAKEN (-1003)  /* something lies at the swap name: clear it and repeat */
+#define E_MOVED (-1000) /* the segment is REPLACED: follow the name and repeat */
+#define E_RETRY (-1001) /* something moved under an unlocked read: repeat */
+#define E_GROW (-1002)  /* the index needs room first */
+#define E_TAKEN (-1003) /* something lies at the swap name: clear it and repeat */
 
 /* ------------------------------------------------------------------ error.c */
 
@@ -64,7 +64,7 @@ static inline uint64_t wall_ns(void) {
 struct location {
     char *path; /* absolute */
     char *dir;
-    const char *entry; /* in path */
+    const char *entry;  /* in path */
     bool shared_memory; /* a plain name, in /dev/shm */
 };
 int location_find(const char *name, struct location *loc);
@@ -90,13 +90,13 @@ struct thread_lock {
 /* A writer: an owner slot that this process has claimed. */
 struct context {
     struct segment *seg;
-    owner_t *own;       /* the slot whose fields it works with; a reaper's, the dead one's */
+    owner_t *own; /* the slot whose fields it works with; a reaper's, the dead one's */
     uint32_t slot;
-    uint32_t lock_word; /* what a lock contains while we hold it, waiters aside */
-    atomic_uint busy;   /* a thread uses it */
+    uint32_t lock_word;        /* what a lock contains while we hold it, waiters aside */
+    atomic_uint busy;          /* a thread uses it */
     _Atomic(pthread_t) thread; /* which */
-    uint32_t patience_ms; /* wait for a lock of a live process */
-    unsigned locks;     /* locks held, for assertions */
+    uint32_t patience_ms;      /* wait for a lock of a live process */
+    unsigned locks;            /* locks held, for assertions */
 };
 
 /* One mapped file. Everything here is private to the process. */
@@ -175,8 +175,8 @@ uint64_t random_u64(void);
 
 int context_acquire(struct segment *seg, struct context **out);
 void context_release(struct context *ctx);
-int owners_detach(struct segment *seg);             /* give back all contexts */
-void owners_reap(struct context *ctx);              /* clean up after the dead */
+int owners_detach(struct segment *seg); /* give back all contexts */
+void owners_reap(struct context *ctx);  /* clean up after the dead */
 enum shmkv_liveness owner_liveness(struct segment *seg, uint32_t slot);
 void owner_describe(struct segment *seg, uint32_t slot, char *buf, size_t size);
 int lock_descriptor_open(struct segment *seg);
@@ -257,8 +257,10 @@ int run_take(struct context *ctx, uint64_t pages, uint64_t align, uint64_t head,
 int run_return(struct context *ctx, uint64_t *field);
 unsigned space_bin(uint64_t pages);
 
-static inline uint64_t run_head(enum shmkv_run_kind kind, unsigned cls, uint32_t index, uint64_t pages) {
-    return MAKE(RUN_KIND, kind) | MAKE(RUN_CLASS, cls) | MAKE(RUN_INDEX, index) | MAKE(RUN_PAGES, pages);
+static inline uint64_t run_head(enum shmkv_run_kind kind, unsigned cls, uint32_t index,
+                                uint64_t pages) {
+    return MAKE(RUN_KIND, kind) | MAKE(RUN_CLASS, cls) | MAKE(RUN_INDEX, index) |
+           MAKE(RUN_PAGES, pages);
 }
 
 /* ------------------------------------------------------------------ arena.c */
@@ -273,16 +275,16 @@ int large_take(struct context *ctx, uint64_t size, uint64_t *field);
 
 /* Where a key is, or would go, in a shard whose lock is held. */
 struct place {
-    uint64_t *slot;     /* the key's, or the first empty one; NULL: no room */
-    uint64_t word;      /* the slot's word; 0 if the key is absent */
-    bucket_t *last;     /* last bucket of the chain, when there is no room */
+    uint64_t *slot; /* the key's, or the first empty one; NULL: no room */
+    uint64_t word;  /* the slot's word; 0 if the key is absent */
+    bucket_t *last; /* last bucket of the chain, when there is no room */
     run_t *group;
-    unsigned depth;     /* the group's */
+    unsigned depth; /* the group's */
     unsigned root_depth;
     /* Set by table_grow() with E_GROW: what to fetch into the owner slot. */
-    unsigned need_groups;  /* new group pages */
-    unsigned need_words;   /* directory words */
-    bool need_spare;       /* one more overflow bucket */
+    unsigned need_groups; /* new group pages */
+    unsigned need_words;  /* directory words */
+    bool need_spare;      /* one more overflow bucket */
 };
 static inline uint32_t hash_shard(const struct segment *seg, uint64_t hash) {
     return (uint32_t)(hash & (seg->shard_count - 1));
@@ -362,16 +364,17 @@ static inline bool chain_loops(struct chain *c, const bucket_t *b) {
 struct group_view {
     run_t *group;
     uint64_t word;
-    const uint64_t *words; /* the directory */
-    uint64_t mask;         /* its size less one */
+    const uint64_t *words;        /* the directory */
+    uint64_t mask;                /* its size less one */
     uint64_t prefix, prefix_mask; /* the part of the directory being visited */
-    bool exact;            /* every key in the group belongs to it and to the prefix */
+    bool exact;                   /* every key in the group belongs to it and to the prefix */
 };
 /* The group named at @p index, or NULL in @p view->group: visited already at a
  * smaller index of the same prefix. E_RETRY: the word makes no sense. */
 int group_view_at(struct segment *seg, const uint64_t *words, unsigned root_depth, uint64_t prefix,
                   unsigned prefix_depth, uint64_t index, struct group_view *view);
-bool group_view_has(struct segment *seg, const struct group_view *view, const void *key, size_t key_len);
+bool group_view_has(struct segment *seg, const struct group_view *view, const void *key,
+                    size_t key_len);
 
 /* Is an entry with this expiry and owner still there? Spec 6.2, [OP-07], [OP-08]. */
 bool entry_visible(struct segment *seg, uint64_t expiry_ns, uint64_t owner);
@@ -398,7 +401,8 @@ int read_exists(struct segment *seg, const void *key, size_t key_len);
 
 /* ------------------------------------------------------------------ write.c */
 
-int write_put(struct context *ctx, const void *key, size_t key_len, const void *val, size_t val_len);
+int write_put(struct context *ctx, const void *key, size_t key_len, const void *val,
+              size_t val_len);
 int write_delete(struct context *ctx, const void *key, size_t key_len);
 
 /* ------------------------------------------------------------------- view.c */
@@ -423,8 +427,8 @@ struct shmkv {
     _Atomic(struct segment *) seg; /* NULL once closed */
     struct location loc;
     struct shmkv_options opts;
-    atomic_uint moves;             /* how often it moved to another segment */
-    struct thread_lock following;  /* one thread moves it at a time */
+    atomic_uint moves;                 /* how often it moved to another segment */
+    struct thread_lock following;      /* one thread moves it at a time */
     _Atomic(struct segment *) retired; /* left behind, still mapped; changed by the follower */
 };
 
@@ -447,7 +451,7 @@ int segment_open(const struct location *loc, const struct shmkv_options *opts, i
  * texts it was told (error.c). */
 struct guard {
     _Atomic(struct segment *) inside[MAX_NESTING];
-    unsigned depth;     /* its thread's only, as are the texts */
+    unsigned depth; /* its thread's only, as are the texts */
     char detail[DETAIL_SIZE], system_text[SYSTEM_TEXT_SIZE];
     atomic_uint taken;  /* a thread has it */
     struct guard *next; /* list of all; records are reused, never freed */

@@ -24,7 +24,7 @@ typedef struct shmkv_directory_layout directory_t;
 
 /* FIELD(word, SLOT_TAG): the field's value.   MAKE(SLOT_TAG, v): v in its place. */
 #define FIELD(word, f) (((word) >> SHMKV_##f##_SHIFT) & SHMKV_##f##_MASK)
-#define MAKE(f, v) (((uint64_t)(v) & SHMKV_##f##_MASK) << SHMKV_##f##_SHIFT)
+#define MAKE(f, v) (((uint64_t)(v)&SHMKV_##f##_MASK) << SHMKV_##f##_SHIFT)
 #define IN_PLACE(f) (SHMKV_##f##_MASK << SHMKV_##f##_SHIFT)
 
 /* Slot, root and cell words keep an offset in the same place, in units of 16
@@ -44,8 +44,8 @@ _Static_assert(SHMKV_SLOT_UNIT_SHIFT == SHMKV_CELL_UNIT_SHIFT &&
                    SHMKV_ROOT_CLASS_SHIFT == SHMKV_CELL_CLASS_SHIFT &&
                    (1 << SHMKV_CELL_UNIT_SHIFT) == SHMKV_CELL_ALIGN,
                "slot, root and cell words share the place of offset and class");
-_Static_assert(SHMKV_GROUP_BUCKETS * SHMKV_BUCKET_SIZE + SHMKV_RUN_HEADER_SIZE ==
-                   SHMKV_PAGE_SIZE, "a group fills its page");
+_Static_assert(SHMKV_GROUP_BUCKETS *SHMKV_BUCKET_SIZE + SHMKV_RUN_HEADER_SIZE == SHMKV_PAGE_SIZE,
+               "a group fills its page");
 
 extern const uint16_t shmkv_class_sizes[SHMKV_CLASS_COUNT];
 
@@ -64,7 +64,8 @@ static inline uint64_t round_up(uint64_t n, uint64_t unit) { return (n + unit - 
 
 /* Where the value begins, and how long the whole record is. Spec 3.8. */
 static inline uint64_t record_value_offset(uint64_t key_len, bool extra) {
-    return SHMKV_RECORD_HEADER_SIZE + (extra ? SHMKV_RECORD_EXTRA_SIZE : 0) + ((key_len + 7) & ~7ULL);
+    return SHMKV_RECORD_HEADER_SIZE + (extra ? SHMKV_RECORD_EXTRA_SIZE : 0) +
+           ((key_len + 7) & ~7ULL);
 }
 static inline uint64_t record_size(uint64_t key_len, uint64_t value_len, bool extra) {
     return record_value_offset(key_len, extra) + ((value_len + 7) & ~7ULL);

@@ -25,17 +25,20 @@
 
 struct domain shard_domain(struct segment *seg, uint32_t index) {
     shard_t *s = &seg->shards[index];
-    return (struct domain){&s->lock, &s->intent, s->entries, SHMKV_SHARD_ENTRIES, SHMKV_LOCK_SHARD, index};
+    return (struct domain){&s->lock,         &s->intent, s->entries, SHMKV_SHARD_ENTRIES,
+                           SHMKV_LOCK_SHARD, index};
 }
 
 struct domain arena_domain(struct segment *seg, uint32_t index) {
     arena_t *a = &seg->arenas[index];
-    return (struct domain){&a->lock, &a->intent, a->entries, SHMKV_ARENA_ENTRIES, SHMKV_LOCK_ARENA, index};
+    return (struct domain){&a->lock,         &a->intent, a->entries, SHMKV_ARENA_ENTRIES,
+                           SHMKV_LOCK_ARENA, index};
 }
 
 struct domain space_domain(struct segment *seg) {
     space_t *s = seg->space;
-    return (struct domain){&s->lock, &s->intent, s->entries, SHMKV_SPACE_ENTRIES, SHMKV_LOCK_SPACE, 0};
+    return (struct domain){&s->lock,         &s->intent, s->entries, SHMKV_SPACE_ENTRIES,
+                           SHMKV_LOCK_SPACE, 0};
 }
 
 uint32_t domain_count(const struct segment *seg) { return seg->shard_count + seg->arena_count + 1; }
@@ -52,7 +55,8 @@ static long futex(uint32_t *word, int op, uint32_t value, const struct timespec 
     return syscall(SYS_futex, word, op, value, timeout, NULL, 0);
 }
 
-static bool try_take(struct context *ctx, const struct domain *d, uint32_t expected, uint32_t extra) {
+static bool try_take(struct context *ctx, const struct domain *d, uint32_t expected,
+                     uint32_t extra) {
     /* ORDER lock-take: pairs with lock-free in lock_release(): we see every
      * store of the last holder. Spec 4.3 step 1.
      * ORDER own-thread: who we are, then the word that names us. Pairs with
@@ -70,7 +74,8 @@ static bool held_by_this_thread(struct context *ctx, uint32_t word) {
     for (unsigned i = 0; i < n; i++) {
         struct context *other = &seg->contexts[i];
         if (other->lock_word == (word & ~WAITERS) && atomic_load(&other->busy))
-            return pthread_equal(atomic_load_explicit(&other->thread, memory_order_relaxed), pthread_self());
+            return pthread_equal(atomic_load_explicit(&other->thread, memory_order_relaxed),
+                                 pthread_self());
     }
     return false;
 }
@@ -81,8 +86,8 @@ static int timed_out(struct context *ctx, const struct domain *d, uint32_t slot)
     char who[128] = "nobody";
     if (slot < ctx->seg->owner_count)
         owner_describe(ctx->seg, slot, who, sizeof who);
-    return fail(SHMKV_ETIMEDOUT, "%s: %s %u is held by %s", ctx->seg->loc->path, kind_names[d->kind],
-                d->index, who);
+    return fail(SHMKV_ETIMEDOUT, "%s: %s %u is held by %s", ctx->seg->loc->path,
+                kind_names[d->kind], d->index, who);
 }
 
 /* Wait a little while the word is @p seen. */
@@ -106,7 +111,8 @@ static enum shmkv_liveness word_liveness(struct context *ctx, uint32_t word, uin
     if (l != SHMKV_ALIVE)
         return SHMKV_DEAD; /* a freed slot is named by a lock only when scribbled */
     uint64_t state = load_acquire_u64(&ctx->seg->owners[*slot].state);
-    bool same = MAKE(LOCK_GENERATION, FIELD(state, OWNER_STATE_GENERATION)) == (word & IN_PLACE(LOCK_GENERATION));
+    bool same = MAKE(LOCK_GENERATION, FIELD(state, OWNER_STATE_GENERATION)) ==
+                (word & IN_PLACE(LOCK_GENERATION));
     return same ? SHMKV_ALIVE : SHMKV_DEAD;
 }
 
@@ -129,7 +135,8 @@ static int wait_and_take(struct context *ctx, const struct domain *d) {
         if (!deadline) {
             deadline = now_ns() + (uint64_t)ctx->patience_ms * 1000000u;
             if (held_by_this_thread(ctx, word))
-                return fail(SHMKV_EDEADLK, "%s: %s %u", ctx->seg->loc->path, kind_names[d->kind], d->index);
+                return fail(SHMKV_EDEADLK, "%s: %s %u", ctx->seg->loc->path, kind_names[d->kind],
+                            d->index);
         }
         sleep_on(d, word, wait);
         slept = WAITERS;

@@ -69,7 +69,8 @@ static int find_shared_memory(const char *name, struct location *loc) {
         strcmp(name, "..") == 0)
         return fail(SHMKV_ENAME, "name '%.40s%s' (%zu bytes)", name, len > 40 ? "..." : "", len);
     if (strncmp(name, ".shmkv-", 7) == 0)
-        return fail(SHMKV_ENAME, "name '%s': the prefix .shmkv- is kept for the store itself", name);
+        return fail(SHMKV_ENAME, "name '%s': the prefix .shmkv- is kept for the store itself",
+                    name);
     loc->shared_memory = true;
     int err = check_shm();
     return err ? err : set_path(loc, SHM_DIR, name);

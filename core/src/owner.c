@@ -30,7 +30,9 @@
 /* --------------------------------------------------------------- owner locks */
 
 static int owner_lock(int fd, int cmd, short type, uint32_t slot, short *found) {
-    struct flock fl = {.l_type = type, .l_whence = SEEK_SET, .l_len = 1,
+    struct flock fl = {.l_type = type,
+                       .l_whence = SEEK_SET,
+                       .l_len = 1,
                        .l_start = (off_t)(SHMKV_OWNER_LOCK_BASE + slot)};
     int r;
     do
@@ -143,8 +145,11 @@ static int slot_reap(struct context *ctx, uint32_t slot) {
     struct segment *seg = ctx->seg;
     /* [LOCK-23] Our locks, the dead owner's fields. Not our patience: what a stopped
      * process keeps us from finishing, the next reaper finishes. */
-    struct context stand_in = {.seg = seg, .own = &seg->owners[slot], .slot = ctx->slot,
-                               .lock_word = ctx->lock_word, .patience_ms = REAP_PATIENCE_MS};
+    struct context stand_in = {.seg = seg,
+                               .own = &seg->owners[slot],
+                               .slot = ctx->slot,
+                               .lock_word = ctx->lock_word,
+                               .patience_ms = REAP_PATIENCE_MS};
     for (uint32_t i = 0; i < domain_count(seg); i++) {
         struct domain d = domain_at(seg, i);
         if (!domain_names(&d, slot))
@@ -225,7 +230,8 @@ static int slot_find(struct segment *seg, unsigned n) {
         atomic_store(&seg->context_count, n);
         slot_unlock(seg, i);
     }
-    return failure ? failure : fail(SHMKV_ENOSLOTS, "%s has %u slots", seg->loc->path, seg->owner_count);
+    return failure ? failure
+                   : fail(SHMKV_ENOSLOTS, "%s has %u slots", seg->loc->path, seg->owner_count);
 }
 
 static int context_claim(struct segment *seg, struct context **out) {
@@ -304,7 +310,8 @@ int context_acquire(struct segment *seg, struct context **out) {
         if (!deadline)
             deadline = now_ns() + (uint64_t)seg->lock_timeout_ms * 1000000u;
         if (now_ns() > deadline)
-            return fail(SHMKV_EBUSY, "%s: %d threads of this handle are writing", seg->loc->path, MAX_CONTEXTS);
+            return fail(SHMKV_EBUSY, "%s: %d threads of this handle are writing", seg->loc->path,
+                        MAX_CONTEXTS);
         sched_yield();
     }
     return SHMKV_OK;

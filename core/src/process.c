@@ -72,8 +72,10 @@ static bool read_process_stat(const char *path, struct process_stat *ps) {
         return false;
     const char *p = strrchr(text, ')');
     unsigned long long start;
-    if (!p || sscanf(p + 1, " %c %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %ld %*s %llu",
-                     &ps->state, &ps->threads, &start) != 3)
+    if (!p ||
+        sscanf(p + 1,
+               " %c %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %ld %*s %llu",
+               &ps->state, &ps->threads, &start) != 3)
         return false;
     ps->start_time = start;
     return true;
@@ -120,7 +122,8 @@ static bool same_time_namespace(const owner_t *own) {
     char path[32];
     struct stat theirs, ours;
     snprintf(path, sizeof path, "/proc/%u/ns/time", own->pid);
-    return stat(path, &theirs) == 0 && stat("/proc/self/ns/time", &ours) == 0 && theirs.st_ino == ours.st_ino;
+    return stat(path, &theirs) == 0 && stat("/proc/self/ns/time", &ours) == 0 &&
+           theirs.st_ino == ours.st_ino;
 }
 
 /* The lock is held, but perhaps by a child that inherited the descriptor: then

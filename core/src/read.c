@@ -52,12 +52,14 @@ struct want {
 static inline bool route_holds(const struct route *r) {
     /* [OP-05] The root last: a directory that was withdrawn keeps its words until
      * it is overwritten. */
-    return load_acquire_u64(r->directory_word) == r->directory && load_relaxed_u64(r->root_word) == r->root;
+    return load_acquire_u64(r->directory_word) == r->directory &&
+           load_relaxed_u64(r->root_word) == r->root;
 }
 
 /* Follow root and directory to the bucket of the hash. NULL with *err 0: the
  * shard is empty. */
-static inline const bucket_t *find_bucket(struct segment *seg, uint64_t hash, struct route *r, int *err) {
+static inline const bucket_t *find_bucket(struct segment *seg, uint64_t hash, struct route *r,
+                                          int *err) {
     *err = SHMKV_OK;
     r->root_word = &seg->shards[hash_shard(seg, hash)].root;
     r->root = load_acquire_u64(r->root_word);
@@ -65,11 +67,14 @@ static inline const bucket_t *find_bucket(struct segment *seg, uint64_t hash, st
         return NULL;
     uint64_t depth = FIELD(r->root, ROOT_DEPTH);
     uint64_t index = hash_directory(seg, hash) & ((1ULL << depth) - 1);
-    r->directory_word = depth > seg->max_depth
-                            ? NULL
-                            : seg_at(seg, (r->root & OFFSET_IN_WORD) + sizeof(directory_t) + index * 8, 8);
+    r->directory_word =
+        depth > seg->max_depth
+            ? NULL
+            : seg_at(seg, (r->root & OFFSET_IN_WORD) + sizeof(directory_t) + index * 8, 8);
     if (!r->directory_word) {
-        *err = load_relaxed_u64(r->root_word) == r->root ? damaged(seg, seg_offset(seg, r->root_word), "a root leads nowhere") : E_RETRY;
+        *err = load_relaxed_u64(r->root_word) == r->root
+                   ? damaged(seg, seg_offset(seg, r->root_word), "a root leads nowhere")
+                   : E_RETRY;
         return NULL;
     }
     r->directory = load_acquire_u64(r->directory_word);
@@ -79,7 +84,9 @@ static inline const bucket_t *find_bucket(struct segment *seg, uint64_t hash, st
                      : seg_at(seg, group, SHMKV_PAGE_SIZE);
     if (!run) {
         fence_acquire();
-        *err = route_holds(r) ? damaged(seg, seg_offset(seg, r->directory_word), "a directory word leads nowhere") : E_RETRY;
+        *err = route_holds(r) ? damaged(seg, seg_offset(seg, r->directory_word),
+                                        "a directory word leads nowhere")
+                              : E_RETRY;
         return NULL;
     }
     return group_bucket(run, hash_bucket(hash));
@@ -91,14 +98,17 @@ static inline uint64_t cell_bound(struct segment *seg, uint64_t word) {
     shmkv_off_t off = word & OFFSET_IN_WORD;
     if (__builtin_expect(cls == 0, 0))
         return large_bound(seg, off);
-    if (off < seg->data_offset || cls >= SHMKV_CLASS_COUNT || !seg_at(seg, off, shmkv_class_sizes[cls]))
+    if (off < seg->data_offset || cls >= SHMKV_CLASS_COUNT ||
+        !seg_at(seg, off, shmkv_class_sizes[cls]))
         return 0;
     return shmkv_class_sizes[cls];
 }
 
 /* [OP-04] The slot, and then the version, are as they were. Caller has fenced. */
-static inline bool record_holds(const uint64_t *slot, uint64_t word, const uint64_t *rec, uint64_t version) {
-    return ((load_acquire_u64(slot) ^ word) & SLOT_IDENTITY) == 0 && load_acquire_u64(rec) == version;
+static inline bool record_holds(const uint64_t *slot, uint64_t word, const uint64_t *rec,
+                                uint64_t version) {
+    return ((load_acquire_u64(slot) ^ word) & SLOT_IDENTITY) == 0 &&
+           load_acquire_u64(rec) == version;
 }
 
 /* What was found makes no sense. Start again; but if it stays published like
@@ -106,7 +116,8 @@ static inline bool record_holds(const uint64_t *slot, uint64_t word, const uint6
 static int nonsense(struct segment *seg, const uint64_t *slot, uint64_t word, unsigned *odd) {
     bool published = ((load_relaxed_u64(slot) ^ word) & SLOT_IDENTITY) == 0;
     return published && ++*odd > MAX_ODD
-               ? damaged(seg, seg_offset(seg, slot), "a slot leads to no record, or to an unfinished or impossible one")
+               ? damaged(seg, seg_offset(seg, slot),
+                         "a slot leads to no record, or to an unfinished or impossible one")
                : E_RETRY;
 }
 
@@ -116,8 +127,8 @@ static int nonsense(struct segment *seg, const uint64_t *slot, uint64_t word, un
  * if the route does, which the caller checks. ENOTFOUND: another key's, or not
  * visible.
  */
-static inline int read_record(struct segment *seg, const uint64_t *slot, uint64_t word, struct want *w,
-                              unsigned *odd) {
+static inline int read_record(struct segment *seg, const uint64_t *slot, uint64_t word,
+                              struct want *w, unsigned *odd) {
     uint64_t bound = cell_bound(seg, word);
     if (!bound) {
         fence_acquire();
@@ -135,7 +146,8 @@ static inline int read_record(struct segment *seg, const uint64_t *slot, uint64_
         return nonsense(seg, slot, word, odd);
     }
     int result = SHMKV_ENOTFOUND;
-    uint64_t expiry = extra ? load_relaxed_u64(&words[2]) : 0, owner = extra ? load_relaxed_u64(&words[3]) : 0;
+    uint64_t expiry = extra ? load_relaxed_u64(&words[2]) : 0,
+             owner = extra ? load_relaxed_u64(&words[3]) : 0;
     const uint8_t *key = rec + SHMKV_RECORD_HEADER_SIZE + (extra ? SHMKV_RECORD_EXTRA_SIZE : 0);
     if (key_len == w->key_len && racy_equal(key, w->key, key_len)) {
         w->val_len = val_len;
@@ -146,12 +158,14 @@ static inline int read_record(struct segment *seg, const uint64_t *slot, uint64_
     fence_acquire();
     if (!record_holds(slot, word, words, version))
         return E_RETRY;
-    if (__builtin_expect(extra, 0) && result != SHMKV_ENOTFOUND && !entry_visible(seg, expiry, owner))
+    if (__builtin_expect(extra, 0) && result != SHMKV_ENOTFOUND &&
+        !entry_visible(seg, expiry, owner))
         return SHMKV_ENOTFOUND;
     return result;
 }
 
-static inline int search_bucket(struct segment *seg, const bucket_t *b, struct want *w, unsigned *odd) {
+static inline int search_bucket(struct segment *seg, const bucket_t *b, struct want *w,
+                                unsigned *odd) {
     uint64_t tag = hash_tag(w->hash);
     for (int i = 0; i < SHMKV_BUCKET_SLOTS; i++) {
         uint64_t word = load_acquire_u64(&b->slots[i]);
@@ -172,7 +186,8 @@ static int attempt(struct segment *seg, struct want *w, unsigned *odd) {
         return err ? err : SHMKV_ENOTFOUND;
     for (struct chain walk = {0}; !chain_loops(&walk, b);) {
         int result = search_bucket(seg, b, w, odd);
-        if (result != SHMKV_ENOTFOUND && result != E_RETRY && result != SHMKV_OK && result != SHMKV_ETOOSMALL)
+        if (result != SHMKV_ENOTFOUND && result != E_RETRY && result != SHMKV_OK &&
+            result != SHMKV_ETOOSMALL)
             return result;
         fence_acquire();
         if (result == E_RETRY || !route_holds(&route))
@@ -188,12 +203,15 @@ static int attempt(struct segment *seg, struct want *w, unsigned *odd) {
         const bucket_t *next = bucket_at_link(seg, link);
         if (!next) {
             fence_acquire();
-            return route_holds(&route) ? damaged(seg, seg_offset(seg, b), "a link leads nowhere") : E_RETRY;
+            return route_holds(&route) ? damaged(seg, seg_offset(seg, b), "a link leads nowhere")
+                                       : E_RETRY;
         }
         b = next;
     }
     fence_acquire();
-    return route_holds(&route) ? damaged(seg, seg_offset(seg, b), "a chain of overflow buckets does not end") : E_RETRY;
+    return route_holds(&route)
+               ? damaged(seg, seg_offset(seg, b), "a chain of overflow buckets does not end")
+               : E_RETRY;
 }
 
 static int read_until_stable(struct segment *seg, struct want *w) {
@@ -217,7 +235,8 @@ static int read_key(struct segment *seg, struct want *w) {
     return read_until_stable(seg, w);
 }
 
-int read_value(struct segment *seg, const void *key, size_t key_len, void *buf, size_t buf_len, size_t *val_len) {
+int read_value(struct segment *seg, const void *key, size_t key_len, void *buf, size_t buf_len,
+               size_t *val_len) {
     struct want w = {.key = key, .key_len = key_len, .buf = buf, .buf_len = buf_len};
     int result = read_key(seg, &w);
     if (val_len)

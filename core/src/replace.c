@@ -77,7 +77,8 @@ static int settle_replacement(struct segment *seg) {
     bool ours = name_is(seg->loc->path, seg);
     if (!ours && !name_is_not(seg->loc->path, seg))
         return fail(errno, "%s: a replacement is to be finished", seg->loc->path);
-    store_release_u64(&seg->hdr->state, ours ? SHMKV_SEGMENT_STATE_LIVE : SHMKV_SEGMENT_STATE_REPLACED);
+    store_release_u64(&seg->hdr->state,
+                      ours ? SHMKV_SEGMENT_STATE_LIVE : SHMKV_SEGMENT_STATE_REPLACED);
     return SHMKV_OK;
 }
 
@@ -95,7 +96,8 @@ int segment_check_live(struct segment *seg) {
     case SHMKV_SEGMENT_STATE_REPLACED:
         return E_MOVED;
     default:
-        return damaged(seg, seg_offset(seg, &seg->hdr->state), "the segment's state makes no sense");
+        return damaged(seg, seg_offset(seg, &seg->hdr->state),
+                       "the segment's state makes no sense");
     }
 }
 
@@ -200,7 +202,7 @@ static void drop_swap(const char *swap, const struct segment *old, int fd) {
 static int replace_locked(struct segment *old, int fd) {
     int err = segment_check_live(old);
     if (!name_is(old->loc->path, old))
-        return E_RETRY; /* unlinked, or replaced */
+        return E_RETRY;        /* unlinked, or replaced */
     if (err && err != E_MOVED) /* REPLACED, and still at the name, is damage that this cures */
         return err;
     char swap[PATH_MAX];
@@ -217,7 +219,8 @@ static int replace_locked(struct segment *old, int fd) {
         err = take_name(old, fd, swap);
     /* CRASH replaced: death before this store leaves REPLACING, which the next
      * who looks settles by the name. */
-    store_release_u64(&old->hdr->state, err ? SHMKV_SEGMENT_STATE_LIVE : SHMKV_SEGMENT_STATE_REPLACED);
+    store_release_u64(&old->hdr->state,
+                      err ? SHMKV_SEGMENT_STATE_LIVE : SHMKV_SEGMENT_STATE_REPLACED);
     FAULT_POINT("replace-after-state");
     if (linked)
         drop_swap(swap, old, fd);
@@ -234,7 +237,8 @@ static int replace_under_locks(struct context *ctx, int fd) {
     return err;
 }
 
-static int replace_existing(const struct location *loc, const struct shmkv_options *opts, int old_fd, int *fd) {
+static int replace_existing(const struct location *loc, const struct shmkv_options *opts,
+                            int old_fd, int *fd) {
     struct segment *old;
     int err = segment_map(old_fd, true, loc, opts, &old);
     if (err)

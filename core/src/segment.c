@@ -39,8 +39,8 @@ bool segment_covers(struct segment *seg, uint64_t end) {
         return false;
     uint64_t size = (uint64_t)st.st_size < seg->reserve ? (uint64_t)st.st_size : seg->reserve;
     uint64_t known = load_relaxed_u64(&seg->safe_limit);
-    while (known < size && !__atomic_compare_exchange_n(&seg->safe_limit, &known, size, true, __ATOMIC_RELAXED,
-                                                        __ATOMIC_RELAXED))
+    while (known < size && !__atomic_compare_exchange_n(&seg->safe_limit, &known, size, true,
+                                                        __ATOMIC_RELAXED, __ATOMIC_RELAXED))
         ; /* another thread raised it, perhaps not as far */
     return end <= (size > known ? size : known);
 }
@@ -67,7 +67,8 @@ static bool table_fits(const header_t *h, uint64_t off, uint64_t count, uint64_t
 
 /* No byte belongs to two of the tables, each of which fits. */
 static bool tables_apart(const header_t *h) {
-    const uint64_t begin[] = {h->owners_offset, h->shards_offset, h->arenas_offset, h->space_offset};
+    const uint64_t begin[] = {h->owners_offset, h->shards_offset, h->arenas_offset,
+                              h->space_offset};
     const uint64_t size[] = {h->owner_count * sizeof(owner_t), h->shard_count * sizeof(shard_t),
                              h->arena_count * sizeof(arena_t), sizeof(space_t)};
     for (int i = 0; i < 4; i++)
@@ -93,7 +94,8 @@ static bool geometry_sane(const header_t *h) {
 static int check_revision(const header_t *h, const char *path) {
     if (h->revision == SHMKV_REVISION)
         return SHMKV_OK;
-    return fail(SHMKV_EFORMAT, "%s has format revision %u, this library knows %u", path, h->revision, SHMKV_REVISION);
+    return fail(SHMKV_EFORMAT, "%s has format revision %u, this library knows %u", path,
+                h->revision, SHMKV_REVISION);
 }
 
 int segment_check_header(const header_t *h, uint64_t file_size, bool writable, const char *path) {
@@ -108,9 +110,10 @@ int segment_check_header(const header_t *h, uint64_t file_size, bool writable, c
         return fail(SHMKV_EFORMAT, "%s uses features this library does not know (incompat 0x%llx)",
                     path, (unsigned long long)h->incompat);
     if (writable && (h->ro_compat & ~SHMKV_FEATURES_RO_COMPAT))
-        return fail(SHMKV_EFORMAT,
-                    "%s uses features this library can only read (ro_compat 0x%llx); open it READONLY",
-                    path, (unsigned long long)h->ro_compat);
+        return fail(
+            SHMKV_EFORMAT,
+            "%s uses features this library can only read (ro_compat 0x%llx); open it READONLY",
+            path, (unsigned long long)h->ro_compat);
     if (!geometry_sane(h))
         return fail(SHMKV_ECORRUPT, "%s: the header's geometry makes no sense", path);
     if (file_size < h->data_offset)
@@ -125,11 +128,13 @@ static int check_whole(int fd, const header_t *h, const char *path, struct stat 
     if (h->state < SHMKV_SEGMENT_STATE_LIVE || h->state > SHMKV_SEGMENT_STATE_REPLACED)
         return fail(SHMKV_ECORRUPT, "%s: segment state %llu", path, (unsigned long long)h->state);
     uint64_t limit;
-    ssize_t n = pread(fd, &limit, sizeof limit, (off_t)(h->space_offset + offsetof(space_t, limit)));
+    ssize_t n =
+        pread(fd, &limit, sizeof limit, (off_t)(h->space_offset + offsetof(space_t, limit)));
     if (n != (ssize_t)sizeof limit || fstat(fd, st) != 0)
         return fail(n < 0 ? errno : SHMKV_ECORRUPT, "%s", path);
     if (limit < h->data_offset || limit % SHMKV_PAGE_SIZE || limit > (uint64_t)st->st_size)
-        return fail(SHMKV_ECORRUPT, "%s is truncated or its limit is wrong: %llu bytes, the limit is %llu", path,
+        return fail(SHMKV_ECORRUPT,
+                    "%s is truncated or its limit is wrong: %llu bytes, the limit is %llu", path,
                     (unsigned long long)st->st_size, (unsigned long long)limit);
     return SHMKV_OK;
 }
@@ -171,7 +176,8 @@ static int map_reserve(struct segment *seg, uint64_t wanted, uint64_t file_size,
         if (errno != ENOMEM)
             return fail(errno, "mapping %s", path);
         if (wanted == least)
-            return fail(SHMKV_ERESERVE, "mapping %llu bytes of %s", (unsigned long long)wanted, path);
+            return fail(SHMKV_ERESERVE, "mapping %llu bytes of %s", (unsigned long long)wanted,
+                        path);
         wanted = wanted / 2 > least ? wanted / 2 : least;
     }
 }

@@ -36,14 +36,17 @@ static bool record_visible(struct segment *seg, const record_t *rec) {
     return entry_visible(seg, load_relaxed_u64(&extra->expiry_ns), load_relaxed_u64(&extra->owner));
 }
 
-static int copy_record(struct segment *seg, shmkv_snapshot_t *s, const struct group_view *view, uint64_t word) {
+static int copy_record(struct segment *seg, shmkv_snapshot_t *s, const struct group_view *view,
+                       uint64_t word) {
     struct shape shape;
     record_t *rec = record_look(seg, word, &shape);
     uint64_t version = rec ? load_acquire_u64(&rec->version) : 0;
     if (version == 0 || version & 1)
         return SHMKV_ECORRUPT;
-    const uint8_t *key = (const uint8_t *)rec + SHMKV_RECORD_HEADER_SIZE + (shape.extra ? SHMKV_RECORD_EXTRA_SIZE : 0);
-    if (!group_view_has(seg, view, key, shape.key_len) || (shape.extra && !record_visible(seg, rec)))
+    const uint8_t *key = (const uint8_t *)rec + SHMKV_RECORD_HEADER_SIZE +
+                         (shape.extra ? SHMKV_RECORD_EXTRA_SIZE : 0);
+    if (!group_view_has(seg, view, key, shape.key_len) ||
+        (shape.extra && !record_visible(seg, rec)))
         return SHMKV_OK;
     struct item item = {(uint32_t)shape.key_len, (uint32_t)shape.val_len};
     uint64_t need = sizeof item + item.key_len + (uint64_t)item.val_len;
@@ -52,8 +55,8 @@ static int copy_record(struct segment *seg, shmkv_snapshot_t *s, const struct gr
     uint8_t *out = s->base + s->used;
     memcpy(out, &item, sizeof item);
     racy_copy(out + sizeof item, key, item.key_len);
-    racy_copy(out + sizeof item + item.key_len, (const uint8_t *)rec + record_value_offset(item.key_len, shape.extra),
-              item.val_len);
+    racy_copy(out + sizeof item + item.key_len,
+              (const uint8_t *)rec + record_value_offset(item.key_len, shape.extra), item.val_len);
     s->used += need;
     s->count++;
     return SHMKV_OK;
@@ -134,7 +137,8 @@ static uint64_t enough_for(struct segment *seg) {
 static int reserve(shmkv_snapshot_t *s, uint64_t size) {
     release(s);
     size = round_up(size + size / 8 + SHMKV_SLICE_SIZE, SHMKV_PAGE_SIZE);
-    void *p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    void *p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
+                   -1, 0);
     if (p == MAP_FAILED)
         return fail(errno, "snapshot, %llu bytes", (unsigned long long)size);
     s->base = p;
@@ -263,7 +267,8 @@ int shmkv_snapshot(shmkv_t *kv, shmkv_snapshot_t **out) {
 
 uint64_t shmkv_snapshot_count(const shmkv_snapshot_t *s) { return s->count; }
 
-int shmkv_snapshot_next(shmkv_snapshot_t *s, const void **key, size_t *key_len, const void **val, size_t *val_len) {
+int shmkv_snapshot_next(shmkv_snapshot_t *s, const void **key, size_t *key_len, const void **val,
+                        size_t *val_len) {
     if (s->next >= s->used)
         return SHMKV_ENOTFOUND;
     struct item item;

@@ -78,7 +78,8 @@ static int link_free(struct txn *t, run_t *run, uint64_t pages, uint64_t prev_pa
 
 /* Tell the run behind @p end how long its new neighbour is; if there is none,
  * @p last is the last run. */
-static void set_follower(struct txn *t, shmkv_off_t end, uint64_t limit, uint64_t prev_pages, shmkv_off_t last) {
+static void set_follower(struct txn *t, shmkv_off_t end, uint64_t limit, uint64_t prev_pages,
+                         shmkv_off_t last) {
     struct segment *seg = t->ctx->seg;
     if (end >= limit)
         txn_set(t, &seg->space->last, last);
@@ -95,7 +96,8 @@ static shmkv_off_t fit(shmkv_off_t off, uint64_t have, uint64_t pages, uint64_t 
     return front + pages <= have ? start : 0;
 }
 
-static int find_run(struct context *ctx, uint64_t pages, uint64_t align, run_t **out, shmkv_off_t *start) {
+static int find_run(struct context *ctx, uint64_t pages, uint64_t align, run_t **out,
+                    shmkv_off_t *start) {
     struct segment *seg = ctx->seg;
     uint64_t limit = load_relaxed_u64(&seg->space->limit);
     *out = NULL;
@@ -198,7 +200,8 @@ static int extend(struct context *ctx, const struct domain *d, uint64_t pages, u
     shmkv_off_t start = round_up(tail ? seg_offset(seg, tail) : limit, align * SHMKV_PAGE_SIZE);
     uint64_t least = start + pages * SHMKV_PAGE_SIZE, most = growth_bound(seg);
     if (least > most)
-        return fail(SHMKV_ENOSPC, "%s would outgrow its maximum of %llu bytes", seg->loc->path, (unsigned long long)most);
+        return fail(SHMKV_ENOSPC, "%s would outgrow its maximum of %llu bytes", seg->loc->path,
+                    (unsigned long long)most);
     if (least > seg->reserve)
         return fail(SHMKV_ERESERVE, "%s needs %llu bytes, the reserve is %llu", seg->loc->path,
                     (unsigned long long)least, (unsigned long long)seg->reserve);

@@ -18,7 +18,8 @@ uint64_t large_bound(struct segment *seg, shmkv_off_t off) {
     const run_t *run = seg_at(seg, off - SHMKV_RUN_HEADER_SIZE, SHMKV_PAGE_SIZE);
     uint64_t head = run ? load_relaxed_u64(&run->head) : 0;
     uint64_t size = FIELD(head, RUN_PAGES) * SHMKV_PAGE_SIZE;
-    return FIELD(head, RUN_KIND) == SHMKV_RUN_KIND_LARGE && size && seg_at(seg, off - SHMKV_RUN_HEADER_SIZE, size)
+    return FIELD(head, RUN_KIND) == SHMKV_RUN_KIND_LARGE && size &&
+                   seg_at(seg, off - SHMKV_RUN_HEADER_SIZE, size)
                ? size - SHMKV_RUN_HEADER_SIZE
                : 0;
 }
@@ -41,7 +42,8 @@ bool entry_visible(struct segment *seg, uint64_t expiry_ns, uint64_t owner) {
     if (!owner)
         return true;
     uint64_t state = slot < seg->owner_count ? load_acquire_u64(&seg->owners[slot].state) : 0;
-    return FIELD(state, OWNER_STATE_STATE) != 0 && FIELD(state, OWNER_STATE_GENERATION) == owner >> 32;
+    return FIELD(state, OWNER_STATE_STATE) != 0 &&
+           FIELD(state, OWNER_STATE_GENERATION) == owner >> 32;
 }
 
 record_t *record_look(struct segment *seg, uint64_t word, struct shape *shape) {
@@ -65,8 +67,8 @@ record_t *record_at(struct segment *seg, uint64_t word) {
 }
 
 /* Look through one bucket. 1: found, 0: not here, negative: damage. */
-static int find_in_bucket(struct context *ctx, bucket_t *b, uint64_t tag, const void *key, size_t key_len,
-                          struct place *place) {
+static int find_in_bucket(struct context *ctx, bucket_t *b, uint64_t tag, const void *key,
+                          size_t key_len, struct place *place) {
     for (int i = 0; i < SHMKV_BUCKET_SLOTS; i++) {
         uint64_t word = load_relaxed_u64(&b->slots[i]);
         if (!(word & OFFSET_IN_WORD)) {
@@ -103,7 +105,8 @@ int table_find(struct context *ctx, shard_t *shard, uint64_t hash, const void *k
     uint64_t word = load_relaxed_u64(&directory_words(dir)[hash_directory(seg, hash) & mask]);
     place->depth = (unsigned)FIELD(word, DIRECTORY_DEPTH);
     place->group = seg_at(seg, word & PAGE_IN_WORD, SHMKV_PAGE_SIZE);
-    if (!place->group || (word & PAGE_IN_WORD) < seg->data_offset || place->depth > place->root_depth ||
+    if (!place->group || (word & PAGE_IN_WORD) < seg->data_offset ||
+        place->depth > place->root_depth ||
         FIELD(place->group->head, RUN_KIND) != SHMKV_RUN_KIND_GROUP)
         return damaged(ctx->seg, seg_offset(seg, dir), "a directory word leads to no group");
     bucket_t *b = group_bucket(place->group, hash_bucket(hash));
@@ -124,14 +127,16 @@ int table_find(struct context *ctx, shard_t *shard, uint64_t hash, const void *k
 
 /* ------------------------------------------------------------- all groups in turn */
 
-static bool seen_before(const uint64_t *words, uint64_t word, uint64_t prefix, unsigned prefix_depth, uint64_t index) {
+static bool seen_before(const uint64_t *words, uint64_t word, uint64_t prefix,
+                        unsigned prefix_depth, uint64_t index) {
     for (uint64_t i = prefix; i < index; i += 1ULL << prefix_depth)
         if (load_relaxed_u64(&words[i]) == word)
             return true;
     return false;
 }
 
-static bool named_everywhere(const uint64_t *words, uint64_t mask, uint64_t word, unsigned depth, uint64_t index) {
+static bool named_everywhere(const uint64_t *words, uint64_t mask, uint64_t word, unsigned depth,
+                             uint64_t index) {
     uint64_t stride = 1ULL << depth;
     for (uint64_t i = index & (stride - 1); i <= mask; i += stride)
         if (load_relaxed_u64(&words[i]) != word)
@@ -143,7 +148,10 @@ int group_view_at(struct segment *seg, const uint64_t *words, unsigned root_dept
                   unsigned prefix_depth, uint64_t index, struct group_view *view) {
     uint64_t word = load_acquire_u64(&words[index]), mask = (1ULL << root_depth) - 1;
     unsigned depth = (unsigned)FIELD(word, DIRECTORY_DEPTH);
-    *view = (struct group_view){.word = word, .words = words, .mask = mask, .prefix = prefix,
+    *view = (struct group_view){.word = word,
+                                .words = words,
+                                .mask = mask,
+                                .prefix = prefix,
                                 .prefix_mask = (1ULL << prefix_depth) - 1};
     if (depth > root_depth)
         return E_RETRY;
@@ -155,9 +163,11 @@ int group_view_at(struct segment *seg, const uint64_t *words, unsigned root_dept
     return view->group ? SHMKV_OK : E_RETRY;
 }
 
-bool group_view_has(struct segment *seg, const struct group_view *view, const void *key, size_t key_len) {
+bool group_view_has(struct segment *seg, const struct group_view *view, const void *key,
+                    size_t key_len) {
     if (view->exact)
         return true;
     uint64_t index = hash_directory(seg, hash_bytes(key, key_len, seg->seed));
-    return (index & view->prefix_mask) == view->prefix && load_relaxed_u64(&view->words[index & view->mask]) == view->word;
+    return (index & view->prefix_mask) == view->prefix &&
+           load_relaxed_u64(&view->words[index & view->mask]) == view->word;
 }

@@ -33,16 +33,17 @@ struct problem {
 };
 
 struct check {
-    struct segment view;  /* the private mapping, as a segment */
+    struct segment view; /* the private mapping, as a segment */
     uint64_t limit;
-    uint8_t *marks;       /* one bit per 16 bytes below the limit: the unit begins a cell or run in use */
+    uint8_t *marks; /* one bit per 16 bytes below the limit: the unit begins a cell or run in use */
     struct problem *problems;
     size_t kept;
     uint64_t count;
     uint64_t cells_claimed;
 };
 
-static void problem(struct check *c, uint64_t offset, const char *format, ...) __attribute__((format(printf, 3, 4)));
+static void problem(struct check *c, uint64_t offset, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
 static void problem(struct check *c, uint64_t offset, const char *format, ...) {
     c->count++;
     if (c->kept == MAX_REPORTED)
@@ -78,15 +79,17 @@ static bool claimed(const struct check *c, uint64_t off) {
 }
 
 static run_t *run_at(struct check *c, uint64_t off) {
-    return off % SHMKV_PAGE_SIZE || off < c->view.data_offset || off >= c->limit ? NULL
-                                                                                 : seg_at(&c->view, off, SHMKV_PAGE_SIZE);
+    return off % SHMKV_PAGE_SIZE || off < c->view.data_offset || off >= c->limit
+               ? NULL
+               : seg_at(&c->view, off, SHMKV_PAGE_SIZE);
 }
 
 /* The slab or large run that holds the cell in @p word; claims the cell. NULL: nonsense. */
 static run_t *claim_cell(struct check *c, uint64_t word, uint64_t where, const char *what) {
     unsigned cls = (unsigned)FIELD(word, CELL_CLASS);
     uint64_t off = word & OFFSET_IN_WORD;
-    uint64_t base = cls ? off & ~(class_slab_size(cls < SHMKV_CLASS_COUNT ? cls : 1) - 1) : off - SHMKV_RUN_HEADER_SIZE;
+    uint64_t base = cls ? off & ~(class_slab_size(cls < SHMKV_CLASS_COUNT ? cls : 1) - 1)
+                        : off - SHMKV_RUN_HEADER_SIZE;
     run_t *run = cls < SHMKV_CLASS_COUNT && off > SHMKV_RUN_HEADER_SIZE ? run_at(c, base) : NULL;
     uint64_t kind = run ? FIELD(run->head, RUN_KIND) : 0;
     bool ok = kind == (cls ? SHMKV_RUN_KIND_SLAB : SHMKV_RUN_KIND_LARGE);
@@ -96,7 +99,8 @@ static run_t *claim_cell(struct check *c, uint64_t word, uint64_t where, const c
              at / shmkv_class_sizes[cls] < FIELD(run->slab, SLAB_CARVED);
     }
     if (!ok) {
-        problem(c, where, "%s: leads to 0x%llx, which is no cell of class %u", what, (unsigned long long)off, cls);
+        problem(c, where, "%s: leads to 0x%llx, which is no cell of class %u", what,
+                (unsigned long long)off, cls);
         return NULL;
     }
     if (!claim(c, off, what))
@@ -114,20 +118,22 @@ static void check_tiling(struct check *c) {
         run_t *run = run_at(c, off);
         uint64_t pages = run ? FIELD(run->head, RUN_PAGES) : 0;
         uint64_t kind = run ? FIELD(run->head, RUN_KIND) : 0;
-        if (!pages || pages > (c->limit - off) / SHMKV_PAGE_SIZE || kind < SHMKV_RUN_KIND_FREE || kind > SHMKV_RUN_KIND_LARGE) {
+        if (!pages || pages > (c->limit - off) / SHMKV_PAGE_SIZE || kind < SHMKV_RUN_KIND_FREE ||
+            kind > SHMKV_RUN_KIND_LARGE) {
             problem(c, off, "run header makes no sense; the rest of the segment was not checked");
             c->limit = off;
             return;
         }
         if (run->prev_pages != before)
-            problem(c, off, "says the run before it has %llu pages, it has %llu", (unsigned long long)run->prev_pages,
-                    (unsigned long long)before);
+            problem(c, off, "says the run before it has %llu pages, it has %llu",
+                    (unsigned long long)run->prev_pages, (unsigned long long)before);
         before = pages;
         last = off;
         off += pages * SHMKV_PAGE_SIZE;
     }
     if (c->view.space->last != last)
-        problem(c, seg_offset(&c->view, &c->view.space->last), "the last run is at 0x%llx", (unsigned long long)last);
+        problem(c, seg_offset(&c->view, &c->view.space->last), "the last run is at 0x%llx",
+                (unsigned long long)last);
 }
 
 static void check_bins(struct check *c) {
@@ -137,7 +143,8 @@ static void check_bins(struct check *c) {
             run_t *run = run_at(c, off);
             if (!run || FIELD(run->head, RUN_KIND) != SHMKV_RUN_KIND_FREE) {
                 problem(c, prev ? prev : seg_offset(&c->view, &c->view.space->bins[bin]),
-                        "list of free runs %u leads to 0x%llx, which is not free", bin, (unsigned long long)off);
+                        "list of free runs %u leads to 0x%llx, which is not free", bin,
+                        (unsigned long long)off);
                 break;
             }
             if (!claim(c, off, "free run"))
@@ -152,8 +159,8 @@ static void check_bins(struct check *c) {
 
 /* ------------------------------------------------------------------------ index */
 
-static void check_record(struct check *c, uint64_t word, uint64_t where, uint32_t shard, unsigned bucket,
-                         uint64_t prefix, unsigned depth) {
+static void check_record(struct check *c, uint64_t word, uint64_t where, uint32_t shard,
+                         unsigned bucket, uint64_t prefix, unsigned depth) {
     struct segment *seg = &c->view;
     if (!claim_cell(c, word, where, "slot"))
         return;
@@ -165,7 +172,8 @@ static void check_record(struct check *c, uint64_t word, uint64_t where, uint32_
     if (rec->version & 1 || rec->version == 0)
         problem(c, word & OFFSET_IN_WORD, "published record is unfinished");
     uint64_t hash = hash_bytes(record_key(rec), record_key_len(rec), seg->seed);
-    if (hash_tag(hash) != (word & IN_PLACE(SLOT_TAG)) || hash_shard(seg, hash) != shard || hash_bucket(hash) != bucket ||
+    if (hash_tag(hash) != (word & IN_PLACE(SLOT_TAG)) || hash_shard(seg, hash) != shard ||
+        hash_bucket(hash) != bucket ||
         (hash_directory(seg, hash) & ((1ULL << depth) - 1)) != prefix)
         problem(c, where, "slot is not where its key's hash belongs");
 }
@@ -186,14 +194,16 @@ static void check_unique(struct check *c, bucket_t *first) {
             if (!a->slots[i])
                 continue;
             int from = i + 1, looked = 0;
-            for (bucket_t *b = a; b && looked < 64; b = b->link ? bucket_at_link(seg, b->link) : NULL, from = 0, looked++)
+            for (bucket_t *b = a; b && looked < 64;
+                 b = b->link ? bucket_at_link(seg, b->link) : NULL, from = 0, looked++)
                 for (int k = from; k < SHMKV_BUCKET_SLOTS; k++)
                     if (b->slots[k] && same_key(seg, a->slots[i], b->slots[k]))
                         problem(c, seg_offset(seg, &b->slots[k]), "key is in the store twice");
         }
 }
 
-static uint64_t check_chain(struct check *c, run_t *group, uint32_t shard, unsigned bucket, uint64_t prefix, unsigned depth) {
+static uint64_t check_chain(struct check *c, run_t *group, uint32_t shard, unsigned bucket,
+                            uint64_t prefix, unsigned depth) {
     struct segment *seg = &c->view;
     uint64_t entries = 0;
     bucket_t *b = group_bucket(group, bucket);
@@ -201,7 +211,8 @@ static uint64_t check_chain(struct check *c, run_t *group, uint32_t shard, unsig
         for (int i = 0; i < SHMKV_BUCKET_SLOTS; i++)
             if (b->slots[i] & OFFSET_IN_WORD) {
                 entries++;
-                check_record(c, b->slots[i], seg_offset(seg, &b->slots[i]), shard, bucket, prefix, depth);
+                check_record(c, b->slots[i], seg_offset(seg, &b->slots[i]), shard, bucket, prefix,
+                             depth);
             }
         if (!b->link)
             break;
@@ -215,10 +226,12 @@ static uint64_t check_chain(struct check *c, run_t *group, uint32_t shard, unsig
     return entries;
 }
 
-static uint64_t check_group(struct check *c, uint64_t word, uint64_t where, uint32_t shard, uint64_t prefix) {
+static uint64_t check_group(struct check *c, uint64_t word, uint64_t where, uint32_t shard,
+                            uint64_t prefix) {
     unsigned depth = (unsigned)FIELD(word, DIRECTORY_DEPTH);
     run_t *group = run_at(c, word & PAGE_IN_WORD);
-    if (!group || FIELD(group->head, RUN_KIND) != SHMKV_RUN_KIND_GROUP || FIELD(group->head, RUN_INDEX) != shard) {
+    if (!group || FIELD(group->head, RUN_KIND) != SHMKV_RUN_KIND_GROUP ||
+        FIELD(group->head, RUN_INDEX) != shard) {
         problem(c, where, "directory word leads to 0x%llx, which is no group of shard %u",
                 (unsigned long long)(word & PAGE_IN_WORD), shard);
         return 0;
@@ -252,8 +265,8 @@ static void check_shard(struct check *c, uint32_t index) {
         }
     }
     if (entries != shard->count)
-        problem(c, seg_offset(seg, &shard->count), "shard %u counts %llu entries, it has %llu", index,
-                (unsigned long long)shard->count, (unsigned long long)entries);
+        problem(c, seg_offset(seg, &shard->count), "shard %u counts %llu entries, it has %llu",
+                index, (unsigned long long)shard->count, (unsigned long long)entries);
 }
 
 /* ----------------------------------------------------------------------- owners */
@@ -282,7 +295,8 @@ static void check_owner(struct check *c, uint32_t slot) {
     owner_t *own = &seg->owners[slot];
     uint64_t where = seg_offset(seg, own);
     bool live = FIELD(own->state, OWNER_STATE_STATE) != 0;
-    if (!live && (own->cell || own->dir || own->spare || own->low || own->high || own->old || own->run))
+    if (!live &&
+        (own->cell || own->dir || own->spare || own->low || own->high || own->old || own->run))
         problem(c, where, "free owner slot %u still holds something", slot);
     if (own->cell)
         claim_cell(c, own->cell, where, "owner's cell");
@@ -304,8 +318,9 @@ static void check_owner(struct check *c, uint32_t slot) {
 
 static void check_slab(struct check *c, run_t *slab, uint64_t off) {
     unsigned cls = (unsigned)FIELD(slab->head, RUN_CLASS);
-    if (cls == 0 || cls >= SHMKV_CLASS_COUNT || FIELD(slab->head, RUN_INDEX) >= c->view.arena_count ||
-        off % class_slab_size(cls) || FIELD(slab->head, RUN_PAGES) * SHMKV_PAGE_SIZE != class_slab_size(cls)) {
+    if (cls == 0 || cls >= SHMKV_CLASS_COUNT ||
+        FIELD(slab->head, RUN_INDEX) >= c->view.arena_count || off % class_slab_size(cls) ||
+        FIELD(slab->head, RUN_PAGES) * SHMKV_PAGE_SIZE != class_slab_size(cls)) {
         problem(c, off, "slab header makes no sense");
         return;
     }
@@ -318,15 +333,17 @@ static void check_slab(struct check *c, run_t *slab, uint64_t off) {
         used += claimed(c, off + SHMKV_RUN_HEADER_SIZE + i * shmkv_class_sizes[cls]);
     for (uint64_t next = FIELD(slab->slab, SLAB_FREE); next;) {
         uint64_t cell = off + SHMKV_RUN_HEADER_SIZE + (next - 1) * shmkv_class_sizes[cls];
-        if (next > carved || !seg_at(&c->view, cell, SHMKV_CELL_ALIGN) || !claim(c, cell, "free cell"))
+        if (next > carved || !seg_at(&c->view, cell, SHMKV_CELL_ALIGN) ||
+            !claim(c, cell, "free cell"))
             break;
         free_cells++;
         next = FIELD(*(uint64_t *)(void *)(c->view.base + cell + 8), CELL_LINK_NEXT);
     }
     if (used != FIELD(slab->slab, SLAB_USED) || used + free_cells != carved)
-        problem(c, off, "slab of class %u: %llu cells carved, %llu free, %llu in use, %llu said to be", cls,
-                (unsigned long long)carved, (unsigned long long)free_cells, (unsigned long long)used,
-                (unsigned long long)FIELD(slab->slab, SLAB_USED));
+        problem(c, off,
+                "slab of class %u: %llu cells carved, %llu free, %llu in use, %llu said to be", cls,
+                (unsigned long long)carved, (unsigned long long)free_cells,
+                (unsigned long long)used, (unsigned long long)FIELD(slab->slab, SLAB_USED));
 }
 
 static void check_partial_lists(struct check *c) {
@@ -335,8 +352,9 @@ static void check_partial_lists(struct check *c) {
             uint64_t prev = 0, off = c->view.arenas[a].partial[cls];
             while (off) {
                 run_t *slab = run_at(c, off);
-                if (!slab || FIELD(slab->head, RUN_KIND) != SHMKV_RUN_KIND_SLAB || FIELD(slab->head, RUN_CLASS) != cls ||
-                    FIELD(slab->head, RUN_INDEX) != a || slab->prev != prev) {
+                if (!slab || FIELD(slab->head, RUN_KIND) != SHMKV_RUN_KIND_SLAB ||
+                    FIELD(slab->head, RUN_CLASS) != cls || FIELD(slab->head, RUN_INDEX) != a ||
+                    slab->prev != prev) {
                     problem(c, off, "list of slabs of class %u in arena %u is broken here", cls, a);
                     break;
                 }
@@ -361,15 +379,19 @@ static void check_ownership(struct check *c) {
         bool full = false;
         if (kind == SHMKV_RUN_KIND_SLAB && FIELD(run->head, RUN_CLASS) < SHMKV_CLASS_COUNT) {
             unsigned cls = (unsigned)FIELD(run->head, RUN_CLASS);
-            full = FIELD(run->slab, SLAB_FREE) == 0 && cls && FIELD(run->slab, SLAB_CARVED) == class_capacity(cls);
+            full = FIELD(run->slab, SLAB_FREE) == 0 && cls &&
+                   FIELD(run->slab, SLAB_CARVED) == class_capacity(cls);
             if (full && claimed(c, off))
                 problem(c, off, "full slab is in a list");
             check_slab(c, run, off);
         }
-        bool owned = claimed(c, off) || full || (kind == SHMKV_RUN_KIND_LARGE && claimed(c, off + SHMKV_RUN_HEADER_SIZE));
+        bool owned = claimed(c, off) || full ||
+                     (kind == SHMKV_RUN_KIND_LARGE && claimed(c, off + SHMKV_RUN_HEADER_SIZE));
         if (!owned)
             problem(c, off, "%s of %llu pages belongs to nothing",
-                    kind == SHMKV_RUN_KIND_FREE ? "free run" : kind == SHMKV_RUN_KIND_SLAB ? "slab" : "run",
+                    kind == SHMKV_RUN_KIND_FREE   ? "free run"
+                    : kind == SHMKV_RUN_KIND_SLAB ? "slab"
+                                                  : "run",
                     (unsigned long long)FIELD(run->head, RUN_PAGES));
         off += FIELD(run->head, RUN_PAGES) * SHMKV_PAGE_SIZE;
     }
@@ -418,13 +440,15 @@ static uint64_t activity(struct segment *seg) {
     uint64_t sum = load_relaxed_u64(&seg->space->limit);
     for (uint32_t i = 0; i < domain_count(seg); i++) {
         struct domain d = domain_at(seg, i);
-        sum = hash_bytes(d.entries, d.capacity * sizeof *d.entries, sum ^ load_relaxed_u64(d.intent));
+        sum =
+            hash_bytes(d.entries, d.capacity * sizeof *d.entries, sum ^ load_relaxed_u64(d.intent));
     }
     for (uint32_t i = 0; i < seg->shard_count; i++)
         sum = sum * 31 + load_relaxed_u64(&seg->shards[i].changes);
     for (uint32_t i = 0; i < seg->owner_count; i++) {
         const owner_t *own = &seg->owners[i];
-        sum = hash_bytes(&own->version, sizeof *own - offsetof(owner_t, version), sum ^ load_relaxed_u64(&own->state));
+        sum = hash_bytes(&own->version, sizeof *own - offsetof(owner_t, version),
+                         sum ^ load_relaxed_u64(&own->state));
     }
     fence_acquire();
     return sum;
@@ -446,15 +470,16 @@ static int verify_segment(struct check *c, struct segment *seg) {
     return fail(SHMKV_EBUSY, "%s: it changed during every check", seg->loc->path);
 }
 
-static int tell(const struct check *c, const struct segment *seg, shmkv_problem_fn fn, void *arg, uint64_t *problems) {
+static int tell(const struct check *c, const struct segment *seg, shmkv_problem_fn fn, void *arg,
+                uint64_t *problems) {
     for (size_t i = 0; fn && i < c->kept; i++)
         fn(arg, c->problems[i].offset, c->problems[i].text);
     if (problems)
         *problems = c->count;
     return c->count == 0 ? SHMKV_OK
-                         : fail(SHMKV_ECORRUPT, "%s: %llu problems, first at 0x%llx: %s", seg->loc->path,
-                                (unsigned long long)c->count, (unsigned long long)c->problems[0].offset,
-                                c->problems[0].text);
+                         : fail(SHMKV_ECORRUPT, "%s: %llu problems, first at 0x%llx: %s",
+                                seg->loc->path, (unsigned long long)c->count,
+                                (unsigned long long)c->problems[0].offset, c->problems[0].text);
 }
 
 static int verify(struct segment *seg, shmkv_problem_fn fn, void *arg, uint64_t *problems) {

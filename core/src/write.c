@@ -33,7 +33,8 @@ static int prepare_cell(struct context *ctx, unsigned cls, uint64_t size) {
  * The cell may have been a record a moment ago, and a slow reader may still be
  * copying it. The odd version, ordered before the new bytes, tells it so.
  */
-static void build_record(struct context *ctx, const void *key, size_t key_len, const void *val, size_t val_len) {
+static void build_record(struct context *ctx, const void *key, size_t key_len, const void *val,
+                         size_t val_len) {
     owner_t *own = ctx->own;
     record_t *rec = (record_t *)(void *)(ctx->seg->base + (own->cell & OFFSET_IN_WORD));
     uint64_t version = own->version;
@@ -43,7 +44,8 @@ static void build_record(struct context *ctx, const void *key, size_t key_len, c
     /* ORDER build-odd: [LOCK-27] the odd version before any byte of the record. Pairs with
      * read-recheck in read.c: a reader that copied a new byte sees a new version. */
     fence_release();
-    uint64_t lengths = (uint64_t)val_len | (uint64_t)(key_len - 1) << 32 | (uint64_t)SHMKV_TYPE_BYTES << 48;
+    uint64_t lengths =
+        (uint64_t)val_len | (uint64_t)(key_len - 1) << 32 | (uint64_t)SHMKV_TYPE_BYTES << 48;
     store_relaxed_u64((uint64_t *)(void *)&rec->value_len, lengths);
     racy_store((uint8_t *)rec + SHMKV_RECORD_HEADER_SIZE, key, key_len);
     racy_store((uint8_t *)rec + record_value_offset(key_len, false), val, val_len);
@@ -56,8 +58,8 @@ _Static_assert(offsetof(record_t, value_len) == 8 && offsetof(record_t, key_len)
                    offsetof(record_t, type) == 14 && offsetof(record_t, flags) == 15,
                "value_len, key_len, type and flags share one word");
 
-static void publish_over(struct context *ctx, const struct domain *d, shard_t *shard, const struct place *place,
-                         uint64_t new_word) {
+static void publish_over(struct context *ctx, const struct domain *d, shard_t *shard,
+                         const struct place *place, uint64_t new_word) {
     struct txn t;
     txn_begin(&t, ctx, d);
     txn_set(&t, place->slot, new_word);
@@ -66,8 +68,8 @@ static void publish_over(struct context *ctx, const struct domain *d, shard_t *s
     txn_commit(&t, SHMKV_OP_PUT);
 }
 
-static void publish_new(struct context *ctx, const struct domain *d, shard_t *shard, const struct place *place,
-                        uint64_t new_word) {
+static void publish_new(struct context *ctx, const struct domain *d, shard_t *shard,
+                        const struct place *place, uint64_t new_word) {
     struct txn t;
     txn_begin(&t, ctx, d);
     txn_set(&t, place->slot, new_word);
@@ -90,8 +92,8 @@ static int lock_live_shard(struct context *ctx, const struct domain *d) {
 
 /* Under the shard lock: publish the record in own->cell, growing the index with
  * what is at hand. E_GROW: @p place tells what is missing. */
-static int publish(struct context *ctx, const struct domain *d, shard_t *shard, uint64_t hash, const void *key,
-                   size_t key_len, struct place *place) {
+static int publish(struct context *ctx, const struct domain *d, shard_t *shard, uint64_t hash,
+                   const void *key, size_t key_len, struct place *place) {
     uint64_t new_word = (ctx->own->cell & CELL_IN_WORD) | hash_tag(hash);
     for (;;) {
         int err = table_find(ctx, shard, hash, key, key_len, place);
@@ -111,7 +113,8 @@ static int publish(struct context *ctx, const struct domain *d, shard_t *shard, 
     }
 }
 
-int write_put(struct context *ctx, const void *key, size_t key_len, const void *val, size_t val_len) {
+int write_put(struct context *ctx, const void *key, size_t key_len, const void *val,
+              size_t val_len) {
     struct segment *seg = ctx->seg;
     uint64_t size = record_size(key_len, val_len, false);
     unsigned cls = class_for(size);
