@@ -43,7 +43,7 @@ static run_t *slab_checked(struct segment *seg, shmkv_off_t off, unsigned cls) {
         off < seg->data_offset)
         return NULL;
     run_t *slab = seg_at(seg, off, class_slab_size(cls));
-    uint64_t head = slab ? load_relaxed_u64(&slab->head) : 0;
+    uint64_t head = slab ? head_of(slab) : 0;
     uint64_t fill = slab ? load_relaxed_u64(&slab->slab) : 0;
     return slab && FIELD(head, RUN_KIND) == SHMKV_RUN_KIND_SLAB && FIELD(head, RUN_CLASS) == cls &&
                    FIELD(head, RUN_INDEX) < seg->arena_count &&
@@ -268,7 +268,7 @@ static int put_back(struct context *ctx, uint64_t *field, bool chained) {
         cls < SHMKV_CLASS_COUNT ? slab_checked(seg, off & ~(class_slab_size(cls) - 1), cls) : NULL;
     if (!slab || (chained && !chain_link(seg, off)))
         return damaged(ctx->seg, off, "it is to be returned and is in no slab");
-    struct domain d = arena_domain(seg, (uint32_t)FIELD(slab->head, RUN_INDEX));
+    struct domain d = arena_domain(seg, (uint32_t)FIELD(head_of(slab), RUN_INDEX));
     int err = lock_take(ctx, &d);
     if (err)
         return err;

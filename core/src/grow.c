@@ -49,7 +49,7 @@ int group_return(struct context *ctx, uint64_t *field) {
         return SHMKV_OK;
     run_t *group = seg_at(ctx->seg, load_relaxed_u64(field), SHMKV_PAGE_SIZE);
     int err = SHMKV_OK;
-    if (group && FIELD(load_relaxed_u64(&group->head), RUN_KIND) == SHMKV_RUN_KIND_GROUP)
+    if (group && FIELD(head_of(group), RUN_KIND) == SHMKV_RUN_KIND_GROUP)
         for (unsigned b = 0; !err && b < SHMKV_GROUP_BUCKETS; b++)
             err = chain_return(ctx, &group_bucket(group, b)->link);
     return err ? err : run_return(ctx, field);
@@ -68,7 +68,7 @@ static uint64_t directory_capacity(struct segment *seg, uint64_t cell) {
     if (cls)
         return shmkv_class_sizes[cls];
     run_t *run = (run_t *)(void *)(seg->base + (cell & OFFSET_IN_WORD) - SHMKV_RUN_HEADER_SIZE);
-    return FIELD(load_relaxed_u64(&run->head), RUN_PAGES) * SHMKV_PAGE_SIZE - SHMKV_RUN_HEADER_SIZE;
+    return FIELD(head_of(run), RUN_PAGES) * SHMKV_PAGE_SIZE - SHMKV_RUN_HEADER_SIZE;
 }
 
 static bool have_directory(struct context *ctx, unsigned words) {
@@ -141,7 +141,7 @@ static int prepare_directory(struct context *ctx, unsigned words) {
 /* What an earlier, failed operation left in our slot may be another shard's. */
 static int return_if_of_another(struct context *ctx, uint32_t shard, uint64_t *field) {
     const run_t *group = *field ? seg_at(ctx->seg, *field, SHMKV_PAGE_SIZE) : NULL;
-    return group && FIELD(load_relaxed_u64(&group->head), RUN_INDEX) == shard
+    return group && FIELD(head_of(group), RUN_INDEX) == shard
                ? SHMKV_OK
                : group_return(ctx, field);
 }

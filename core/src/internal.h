@@ -257,6 +257,8 @@ int run_take(struct context *ctx, uint64_t pages, uint64_t align, uint64_t head,
 int run_return(struct context *ctx, uint64_t *field);
 unsigned space_bin(uint64_t pages);
 
+/* A run's first word. Its owner may change the kind while we look. */
+static inline uint64_t head_of(const run_t *run) { return load_relaxed_u64(&run->head); }
 static inline uint64_t run_head(enum shmkv_run_kind kind, unsigned cls, uint32_t index,
                                 uint64_t pages) {
     return MAKE(RUN_KIND, kind) | MAKE(RUN_CLASS, cls) | MAKE(RUN_INDEX, index) |

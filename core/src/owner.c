@@ -189,7 +189,6 @@ static void context_init(struct context *ctx, struct segment *seg, uint32_t slot
     uint64_t gen = FIELD(own->state, OWNER_STATE_GENERATION);
     ctx->seg = seg;
     ctx->own = own;
-    ctx->slot = slot;
     ctx->lock_word = (uint32_t)(MAKE(LOCK_OWNER, slot + 1) | MAKE(LOCK_GENERATION, gen));
     ctx->patience_ms = seg->lock_timeout_ms;
     ctx->locks = 0;
@@ -242,7 +241,8 @@ static int context_claim(struct segment *seg, struct context **out) {
     }
     unsigned n = atomic_load(&seg->context_count);
     struct context *ctx = &seg->contexts[n];
-    memset(ctx, 0, sizeof *ctx);
+    /* No memset: another thread may still look at an attempt that failed. */
+    atomic_store(&ctx->lock_word, 0);
     atomic_store(&ctx->busy, 1);
     atomic_store_explicit(&ctx->thread, pthread_self(), memory_order_relaxed);
     int err = slot_find(seg, n);

@@ -37,15 +37,21 @@ static run_t *run_checked(struct segment *seg, shmkv_off_t off, uint64_t limit) 
     run_t *run = seg_at(seg, off, SHMKV_PAGE_SIZE);
     if (!run)
         return NULL;
-    uint64_t pages = run_pages(load_relaxed_u64(&run->head));
+    uint64_t pages = run_pages(head_of(run));
     return pages && pages <= (limit - off) / SHMKV_PAGE_SIZE ? run : NULL;
+}
+
+/* The allocation limit, or less: nothing is believed that lies beyond the file. */
+static uint64_t limit_of(struct segment *seg) {
+    uint64_t limit = load_relaxed_u64(&seg->space->limit);
+    return seg_at(seg, 0, limit) ? limit : load_relaxed_u64(&seg->safe_limit);
 }
 
 /* --------------------------------------------------- lists of free runs, in a txn */
 
 static int unlink_free(struct txn *t, run_t *run, uint64_t pages) {
     struct segment *seg = t->ctx->seg;
-    uint64_t limit = load_relaxed_u64(&seg->space->limit);
+    uint64_t limit = limit_of(seg);
     uint64_t next = txn_get(t, &run->next), prev = txn_get(t, &run->prev);
     run_t *n = next ? run_checked(seg, next, limit) : NULL;
     run_t *p = prev ? run_checked(seg, prev, limit) : NULL;
@@ -66,6 +72,8 @@ static int link_free(struct txn *t, run_t *run, uint64_t pages, uint64_t prev_pa
     run_t *n = first ? seg_at(seg, first, SHMKV_PAGE_SIZE) : NULL;
     if (first && (!n || first % SHMKV_PAGE_SIZE || first < seg->data_offset))
         return damaged(t->ctx->seg, first, "a list of free runs leads nowhere");
+    if (!seg_at(seg, off, pages * SHMKV_PAGE_SIZE))
+        return damaged(seg, off, "it changed its length while it was looked at");
     txn_set(t, &run->head, run_head(SHMKV_RUN_KIND_FREE, 0, 0, pages));
     txn_set(t, &run->prev_pages, prev_pages);
     txn_set(t, &run->next, first);
@@ -99,15 +107,15 @@ static shmkv_off_t fit(shmkv_off_t off, uint64_t have, uint64_t pages, uint64_t 
 static int find_run(struct context *ctx, uint64_t pages, uint64_t align, run_t **out,
                     shmkv_off_t *start) {
     struct segment *seg = ctx->seg;
-    uint64_t limit = load_relaxed_u64(&seg->space->limit);
+    uint64_t limit = limit_of(seg);
     *out = NULL;
     for (unsigned bin = space_bin(pages); bin < SHMKV_SPACE_BINS; bin++) {
         shmkv_off_t off = load_relaxed_u64(&seg->space->bins[bin]);
         for (int looks = 0; off && looks < LOOKS_PER_BIN; looks++) {
             run_t *run = run_checked(seg, off, limit);
-            if (!run || FIELD(load_relaxed_u64(&run->head), RUN_KIND) != SHMKV_RUN_KIND_FREE)
+            if (!run || FIELD(head_of(run), RUN_KIND) != SHMKV_RUN_KIND_FREE)
                 return damaged(ctx->seg, off, "it is in a list of free runs and is not free");
-            *start = fit(off, run_pages(run->head), pages, align);
+            *start = fit(off, run_pages(head_of(run)), pages, align);
             if (*start) {
                 *out = run;
                 return SHMKV_OK;
@@ -122,9 +130,9 @@ static int find_run(struct context *ctx, uint64_t pages, uint64_t align, run_t *
 static int carve(struct context *ctx, const struct domain *d, run_t *run, shmkv_off_t start,
                  uint64_t pages, uint64_t head, uint64_t *field, uint64_t add) {
     struct segment *seg = ctx->seg;
-    uint64_t limit = load_relaxed_u64(&seg->space->limit);
+    uint64_t limit = limit_of(seg);
     shmkv_off_t off = seg_offset(seg, run), end = start + pages * SHMKV_PAGE_SIZE;
-    uint64_t have = run_pages(run->head), before = run->prev_pages;
+    uint64_t have = run_pages(head_of(run)), before = run->prev_pages;
     uint64_t front = (start - off) / SHMKV_PAGE_SIZE, tail = have - front - pages;
     run_t *taken = (run_t *)(void *)(seg->base + start);
     struct txn t;
@@ -151,7 +159,7 @@ static int carve(struct context *ctx, const struct domain *d, run_t *run, shmkv_
 static run_t *free_last(struct segment *seg, uint64_t limit) {
     shmkv_off_t last = load_relaxed_u64(&seg->space->last);
     run_t *run = last ? run_checked(seg, last, limit) : NULL;
-    return run && FIELD(run->head, RUN_KIND) == SHMKV_RUN_KIND_FREE ? run : NULL;
+    return run && FIELD(head_of(run), RUN_KIND) == SHMKV_RUN_KIND_FREE ? run : NULL;
 }
 
 static int append(struct context *ctx, const struct domain *d, uint64_t limit, uint64_t new_limit) {
@@ -164,13 +172,13 @@ static int append(struct context *ctx, const struct domain *d, uint64_t limit, u
     struct txn t;
     txn_begin(&t, ctx, d);
     int err = SHMKV_OK;
-    if (tail && FIELD(tail->head, RUN_KIND) == SHMKV_RUN_KIND_FREE) {
+    if (tail && FIELD(head_of(tail), RUN_KIND) == SHMKV_RUN_KIND_FREE) {
         off = last;
-        pages += run_pages(tail->head);
+        pages += run_pages(head_of(tail));
         before = tail->prev_pages;
-        err = unlink_free(&t, tail, run_pages(tail->head));
+        err = unlink_free(&t, tail, run_pages(head_of(tail)));
     } else if (tail) {
-        before = run_pages(tail->head);
+        before = run_pages(head_of(tail));
     }
     if (!err)
         err = link_free(&t, (run_t *)(void *)(seg->base + off), pages, before);
@@ -251,25 +259,25 @@ int run_take(struct context *ctx, uint64_t pages, uint64_t align, uint64_t head,
 
 static int give_back(struct context *ctx, const struct domain *d, run_t *run, uint64_t *field) {
     struct segment *seg = ctx->seg;
-    uint64_t limit = load_relaxed_u64(&seg->space->limit);
+    uint64_t limit = limit_of(seg);
     shmkv_off_t off = seg_offset(seg, run);
-    uint64_t pages = run_pages(run->head), before = run->prev_pages;
+    uint64_t pages = run_pages(head_of(run)), before = run->prev_pages;
     run_t *next = run_checked(seg, off + pages * SHMKV_PAGE_SIZE, limit);
     run_t *prev = before && before <= off / SHMKV_PAGE_SIZE
                       ? run_checked(seg, off - before * SHMKV_PAGE_SIZE, limit)
                       : NULL;
-    if (before && (!prev || run_pages(prev->head) != before))
+    if (before && (!prev || run_pages(head_of(prev)) != before))
         return damaged(ctx->seg, off, "the run before it has another length");
     struct txn t;
     txn_begin(&t, ctx, d);
     int err = SHMKV_OK;
-    if (next && FIELD(next->head, RUN_KIND) == SHMKV_RUN_KIND_FREE) {
-        err = unlink_free(&t, next, run_pages(next->head));
-        pages += run_pages(next->head);
+    if (next && FIELD(head_of(next), RUN_KIND) == SHMKV_RUN_KIND_FREE) {
+        err = unlink_free(&t, next, run_pages(head_of(next)));
+        pages += run_pages(head_of(next));
     }
-    if (!err && prev && FIELD(prev->head, RUN_KIND) == SHMKV_RUN_KIND_FREE) {
-        err = unlink_free(&t, prev, run_pages(prev->head));
-        pages += run_pages(prev->head);
+    if (!err && prev && FIELD(head_of(prev), RUN_KIND) == SHMKV_RUN_KIND_FREE) {
+        err = unlink_free(&t, prev, run_pages(head_of(prev)));
+        pages += run_pages(head_of(prev));
         off = seg_offset(seg, prev);
         before = prev->prev_pages;
     }
@@ -295,8 +303,8 @@ int run_return(struct context *ctx, uint64_t *field) {
     uint64_t word = load_relaxed_u64(field);
     if (word) {
         shmkv_off_t off = word & OFFSET_IN_WORD & ~(uint64_t)(SHMKV_PAGE_SIZE - 1);
-        run_t *run = run_checked(seg, off, load_relaxed_u64(&seg->space->limit));
-        err = !run || FIELD(run->head, RUN_KIND) == SHMKV_RUN_KIND_FREE
+        run_t *run = run_checked(seg, off, limit_of(seg));
+        err = !run || FIELD(head_of(run), RUN_KIND) == SHMKV_RUN_KIND_FREE
                   ? damaged(ctx->seg, off, "it is to be returned and is no run in use")
                   : give_back(ctx, &d, run, field);
     }

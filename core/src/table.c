@@ -16,7 +16,7 @@ uint64_t large_bound(struct segment *seg, shmkv_off_t off) {
     if (off % SHMKV_PAGE_SIZE != SHMKV_RUN_HEADER_SIZE || off < seg->data_offset)
         return 0;
     const run_t *run = seg_at(seg, off - SHMKV_RUN_HEADER_SIZE, SHMKV_PAGE_SIZE);
-    uint64_t head = run ? load_relaxed_u64(&run->head) : 0;
+    uint64_t head = run ? head_of(run) : 0;
     uint64_t size = FIELD(head, RUN_PAGES) * SHMKV_PAGE_SIZE;
     return FIELD(head, RUN_KIND) == SHMKV_RUN_KIND_LARGE && size &&
                    seg_at(seg, off - SHMKV_RUN_HEADER_SIZE, size)
@@ -107,7 +107,7 @@ int table_find(struct context *ctx, shard_t *shard, uint64_t hash, const void *k
     place->group = seg_at(seg, word & PAGE_IN_WORD, SHMKV_PAGE_SIZE);
     if (!place->group || (word & PAGE_IN_WORD) < seg->data_offset ||
         place->depth > place->root_depth ||
-        FIELD(place->group->head, RUN_KIND) != SHMKV_RUN_KIND_GROUP)
+        FIELD(head_of(place->group), RUN_KIND) != SHMKV_RUN_KIND_GROUP)
         return damaged(ctx->seg, seg_offset(seg, dir), "a directory word leads to no group");
     bucket_t *b = group_bucket(place->group, hash_bucket(hash));
     for (struct chain walk = {0}; !chain_loops(&walk, b);) {
