@@ -91,8 +91,8 @@ struct thread_lock {
 struct context {
     struct segment *seg;
     owner_t *own; /* the slot whose fields it works with; a reaper's, the dead one's */
-    uint32_t slot;
-    uint32_t lock_word;        /* what a lock contains while we hold it, waiters aside */
+    _Atomic(uint32_t) slot;
+    _Atomic(uint32_t) lock_word; /* what a lock contains while we hold it, waiters aside */
     atomic_uint busy;          /* a thread uses it */
     _Atomic(pthread_t) thread; /* which */
     uint32_t patience_ms;      /* wait for a lock of a live process */
