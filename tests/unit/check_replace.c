@@ -182,7 +182,7 @@ START_TEST(test_handle_when_replaced_and_then_unlinked_is_enosegment) {
 END_TEST
 
 static shmkv_t *shared_kv;
-static volatile int stop;
+static atomic_int stop;
 
 static void *use_while_replaced(void *arg) {
     uint64_t me = (uint64_t)(uintptr_t)arg, value;
@@ -203,7 +203,7 @@ START_TEST(test_threads_on_one_handle_when_replaced_all_follow) {
         ck_assert_int_eq(pthread_create(&threads[i], NULL, use_while_replaced, (void *)(i + 1)), 0);
     for (int i = 0; i < 100; i++)
         replace_now();
-    stop = 1;
+    atomic_store(&stop, 1);
     for (int i = 0; i < 4; i++) {
         void *result;
         pthread_join(threads[i], &result);
