@@ -363,6 +363,8 @@ END_TEST
 static shmkv_t *inherited;
 
 static void write_inherited(void *arg) {
+    /* Before anything is called: a child that never calls us keeps nobody alive. */
+    ck_assert_int_eq(segment_of(inherited)->lock_fd, -1);
     put_text(inherited, arg, "by the child");
     ck_assert_value(inherited, "parent", "before");
     struct shmkv_owner owners[MAX_REPORTED];
