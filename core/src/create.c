@@ -42,7 +42,7 @@ static int check_object(const struct location *loc, int fd, unsigned flags) {
     uid_t me = geteuid();
     if (st.st_uid != me && st.st_uid != 0 && !(flags & SHMKV_ANY_OWNER))
         return fail(SHMKV_EOWNER,
-                    "%s belongs to user %u, we are user %u (flag ANY_OWNER accepts it)", loc->path,
+                    "%s belongs to user %u, we are user %u", loc->path,
                     (unsigned)st.st_uid, (unsigned)me);
     return SHMKV_OK;
 }
@@ -66,8 +66,12 @@ int file_open(const struct location *loc, bool writable, unsigned flags, int *ou
     if (fd < 0) {
         if (errno == ENOENT)
             return SHMKV_ENOSEGMENT;
-        if (errno == ELOOP || errno == EISDIR || errno == ENXIO || errno == ENODEV)
-            return fail(SHMKV_EFOREIGN, "%s", loc->path);
+        if (errno == ELOOP)
+            return fail(SHMKV_EFOREIGN, "%s is a symbolic link, which is not followed", loc->path);
+        if (errno == EISDIR)
+            return fail(SHMKV_EFOREIGN, "%s is a directory", loc->path);
+        if (errno == ENXIO || errno == ENODEV)
+            return fail(SHMKV_EFOREIGN, "%s is a socket or a device", loc->path);
         return fail(errno, "%s", loc->path);
     }
     int err = check_object(loc, fd, flags);

@@ -251,7 +251,7 @@ int handle_enter_slowly(shmkv_t *kv, struct segment **out) {
 
 static int check_key(const void *key, size_t key_len) {
     if (__builtin_expect(!key || key_len == 0 || key_len > SHMKV_MAX_KEY, 0))
-        return fail(SHMKV_EKEY, "%zu bytes", key ? key_len : 0);
+        return fail(SHMKV_EKEY, "a key of %zu bytes", key ? key_len : 0);
     return SHMKV_OK;
 }
 
@@ -366,7 +366,7 @@ static int write_following(shmkv_t *kv, const struct write *w) {
 
 int shmkv_put(shmkv_t *kv, const void *key, size_t key_len, const void *val, size_t val_len) {
     if (val_len > SHMKV_MAX_VALUE)
-        return fail(SHMKV_EVALUE, "%zu bytes", val_len);
+        return fail(SHMKV_EVALUE, "a value of %zu bytes", val_len);
     if (!val && val_len)
         return fail(SHMKV_EARGUMENT, "no value");
     return write_following(kv, &(struct write){key, key_len, val, val_len, false});

@@ -144,6 +144,8 @@ static int read_header(int fd, bool writable, const char *path, header_t *h, str
     ssize_t n = pread(fd, h, sizeof *h, 0);
     if (n < 0 || fstat(fd, st) != 0)
         return fail(errno, "%s", path);
+    if (n == 0)
+        return fail(SHMKV_EFOREIGN, "%s is empty", path);
     if ((size_t)n < sizeof h->magic || memcmp(h->magic, SHMKV_MAGIC, sizeof h->magic) != 0)
         return fail(SHMKV_EFOREIGN, "%s does not begin with shmkv's magic bytes", path);
     /* Another revision may well have a shorter header. [EVOL-02] */

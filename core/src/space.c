@@ -208,7 +208,7 @@ static int extend(struct context *ctx, const struct domain *d, uint64_t pages, u
     shmkv_off_t start = round_up(tail ? seg_offset(seg, tail) : limit, align * SHMKV_PAGE_SIZE);
     uint64_t least = start + pages * SHMKV_PAGE_SIZE, most = growth_bound(seg);
     if (least > most)
-        return fail(SHMKV_ENOSPC, "%s would outgrow its maximum of %llu bytes", seg->loc->path,
+        return fail(SHMKV_ENOSPC, "%s has reached its max_size, %llu bytes in whole pages", seg->loc->path,
                     (unsigned long long)most);
     if (least > seg->reserve)
         return fail(SHMKV_ERESERVE, "%s needs %llu bytes, the reserve is %llu", seg->loc->path,

@@ -91,7 +91,8 @@ module ShmKV
   # is BINARY. "Never blocks" means that no lock is taken, whatever other processes
   # do. Any thread may use it. A Store opened before a fork works in both processes.
   #
-  # After #close, whatever else is called raises Closed.
+  # After #close, whatever else is called raises Closed, but for #name, #closed? and
+  # #unlink. A Store cannot be copied: open the segment again.
   class Store
     include Enumerable
 
@@ -100,6 +101,10 @@ module ShmKV
     ITEMS = 2
     private_constant :KEYS, :VALUES, :ITEMS
     private_class_method :new
+
+    def initialize_copy(_other) # :nodoc:
+      raise TypeError, "can't copy #{self.class}: open the segment again"
+    end
 
     ##
     # :method: put

@@ -22,6 +22,12 @@ class TestSingleKeys < SegmentTest
     assert_equal 0, kv.get_size
   end
 
+  def test_cannot_be_copied
+    kv = open
+    assert_raises(TypeError) { kv.dup }
+    assert_raises(TypeError) { kv.clone }
+  end
+
   def test_as_a_hash
     kv = open
     assert_nil kv["k"]

@@ -28,17 +28,17 @@
     X(ECLOSED,    -15, Closed,          "the handle is closed") \
     X(EDEADLK,    -16, Deadlock,        "this thread is already inside an operation on this part of the segment (a signal handler?)") \
     /* Try again, or give it more. */ \
-    X(ETIMEDOUT,  -20, TimedOut,        "a live process held a lock for too long") \
+    X(ETIMEDOUT,  -20, TimedOut,        "a live process held a lock for too long: let it run (kill -CONT) or end it") \
     X(EBUSY,      -21, Busy,            "the segment kept changing; try again") \
-    X(ENOSPC,     -22, NoSpace,         "no space left for the segment: free some memory, or enlarge it (for /dev/shm: mount -o remount,size=SIZE /dev/shm)") \
+    X(ENOSPC,     -22, NoSpace,         "no space left for the segment: delete entries or free some memory, or make room (for /dev/shm: mount -o remount,size=SIZE /dev/shm)") \
     X(ENOSLOTS,   -23, NoSlots,         "every owner slot of the segment is taken by a live writer: close some handles, or create the segment with more slots") \
     X(ERESERVE,   -24, ReserveTooSmall, "the segment has grown beyond this handle's address space: reopen it with a larger reserve, or raise RLIMIT_AS") \
     X(ESTALE,     -25, Stale,           "the segment was replaced by an exclusive open") \
     /* Not ours, or not whole. */ \
     X(EFOREIGN,   -30, Foreign,         "an object of this name exists and is not a shmkv segment; it was left alone") \
     X(EFORMAT,    -31, Format,          "the segment needs a newer version of shmkv") \
-    X(ECORRUPT,   -32, Corrupt,         "the segment is damaged: look at it with shmkv-inspect check") \
-    X(EOWNER,     -33, WrongOwner,      "the segment belongs to another user") \
+    X(ECORRUPT,   -32, Corrupt,         "the segment is damaged: look at it with shmkv-inspect check and hexdump; unlink it to start afresh") \
+    X(EOWNER,     -33, WrongOwner,      "the segment belongs to another user: to open it all the same, pass SHMKV_ANY_OWNER") \
     X(ENOSHM,     -34, NoSharedMemory,  "no shared memory: /dev/shm is missing or not a tmpfs (mount -t tmpfs tmpfs /dev/shm)")
 /* clang-format on */
 

@@ -91,7 +91,8 @@ struct shmkv_options {
 
     uint32_t permissions;     /* mode bits of the new object; default 0600 */
     uint32_t owner_slots;     /* concurrent writers; default 512, at most 16384 */
-    uint64_t max_size;        /* bytes the segment will not outgrow; default none */
+    uint64_t max_size;        /* bytes the segment will not outgrow, cut to whole pages;
+                               * default none */
 };
 
 /**
