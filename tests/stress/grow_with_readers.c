@@ -88,7 +88,7 @@ static void read_all_along(void *arg) {
     must(shmkv_close(kv));
 }
 
-int main(int argc, char **argv) {
+static int run(int argc, char **argv) {
     uint64_t keys = argc > 1 ? strtoull(argv[1], NULL, 0) : 1000000;
     shared = shared_memory(sizeof *shared);
     name = unique_name();
@@ -121,3 +121,5 @@ int main(int argc, char **argv) {
            (unsigned long long)shared->walks[1]);
     return finish(kv, name);
 }
+
+int main(int argc, char **argv) { return supervise(run, argc, argv); }

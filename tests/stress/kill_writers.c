@@ -133,7 +133,7 @@ static void check_log(shmkv_t *kv, uint32_t writer, uint64_t *cut_short) {
     }
 }
 
-int main(int argc, char **argv) {
+static int run(int argc, char **argv) {
     unsigned kills = argc > 1 ? (unsigned)strtoul(argv[1], NULL, 0) : 300;
     struct random r = random_begin("kill_writers");
     run_seed = r.state;
@@ -202,3 +202,5 @@ int main(int argc, char **argv) {
            (unsigned long long)busy);
     return finish(kv, name);
 }
+
+int main(int argc, char **argv) { return supervise(run, argc, argv); }

@@ -11,14 +11,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* End with a message, and without the segments of this run. */
-#define die(...)                                               \
-    do {                                                       \
-        fprintf(stderr, "%s:%d: ", __FILE__, __LINE__);        \
-        fprintf(stderr, __VA_ARGS__);                          \
-        fprintf(stderr, "\n");                                 \
-        names_sweep(false);                                    \
-        exit(1);                                               \
+/* End with a message. */
+#define die(...)                                        \
+    do {                                                \
+        fprintf(stderr, "%s:%d: ", __FILE__, __LINE__); \
+        fprintf(stderr, __VA_ARGS__);                   \
+        fprintf(stderr, "\n");                          \
+        exit(1);                                        \
     } while (0)
 
 #define must(call)                                                                        \
@@ -35,14 +34,30 @@ static inline void print_problem(void *arg, uint64_t offset, const char *text) {
 
 static inline void must_be_whole(shmkv_t *kv) { must(shmkv_verify(kv, print_problem, NULL, NULL)); }
 
-/* As main() ends: the segment is whole, and goes. */
+/* As a run ends: the segment is whole, and goes. */
 static inline int finish(shmkv_t *kv, const char *name) {
     must_be_whole(kv);
     must(shmkv_close(kv));
     must(shmkv_unlink(name));
-    if (names_sweep(true))
-        die("something was left behind");
     return 0;
+}
+
+struct arguments {
+    int (*run)(int argc, char **argv);
+    int argc;
+    char **argv;
+};
+
+static inline void run_in_child(void *arg) {
+    const struct arguments *a = arg;
+    exit(a->run(a->argc, a->argv));
+}
+
+/* main(): the run is a child, so that what it leaves is swept however it ends. */
+static inline int supervise(int (*run)(int argc, char **argv), int argc, char **argv) {
+    names_begin();
+    bool succeeded = child_succeeded(child_start(run_in_child, &(struct arguments){run, argc, argv}));
+    return names_sweep(true) || !succeeded;
 }
 
 #endif

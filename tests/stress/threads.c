@@ -127,7 +127,7 @@ static void *work(void *arg) {
     return NULL;
 }
 
-int main(int argc, char **argv) {
+static int run(int argc, char **argv) {
     operations = argc > 1 ? strtoull(argv[1], NULL, 0) : 20000;
     run_seed = random_begin("threads").state;
     const char *name = unique_name();
@@ -147,3 +147,5 @@ int main(int argc, char **argv) {
            (unsigned long long)walks, (unsigned long long)snapshots);
     return finish(kv, name);
 }
+
+int main(int argc, char **argv) { return supervise(run, argc, argv); }
