@@ -77,6 +77,15 @@ static uint64_t slab_fill(uint64_t used, uint64_t carved, uint64_t first_free) {
     return MAKE(SLAB_USED, used) | MAKE(SLAB_CARVED, carved) | MAKE(SLAB_FREE, first_free);
 }
 
+void *cell_at(struct segment *seg, uint64_t word, uint64_t size) {
+    unsigned cls = (unsigned)FIELD(word, CELL_CLASS);
+    shmkv_off_t off = word & OFFSET_IN_WORD;
+    if (cls >= SHMKV_CLASS_COUNT || off < seg->data_offset ||
+        size > (cls ? shmkv_class_sizes[cls] : large_bound(seg, off)))
+        return NULL;
+    return seg_at(seg, off, size);
+}
+
 /* -------------------------------------------------- list of slabs with free cells */
 
 static int list_remove(struct txn *t, arena_t *arena, run_t *slab, unsigned cls) {

@@ -4,8 +4,9 @@
  *
  * A new segment is built in a nameless file (O_TMPFILE) and then linked to its
  * name, which either succeeds with everything in place or finds the name taken.
- * Where a file system or a missing /proc does not allow that, the file is built
- * under a private name first; the link is the same.
+ * Where the file system does not allow that, the file is built under a private
+ * name first; the link is the same. /proc must be mounted: it is how an open file
+ * is told to the linking call.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -41,8 +42,7 @@ static int check_object(const struct location *loc, int fd, unsigned flags) {
         return fail(SHMKV_EFOREIGN, "%s is not a regular file", loc->path);
     uid_t me = geteuid();
     if (st.st_uid != me && st.st_uid != 0 && !(flags & SHMKV_ANY_OWNER))
-        return fail(SHMKV_EOWNER,
-                    "%s belongs to user %u, we are user %u", loc->path,
+        return fail(SHMKV_EOWNER, "%s belongs to user %u, we are user %u", loc->path,
                     (unsigned)st.st_uid, (unsigned)me);
     return SHMKV_OK;
 }
@@ -129,16 +129,29 @@ static int check_file_limit(uint64_t size, const char *path) {
     return SHMKV_OK;
 }
 
-/* In pieces, so that a process which gets signals all the time gets on. */
+/* In pieces, so that a process which gets signals all the time gets on. What a
+ * failure leaves beyond the limit is given back. */
 static int allocate_by_pieces(int fd, uint64_t from, uint64_t to) {
-    while (from < to) {
-        uint64_t n = to - from < ALLOCATE_AT_ONCE ? to - from : ALLOCATE_AT_ONCE;
-        if (fallocate(fd, 0, (off_t)from, (off_t)n) == 0)
-            from += n;
-        else if (errno != EINTR)
-            return errno;
+    for (uint64_t at = from; at < to;) {
+        uint64_t n = to - at < ALLOCATE_AT_ONCE ? to - at : ALLOCATE_AT_ONCE;
+        if (fallocate(fd, 0, (off_t)at, (off_t)n) == 0) {
+            at += n;
+        } else if (errno != EINTR) {
+            int err = errno;
+            if (at > from)
+                fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)from,
+                          (off_t)(at - from));
+            return err;
+        }
     }
     return 0;
+}
+
+/* At once if possible: then a failure changes nothing. */
+static int allocate(int fd, uint64_t from, uint64_t to) {
+    if (fallocate(fd, 0, (off_t)from, (off_t)(to - from)) == 0)
+        return 0;
+    return errno == EINTR ? allocate_by_pieces(fd, from, to) : errno;
 }
 
 int file_allocate(int fd, uint64_t from, uint64_t to, const char *path) {
@@ -146,7 +159,7 @@ int file_allocate(int fd, uint64_t from, uint64_t to, const char *path) {
     if (err)
         return err;
     int cancel = cancel_off();
-    err = allocate_by_pieces(fd, from, to);
+    err = allocate(fd, from, to);
     cancel_restore(cancel);
     if (!err)
         return SHMKV_OK;

@@ -20,7 +20,7 @@
 #include "internal.h"
 
 #define MAX_ATTEMPTS 100000
-#define MAX_STILL 1000 /* failures while the shard does not change */
+#define MAX_STILL 50 /* failures while the shard does not change */
 
 struct bytes {
     uint8_t *data;
@@ -129,10 +129,11 @@ static int copy_groups(struct shmkv_cursor *c, struct segment *seg, uint64_t roo
         return E_RETRY;
     const uint64_t *words = directory_words(dir);
     unsigned root_depth = (unsigned)FIELD(root, ROOT_DEPTH);
+    uint64_t budget = group_view_budget(root_depth);
     uint64_t n = 1ULL << root_depth, sum = words_sum(c, words, n, prefix);
     for (uint64_t i = prefix; i < n; i += 1ULL << c->depth) {
         struct group_view view;
-        int err = group_view_at(seg, words, root_depth, prefix, c->depth, i, &view);
+        int err = group_view_at(seg, words, root_depth, prefix, c->depth, i, &budget, &view);
         if (!err && view.group)
             err = copy_bucket(c, seg, &view);
         if (err)

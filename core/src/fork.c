@@ -63,19 +63,34 @@ void fork_check(void) {
     forget_parent();
 }
 
-void segment_list_add(struct segment *seg) {
-    pthread_mutex_lock(&lockable_mutex);
-    seg->next_lockable = lockable;
-    lockable = seg;
-    pthread_mutex_unlock(&lockable_mutex);
-}
-
-void segment_list_remove(struct segment *seg) {
-    pthread_mutex_lock(&lockable_mutex);
+static struct segment **listed(struct segment *seg) {
     struct segment **p = &lockable;
     while (*p && *p != seg)
         p = &(*p)->next_lockable;
+    return p;
+}
+
+/* Opening and listing are one step for a fork, and so are unlisting and closing: a
+ * child in between would keep a descriptor that nobody closes. */
+int segment_open_locks(struct segment *seg) {
+    pthread_mutex_lock(&lockable_mutex);
+    int err = lock_descriptor_open(seg);
+    if (!err && !*listed(seg)) {
+        seg->next_lockable = lockable;
+        lockable = seg;
+    }
+    pthread_mutex_unlock(&lockable_mutex);
+    return err;
+}
+
+/* Closing the lock descriptor is what drops the owner locks. */
+void segment_close_locks(struct segment *seg) {
+    pthread_mutex_lock(&lockable_mutex);
+    struct segment **p = listed(seg);
     if (*p)
         *p = seg->next_lockable;
+    if (seg->lock_fd >= 0)
+        close(seg->lock_fd);
+    seg->lock_fd = -1;
     pthread_mutex_unlock(&lockable_mutex);
 }

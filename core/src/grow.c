@@ -28,7 +28,9 @@ static int group_take(struct context *ctx, uint32_t shard, uint64_t *field) {
     int err = run_take(ctx, 1, 1, run_head(SHMKV_RUN_KIND_LARGE, 0, 0, 0), field, 0);
     if (err)
         return err;
-    run_t *group = (run_t *)(void *)(ctx->seg->base + *field);
+    run_t *group = seg_at(ctx->seg, load_relaxed_u64(field), SHMKV_PAGE_SIZE);
+    if (!group)
+        return damaged(ctx->seg, seg_offset(ctx->seg, field), "a page just taken is out of bounds");
     /* ORDER recycle: [LOCK-27] whatever withdrew this page from its former use, then the
      * new contents. Pairs with the acquire loads of a reader that still looks at
      * the page as what it was: seeing a new word, it sees the withdrawal. */
@@ -55,6 +57,19 @@ int group_return(struct context *ctx, uint64_t *field) {
     return err ? err : run_return(ctx, field);
 }
 
+/* The group of @p shard in a field of our slot, and its offset, read once; NULL if
+ * there is none, or another shard's, left by an operation that failed. */
+static run_t *group_in_hand(struct context *ctx, const uint64_t *field, uint32_t shard,
+                            shmkv_off_t *off) {
+    *off = load_relaxed_u64(field);
+    run_t *group = *off >= ctx->seg->data_offset && *off % SHMKV_PAGE_SIZE == 0
+                       ? seg_at(ctx->seg, *off, SHMKV_PAGE_SIZE)
+                       : NULL;
+    uint64_t head = group ? head_of(group) : 0;
+    return FIELD(head, RUN_KIND) == SHMKV_RUN_KIND_GROUP && FIELD(head, RUN_INDEX) == shard ? group
+                                                                                            : NULL;
+}
+
 /* ------------------------------------------------------------------- directories */
 
 static int directory_take(struct context *ctx, unsigned words, uint64_t *field) {
@@ -63,37 +78,25 @@ static int directory_take(struct context *ctx, unsigned words, uint64_t *field) 
     return cls ? cell_take(ctx, cls, field) : large_take(ctx, size, field);
 }
 
-static uint64_t directory_capacity(struct segment *seg, uint64_t cell) {
-    unsigned cls = (unsigned)FIELD(cell, CELL_CLASS);
-    if (cls)
-        return shmkv_class_sizes[cls];
-    run_t *run = (run_t *)(void *)(seg->base + (cell & OFFSET_IN_WORD) - SHMKV_RUN_HEADER_SIZE);
-    return FIELD(head_of(run), RUN_PAGES) * SHMKV_PAGE_SIZE - SHMKV_RUN_HEADER_SIZE;
+/* The memory in own->dir, for at least @p words, and its word, read once; or NULL. */
+static directory_t *directory_in_hand(struct context *ctx, unsigned words, uint64_t *cell) {
+    *cell = load_relaxed_u64(&ctx->own->dir);
+    return *cell ? cell_at(ctx->seg, *cell, sizeof(directory_t) + 8ULL * words) : NULL;
 }
 
-static bool have_directory(struct context *ctx, unsigned words) {
-    return ctx->own->dir &&
-           directory_capacity(ctx->seg, ctx->own->dir) >= sizeof(directory_t) + 8ULL * words;
-}
-
-static directory_t *own_directory(struct context *ctx) {
-    return (directory_t *)(void *)(ctx->seg->base + (ctx->own->dir & OFFSET_IN_WORD));
-}
-
-/* Begin and end writing own->dir; its version makes a reader of whatever the
+/* Begin and end writing a directory; its version makes a reader of whatever the
  * cell was before notice. */
-static void directory_begin(struct context *ctx, unsigned depth) {
-    directory_t *dir = own_directory(ctx);
+static uint64_t directory_begin(struct context *ctx, directory_t *dir, unsigned depth) {
     uint64_t version = ctx->own->version;
     store_release_u64(&ctx->own->version, version + 2);
     store_relaxed_u64(&dir->version, version + 1);
     fence_release();
     store_relaxed_u64(&dir->depth, depth);
+    return version + 2;
 }
 
-static void directory_end(struct context *ctx) {
-    directory_t *dir = own_directory(ctx);
-    store_release_u64(&dir->version, dir->version + 1);
+static void directory_end(directory_t *dir, uint64_t version) {
+    store_release_u64(&dir->version, version);
 }
 
 static uint64_t root_word(uint64_t cell, unsigned depth) {
@@ -132,34 +135,31 @@ static bool should_split(struct segment *seg, const shard_t *shard, const struct
 /* ----------------------------------------------------------------------- prepare */
 
 static int prepare_directory(struct context *ctx, unsigned words) {
-    if (have_directory(ctx, words))
+    uint64_t cell;
+    if (directory_in_hand(ctx, words, &cell))
         return SHMKV_OK;
     int err = cell_return(ctx, &ctx->own->dir);
     return err ? err : directory_take(ctx, words, &ctx->own->dir);
 }
 
-/* What an earlier, failed operation left in our slot may be another shard's. */
-static int return_if_of_another(struct context *ctx, uint32_t shard, uint64_t *field) {
-    const run_t *group = *field ? seg_at(ctx->seg, *field, SHMKV_PAGE_SIZE) : NULL;
-    return group && FIELD(head_of(group), RUN_INDEX) == shard
-               ? SHMKV_OK
-               : group_return(ctx, field);
+static int prepare_group(struct context *ctx, uint32_t shard, uint64_t *field) {
+    shmkv_off_t off;
+    if (group_in_hand(ctx, field, shard, &off))
+        return SHMKV_OK;
+    int err = group_return(ctx, field);
+    return err ? err : group_take(ctx, shard, field);
 }
 
 int table_prepare(struct context *ctx, uint32_t shard, const struct place *place) {
     owner_t *own = ctx->own;
     int err = group_return(ctx, &own->old);
-    if (!err)
-        err = return_if_of_another(ctx, shard, &own->low);
-    if (!err)
-        err = return_if_of_another(ctx, shard, &own->high);
-    if (!err && place->need_groups >= 1 && !own->low)
-        err = group_take(ctx, shard, &own->low);
-    if (!err && place->need_groups >= 2 && !own->high)
-        err = group_take(ctx, shard, &own->high);
+    if (!err && place->need_groups >= 1)
+        err = prepare_group(ctx, shard, &own->low);
+    if (!err && place->need_groups >= 2)
+        err = prepare_group(ctx, shard, &own->high);
     if (!err && place->need_words)
         err = prepare_directory(ctx, place->need_words);
-    if (!err && place->need_spare)
+    for (unsigned i = 0; !err && i < place->need_spares; i++)
         err = cell_take_spare(ctx);
     return err;
 }
@@ -194,20 +194,21 @@ static void empty_group(run_t *group, struct segment *seg) {
 static int first_group(struct context *ctx, const struct domain *d, shard_t *shard,
                        struct place *place) {
     owner_t *own = ctx->own;
+    uint64_t cell;
+    shmkv_off_t off;
+    directory_t *dir = directory_in_hand(ctx, 1, &cell);
+    run_t *group = group_in_hand(ctx, &own->low, d->index, &off);
     place->need_groups = 1;
     place->need_words = 1;
-    if (!own->low || !have_directory(ctx, 1))
+    if (!dir || !group)
         return E_GROW;
-    run_t *group = seg_at(ctx->seg, own->low, SHMKV_PAGE_SIZE);
-    if (!group)
-        return damaged(ctx->seg, seg_offset(ctx->seg, own), "an owner's group is out of bounds");
     empty_group(group, ctx->seg);
-    directory_begin(ctx, 0);
-    store_relaxed_u64(&directory_words(own_directory(ctx))[0], directory_word(own->low, 0));
-    directory_end(ctx);
+    uint64_t version = directory_begin(ctx, dir, 0);
+    store_relaxed_u64(&directory_words(dir)[0], directory_word(off, 0));
+    directory_end(dir, version);
     struct txn t;
     txn_begin(&t, ctx, d);
-    txn_set(&t, &shard->root, root_word(own->dir, 0));
+    txn_set(&t, &shard->root, root_word(cell, 0));
     txn_set(&t, &own->dir, 0);
     txn_set(&t, &own->low, 0);
     txn_commit(&t, SHMKV_OP_GROUP);
@@ -240,49 +241,53 @@ static int chain(struct context *ctx, const struct domain *d, bucket_t *last) {
 
 /* ------------------------------------------------------------------------ double */
 
-static void double_directory(struct context *ctx, const struct domain *d, shard_t *shard) {
-    struct segment *seg = ctx->seg;
+static void double_directory(struct context *ctx, const struct domain *d, shard_t *shard,
+                             directory_t *old_dir, directory_t *dir, uint64_t cell) {
     uint64_t root = load_relaxed_u64(&shard->root);
     unsigned depth = (unsigned)FIELD(root, ROOT_DEPTH);
-    const uint64_t *old = directory_words(table_directory(seg, root));
-    uint64_t *new_ = directory_words(own_directory(ctx)), n = 1ULL << depth;
-    directory_begin(ctx, depth + 1);
+    const uint64_t *old = directory_words(old_dir);
+    uint64_t *new_ = directory_words(dir), n = 1ULL << depth;
+    uint64_t version = directory_begin(ctx, dir, depth + 1);
     for (uint64_t i = 0; i < n; i++) {
         uint64_t word = load_relaxed_u64(&old[i]);
         store_relaxed_u64(&new_[i], word);
         store_relaxed_u64(&new_[n + i], word);
     }
-    directory_end(ctx);
+    directory_end(dir, version);
     struct txn t;
     txn_begin(&t, ctx, d);
-    txn_set(&t, &shard->root, root_word(ctx->own->dir, depth + 1));
+    txn_set(&t, &shard->root, root_word(cell, depth + 1));
     txn_set(&t, &ctx->own->dir, root & CELL_IN_WORD);
     txn_commit(&t, SHMKV_OP_DOUBLE);
 }
 
 /* ------------------------------------------------------------------------- split */
 
-/* Put @p word into bucket @p b of @p group, chaining when it is full. */
-static int build_entry(struct context *ctx, const struct domain *d, run_t *group, unsigned b,
-                       uint64_t word) {
-    bucket_t *bucket = group_bucket(group, b);
-    for (struct chain walk = {0}; !chain_loops(&walk, bucket);) {
+/* One half being built: the bucket that entries are put into at the moment. */
+struct half {
+    run_t *group;
+    bucket_t *tail;
+};
+
+/* Put @p word behind what the half has of this bucket, chaining when it is full. */
+static int build_entry(struct context *ctx, const struct domain *d, struct half *h, uint64_t word) {
+    for (struct chain walk = {0}; !chain_loops(&walk, h->tail);) {
         for (int i = 0; i < SHMKV_BUCKET_SLOTS; i++)
-            if (!load_relaxed_u64(&bucket->slots[i])) {
-                store_relaxed_u64(&bucket->slots[i], word);
+            if (!load_relaxed_u64(&h->tail->slots[i])) {
+                store_relaxed_u64(&h->tail->slots[i], word);
                 return SHMKV_OK;
             }
-        if (!bucket->link) {
-            int err = chain(ctx, d, bucket);
+        if (!load_relaxed_u64(&h->tail->link)) {
+            int err = chain(ctx, d, h->tail);
             if (err)
                 return err;
         }
-        bucket_t *next = bucket_at_link(ctx->seg, bucket->link);
+        bucket_t *next = bucket_at_link(ctx->seg, load_relaxed_u64(&h->tail->link));
         if (!next)
-            return damaged(ctx->seg, seg_offset(ctx->seg, bucket), "a link leads nowhere");
-        bucket = next;
+            return damaged(ctx->seg, seg_offset(ctx->seg, h->tail), "a link leads nowhere");
+        h->tail = next;
     }
-    return damaged(ctx->seg, seg_offset(ctx->seg, bucket),
+    return damaged(ctx->seg, seg_offset(ctx->seg, h->tail),
                    "a chain of overflow buckets does not end");
 }
 
@@ -296,18 +301,19 @@ static void prefetch_bucket(struct segment *seg, const bucket_t *b) {
     }
 }
 
-static int build_bucket(struct context *ctx, const struct domain *d, const bucket_t *b, unsigned i,
-                        unsigned depth, run_t *low, run_t *high) {
+static int build_bucket(struct context *ctx, const struct domain *d, const bucket_t *b,
+                        unsigned depth, struct half halves[2]) {
     struct segment *seg = ctx->seg;
     for (int s = 0; s < SHMKV_BUCKET_SLOTS; s++) {
         uint64_t word = load_relaxed_u64(&b->slots[s]);
         if (!word)
             continue;
-        const record_t *rec = record_at(seg, word);
+        struct shape shape;
+        const record_t *rec = record_look(seg, word, &shape);
         if (!rec)
             return damaged(seg, seg_offset(seg, &b->slots[s]), "a slot leads nowhere");
-        uint64_t hash = hash_bytes(record_key(rec), record_key_len(rec), seg->seed);
-        int err = build_entry(ctx, d, hash_directory(seg, hash) >> depth & 1 ? high : low, i, word);
+        uint64_t hash = hash_bytes(key_of_record(rec, &shape), shape.key_len, seg->seed);
+        int err = build_entry(ctx, d, &halves[hash_directory(seg, hash) >> depth & 1], word);
         if (err)
             return err;
     }
@@ -315,19 +321,21 @@ static int build_bucket(struct context *ctx, const struct domain *d, const bucke
 }
 
 static int build_halves(struct context *ctx, const struct domain *d, const struct place *place,
-                        run_t *low, run_t *high) {
+                        struct half halves[2]) {
     struct segment *seg = ctx->seg;
-    empty_group(low, seg);
-    empty_group(high, seg);
+    empty_group(halves[0].group, seg);
+    empty_group(halves[1].group, seg);
     for (unsigned i = 0; i < SHMKV_GROUP_BUCKETS; i++) {
         if (i == 0)
             for (unsigned j = 0; j < 8; j++)
                 prefetch_bucket(seg, group_bucket(place->group, j));
         else if (i + 7 < SHMKV_GROUP_BUCKETS)
             prefetch_bucket(seg, group_bucket(place->group, i + 7));
+        halves[0].tail = group_bucket(halves[0].group, i);
+        halves[1].tail = group_bucket(halves[1].group, i);
         struct chain walk = {0};
         for (bucket_t *b = group_bucket(place->group, i); b && !chain_loops(&walk, b);) {
-            int err = build_bucket(ctx, d, b, i, place->depth, low, high);
+            int err = build_bucket(ctx, d, b, place->depth, halves);
             if (err)
                 return err;
             b = b->link ? bucket_at_link(seg, b->link) : NULL;
@@ -336,35 +344,59 @@ static int build_halves(struct context *ctx, const struct domain *d, const struc
     return SHMKV_OK;
 }
 
+static unsigned chain_length(struct segment *seg, uint64_t link) {
+    struct chain walk = {0};
+    unsigned n = 0;
+    for (bucket_t *b; link && (b = bucket_at_link(seg, link)) && !chain_loops(&walk, b); n++)
+        link = load_relaxed_u64(&b->link);
+    return n;
+}
+
+/* Overflow buckets that the halves may need beyond those in hand: for each bucket,
+ * together no more than the old one has. */
+static unsigned spares_missing(struct context *ctx, run_t *old) {
+    unsigned need = 0, have = chain_length(ctx->seg, load_relaxed_u64(&ctx->own->spare));
+    for (unsigned i = 0; i < SHMKV_GROUP_BUCKETS; i++)
+        need += chain_length(ctx->seg, load_relaxed_u64(&group_bucket(old, i)->link));
+    return need > have ? need - have : 0;
+}
+
 static int split(struct context *ctx, const struct domain *d, shard_t *shard, uint64_t hash,
                  struct place *place) {
     struct segment *seg = ctx->seg;
     owner_t *own = ctx->own;
+    uint64_t cell = 0;
+    shmkv_off_t low, high;
     bool full = place->depth == place->root_depth;
     place->need_groups = 2;
     place->need_words = full ? 2U << place->root_depth : 0;
-    if (!own->low || !own->high || own->old || (full && !have_directory(ctx, place->need_words)))
+    place->need_spares = spares_missing(ctx, place->group);
+    struct half halves[2] = {{group_in_hand(ctx, &own->low, d->index, &low), NULL},
+                             {group_in_hand(ctx, &own->high, d->index, &high), NULL}};
+    directory_t *new_ = full ? directory_in_hand(ctx, place->need_words, &cell) : NULL;
+    directory_t *dir = table_directory(seg, load_relaxed_u64(&shard->root));
+    if (!halves[0].group || !halves[1].group || place->need_spares || own->old || (full && !new_))
         return E_GROW;
-    if (full)
-        double_directory(ctx, d, shard);
-    run_t *low = seg_at(seg, own->low, SHMKV_PAGE_SIZE),
-          *high = seg_at(seg, own->high, SHMKV_PAGE_SIZE);
-    if (!low || !high)
-        return damaged(seg, seg_offset(seg, own), "an owner's group is out of bounds");
-    int err = build_halves(ctx, d, place, low, high);
+    if (!dir)
+        return damaged(seg, seg_offset(seg, &shard->root), "the root leads nowhere");
+    if (full) {
+        double_directory(ctx, d, shard, dir, new_, cell);
+        dir = new_;
+        place->need_words = 0;
+    }
+    int err = build_halves(ctx, d, place, halves);
     if (err) {
-        place->need_spare = err == E_GROW;
+        place->need_spares = err == E_GROW;
         return err;
     }
-    uint64_t root = load_relaxed_u64(&shard->root);
-    uint64_t *words = directory_words(table_directory(seg, root));
-    unsigned depth = place->depth;
-    uint64_t stride = 2ULL << depth, count = (1ULL << FIELD(root, ROOT_DEPTH)) / stride;
+    unsigned depth = place->depth, root_depth = place->root_depth + full;
+    uint64_t *words = directory_words(dir);
+    uint64_t stride = 2ULL << depth, count = (1ULL << root_depth) / stride;
     uint64_t prefix = hash_directory(seg, hash) & ((1ULL << depth) - 1);
     struct txn t;
     txn_begin(&t, ctx, d);
-    txn_fill(&t, &words[prefix], directory_word(own->low, depth + 1), stride * 8, count);
-    txn_fill(&t, &words[prefix + (1ULL << depth)], directory_word(own->high, depth + 1), stride * 8,
+    txn_fill(&t, &words[prefix], directory_word(low, depth + 1), stride * 8, count);
+    txn_fill(&t, &words[prefix + (1ULL << depth)], directory_word(high, depth + 1), stride * 8,
              count);
     txn_set(&t, &own->low, 0);
     txn_set(&t, &own->high, 0);
@@ -381,6 +413,6 @@ int table_grow(struct context *ctx, const struct domain *d, shard_t *shard, uint
         return first_group(ctx, d, shard, place);
     if (should_split(ctx->seg, shard, place))
         return split(ctx, d, shard, hash, place);
-    place->need_spare = true;
+    place->need_spares = 1;
     return chain(ctx, d, place->last);
 }

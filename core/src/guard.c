@@ -31,6 +31,10 @@ _Thread_local struct guard *guard_mine GUARD_TLS;
 static void thread_ends(void *arg) {
     struct guard *g = arg;
     guard_mine = NULL;
+    /* A cancelled thread may not have come to the end of its call. */
+    for (int i = 0; i < MAX_NESTING; i++)
+        atomic_store(&g->inside[i], NULL);
+    g->depth = 0;
     atomic_store(&g->taken, 0);
 }
 

@@ -130,28 +130,36 @@ static bool may_store(const struct segment *seg, uint64_t off) {
            field >= offsetof(space_t, limit);
 }
 
+/* A fill is how a split stores directory words, and nothing else. */
+static bool in_directory(struct segment *seg, const struct domain *d, uint64_t off,
+                         const struct target *t) {
+    uint64_t root = d->kind == SHMKV_LOCK_SHARD ? load_relaxed_u64(&seg->shards[d->index].root) : 0;
+    directory_t *dir = root ? table_directory(seg, root) : NULL;
+    if (!dir || !t->stride || t->stride % 8)
+        return false;
+    uint64_t first = seg_offset(seg, directory_words(dir)), size = 8ULL << FIELD(root, ROOT_DEPTH);
+    return off >= first && off - first < size && t->count &&
+           t->count - 1 <= (size - 8 - (off - first)) / t->stride;
+}
+
 /* Where entry @p i of @p n leads. False: nowhere that it may. */
 static bool target_of(struct segment *seg, const struct domain *d, unsigned i, unsigned n,
                       struct target *t) {
     uint64_t off = load_relaxed_u64(&d->entries[i].offset);
     *t = (struct target){
         .value = load_relaxed_u64(&d->entries[i].value), .stride = 8, .count = 1, .entries = 1};
-    if (off & FILL_ENTRY) {
+    bool fill = off & FILL_ENTRY;
+    off &= ~FILL_ENTRY;
+    if (fill) {
         if (i + 1 >= n)
             return false;
-        off &= ~FILL_ENTRY;
         t->stride = load_relaxed_u64(&d->entries[i + 1].offset);
         t->count = load_relaxed_u64(&d->entries[i + 1].value);
         t->entries = 2;
-        if (t->stride % 8 || !t->stride || t->stride > seg->reserve || !t->count ||
-            t->count > seg->reserve / t->stride)
-            return false;
     }
-    for (uint64_t k = 1, word = off + t->stride; k < t->count && word < seg->data_offset;
-         k++, word += t->stride)
-        if (!may_store(seg, word))
-            return false;
-    t->first = may_store(seg, off) ? seg_at(seg, off, (t->count - 1) * t->stride + 8) : NULL;
+    if (!may_store(seg, off) || (fill && !in_directory(seg, d, off, t)))
+        return false;
+    t->first = seg_at(seg, off, (t->count - 1) * t->stride + 8);
     return t->first != NULL;
 }
 

@@ -93,10 +93,10 @@ struct context {
     owner_t *own; /* the slot whose fields it works with; a reaper's, the dead one's */
     _Atomic(uint32_t) slot;
     _Atomic(uint32_t) lock_word; /* what a lock contains while we hold it, waiters aside */
-    atomic_uint busy;          /* a thread uses it */
-    _Atomic(pthread_t) thread; /* which */
-    uint32_t patience_ms;      /* wait for a lock of a live process */
-    unsigned locks;            /* locks held, for assertions */
+    atomic_uint busy;            /* a thread uses it */
+    _Atomic(pthread_t) thread;   /* which */
+    uint32_t patience_ms;        /* wait for a lock of a live process */
+    unsigned locks;              /* locks held, for assertions */
 };
 
 /* One mapped file. Everything here is private to the process. */
@@ -148,7 +148,7 @@ bool segment_covers(struct segment *seg, uint64_t end);
 static inline void *seg_at(struct segment *seg, shmkv_off_t off, uint64_t len) {
     uint64_t end = off + len;
     if (__builtin_expect(end > load_relaxed_u64(&seg->safe_limit) || end < off, 0) &&
-        !segment_covers(seg, end))
+        (end < off || !segment_covers(seg, end)))
         return NULL;
     return seg->base + off;
 }
@@ -204,8 +204,8 @@ bool process_stopped(const owner_t *own);
 
 int fork_watch(void);
 void fork_check(void);
-void segment_list_add(struct segment *seg);
-void segment_list_remove(struct segment *seg);
+int segment_open_locks(struct segment *seg);
+void segment_close_locks(struct segment *seg);
 
 /* -------------------------------------------------------- lock.c, intent.c */
 
@@ -267,6 +267,9 @@ static inline uint64_t run_head(enum shmkv_run_kind kind, unsigned cls, uint32_t
 
 /* ------------------------------------------------------------------ arena.c */
 
+/* The memory of a cell word that came from shared memory, even from our own owner
+ * slot: at least @p size bytes, or NULL. */
+void *cell_at(struct segment *seg, uint64_t word, uint64_t size);
 int cell_take(struct context *ctx, unsigned cls, uint64_t *field);
 int cell_take_spare(struct context *ctx); /* one more on own->spare */
 int cell_return(struct context *ctx, uint64_t *field);
@@ -286,7 +289,7 @@ struct place {
     /* Set by table_grow() with E_GROW: what to fetch into the owner slot. */
     unsigned need_groups; /* new group pages */
     unsigned need_words;  /* directory words */
-    bool need_spare;      /* one more overflow bucket */
+    unsigned need_spares; /* more overflow buckets */
 };
 static inline uint32_t hash_shard(const struct segment *seg, uint64_t hash) {
     return (uint32_t)(hash & (seg->shard_count - 1));
@@ -331,13 +334,11 @@ static inline struct shape shape_of(uint64_t lengths) {
 /* The record that @p word names, all of it inside its cell and the file; NULL if
  * that is nonsense. */
 record_t *record_look(struct segment *seg, uint64_t word, struct shape *shape);
-/* One that its shard's lock, or its owner, keeps still. */
-record_t *record_at(struct segment *seg, uint64_t word);
-static inline const uint8_t *record_key(const record_t *rec) {
+/* Where the key of a record of this shape is. */
+static inline const uint8_t *key_of_record(const record_t *rec, const struct shape *shape) {
     return (const uint8_t *)rec + SHMKV_RECORD_HEADER_SIZE +
-           (rec->flags & SHMKV_RECORD_FLAG_EXTRA ? SHMKV_RECORD_EXTRA_SIZE : 0);
+           (shape->extra ? SHMKV_RECORD_EXTRA_SIZE : 0);
 }
-static inline uint64_t record_key_len(const record_t *rec) { return (uint64_t)rec->key_len + 1; }
 
 /* A walk along a chain of buckets, which notices when it goes in circles (R. Brent,
  * 1980) or does not end. */
@@ -374,7 +375,10 @@ struct group_view {
 /* The group named at @p index, or NULL in @p view->group: visited already at a
  * smaller index of the same prefix. E_RETRY: the word makes no sense. */
 int group_view_at(struct segment *seg, const uint64_t *words, unsigned root_depth, uint64_t prefix,
-                  unsigned prefix_depth, uint64_t index, struct group_view *view);
+                  unsigned prefix_depth, uint64_t index, uint64_t *budget, struct group_view *view);
+/* Looks that visiting all groups of a directory may take together: a few for each
+ * word. More means that its words do not follow from each other. */
+static inline uint64_t group_view_budget(unsigned root_depth) { return 64 + (8ULL << root_depth); }
 bool group_view_has(struct segment *seg, const struct group_view *view, const void *key,
                     size_t key_len);
 

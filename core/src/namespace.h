@@ -52,7 +52,6 @@
 #define random_u64 shmkv_private_random_u64
 #define read_exists shmkv_private_read_exists
 #define read_value shmkv_private_read_value
-#define record_at shmkv_private_record_at
 #define record_look shmkv_private_record_look
 #define run_return shmkv_private_run_return
 #define run_take shmkv_private_run_take
@@ -60,8 +59,8 @@
 #define segment_check_live shmkv_private_segment_check_live
 #define segment_covers shmkv_private_segment_covers
 #define segment_left shmkv_private_segment_left
-#define segment_list_add shmkv_private_segment_list_add
-#define segment_list_remove shmkv_private_segment_list_remove
+#define segment_open_locks shmkv_private_segment_open_locks
+#define segment_close_locks shmkv_private_segment_close_locks
 #define segment_map shmkv_private_segment_map
 #define segment_open shmkv_private_segment_open
 #define segment_replace shmkv_private_segment_replace
@@ -96,5 +95,6 @@
 #define process_gone shmkv_private_process_gone
 #define process_introduce shmkv_private_process_introduce
 #define process_stopped shmkv_private_process_stopped
+#define cell_at shmkv_private_cell_at
 
 #endif

@@ -235,7 +235,7 @@ static int slot_find(struct segment *seg, unsigned n) {
 
 static int context_claim(struct segment *seg, struct context **out) {
     if (seg->lock_fd < 0) {
-        int err = lock_descriptor_open(seg);
+        int err = segment_open_locks(seg);
         if (err)
             return err;
     }
@@ -301,7 +301,7 @@ int context_acquire(struct segment *seg, struct context **out) {
     while (!*out) {
         int err = claim_serialised(seg, out);
         /* Without a further slot our threads take turns with those we have. */
-        if (err && !(err == SHMKV_ENOSLOTS && atomic_load(&seg->context_count)))
+        if (err == SHMKV_EDEADLK || (err && !atomic_load(&seg->context_count)))
             return err;
         if (!*out)
             *out = idle_context(seg);

@@ -18,7 +18,6 @@
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -157,18 +156,8 @@ static int exchange(const char *a, const char *b) {
     return syscall(SYS_renameat2, AT_FDCWD, a, AT_FDCWD, b, RENAME_EXCHANGE_FLAG) == 0 ? 0 : errno;
 }
 
-/* The new segment had the name for a moment. Whoever attached to it must move on. */
-static int mark_replaced(int fd) {
-    header_t *h = mmap(NULL, sizeof *h, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-    if (h == MAP_FAILED)
-        return fail(errno, "marking a segment replaced");
-    store_release_u64(&h->state, SHMKV_SEGMENT_STATE_REPLACED);
-    munmap(h, sizeof *h);
-    return SHMKV_OK;
-}
-
 /* Put what waits at @p swap in the place of @p old, and only of @p old. */
-static int take_name(struct segment *old, int fd, const char *swap) {
+static int take_name(struct segment *old, struct segment *new_, const char *swap) {
     const char *path = old->loc->path;
     FAULT_POINT("replace-before-exchange");
     int err = exchange(swap, path);
@@ -186,20 +175,20 @@ static int take_name(struct segment *old, int fd, const char *swap) {
     err = exchange(swap, path);
     if (err)
         return fail(err, "putting %s back", path);
-    err = mark_replaced(fd);
-    return err ? err : E_RETRY;
+    /* Whoever attached to the new segment in that moment must move on. */
+    store_release_u64(&new_->hdr->state, SHMKV_SEGMENT_STATE_REPLACED);
+    return E_RETRY;
 }
 
 /* Remove what is now at the swap name, if it is one of the two we know. */
-static void drop_swap(const char *swap, const struct segment *old, int fd) {
-    struct stat at, new_;
-    if (lstat(swap, &at) == 0 && fstat(fd, &new_) == 0 &&
-        (name_is(swap, old) || (at.st_dev == new_.st_dev && at.st_ino == new_.st_ino)))
+static void drop_swap(const char *swap, const struct segment *old, const struct segment *new_) {
+    if (name_is(swap, old) || name_is(swap, new_))
         unlink(swap);
 }
 
-/* Every shard lock of @p old is ours. */
-static int replace_locked(struct segment *old, int fd) {
+/* Every shard lock of @p old is ours, and [LIFE-12] shard lock 0 of @p new_, which
+ * keeps others from removing it from the swap name. */
+static int replace_locked(struct segment *old, struct segment *new_) {
     int err = segment_check_live(old);
     if (!name_is(old->loc->path, old))
         return E_RETRY;        /* unlinked, or replaced */
@@ -211,54 +200,74 @@ static int replace_locked(struct segment *old, int fd) {
         return err;
     store_release_u64(&old->hdr->state, SHMKV_SEGMENT_STATE_REPLACING);
     FAULT_POINT("replace-after-replacing");
-    err = file_link(fd, swap);
+    err = file_link(new_->fd, swap);
     bool linked = !err;
     if (err == EEXIST)
         err = E_TAKEN;
     if (!err)
-        err = take_name(old, fd, swap);
+        err = take_name(old, new_, swap);
     /* CRASH replaced: death before this store leaves REPLACING, which the next
      * who looks settles by the name. */
     store_release_u64(&old->hdr->state,
                       err ? SHMKV_SEGMENT_STATE_LIVE : SHMKV_SEGMENT_STATE_REPLACED);
     FAULT_POINT("replace-after-state");
     if (linked)
-        drop_swap(swap, old, fd);
+        drop_swap(swap, old, new_);
     return err;
 }
 
 /* [LIFE-11] All shard locks, from here to the end. */
-static int replace_under_locks(struct context *ctx, int fd) {
-    int err = shards_lock(ctx);
+static int replace_under_locks(struct context *ctx, struct context *new_ctx) {
+    struct domain first = shard_domain(new_ctx->seg, 0);
+    int err = lock_take(new_ctx, &first); /* free: nobody else knows the new segment */
     if (err)
         return err;
-    err = replace_locked(ctx->seg, fd);
-    shards_unlock(ctx, ctx->seg->shard_count);
+    err = shards_lock(ctx);
+    if (!err) {
+        err = replace_locked(ctx->seg, new_ctx->seg);
+        shards_unlock(ctx, ctx->seg->shard_count);
+    }
+    lock_release(new_ctx, &first);
     return err;
+}
+
+static int map_writable(int fd, const struct location *loc, const struct shmkv_options *opts,
+                        struct segment **seg, struct context **ctx) {
+    int err = segment_map(fd, true, loc, opts, seg);
+    return err ? err : context_acquire(*seg, ctx);
+}
+
+static void leave(struct segment *seg) {
+    if (!seg)
+        return;
+    owners_detach(seg);
+    segment_unmap(seg);
 }
 
 static int replace_existing(const struct location *loc, const struct shmkv_options *opts,
                             int old_fd, int *fd) {
-    struct segment *old;
-    int err = segment_map(old_fd, true, loc, opts, &old);
-    if (err)
-        return err;
-    struct context *ctx;
-    int new_fd = -1;
-    err = context_acquire(old, &ctx);
+    struct segment *old = NULL, *new_ = NULL;
+    struct context *ctx, *new_ctx;
+    int new_fd = -1, err = map_writable(old_fd, loc, opts, &old, &ctx);
     if (!err)
         err = file_create(loc, opts, old->incarnation + 1, &new_fd);
+    if (!err) {
+        int copy = fcntl(new_fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+        err = copy < 0 ? fail(errno, "%s", loc->path)
+                       : map_writable(copy, loc, opts, &new_, &new_ctx);
+    }
     if (!err)
-        err = replace_under_locks(ctx, new_fd);
-    if (err && new_fd >= 0)
-        file_discard(new_fd);
+        err = replace_under_locks(ctx, new_ctx);
+    leave(new_);
+    leave(old);
     if (!err)
         *fd = new_fd;
-    owners_detach(old);
-    segment_unmap(old);
-    if (err == E_TAKEN)
-        err = clear_swap(loc, opts);
-    return err == SHMKV_OK && *fd < 0 ? E_RETRY : err;
+    else if (new_fd >= 0)
+        file_discard(new_fd);
+    if (err != E_TAKEN)
+        return err;
+    err = clear_swap(loc, opts);
+    return err ? err : E_RETRY;
 }
 
 static int replace_nothing(const struct location *loc, const struct shmkv_options *opts, int *fd) {

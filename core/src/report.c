@@ -213,6 +213,7 @@ int shmkv_owners(shmkv_t *kv, struct shmkv_owner *array, size_t capacity, size_t
     int err = handle_enter(kv, &seg);
     if (err)
         return err;
+    int cancel = cancel_off(); /* /proc is read */
     *n = 0;
     for (uint32_t i = 0; i < seg->owner_count; i++) {
         if (FIELD(load_relaxed_u64(&seg->owners[i].state), OWNER_STATE_STATE) == 0)
@@ -221,6 +222,7 @@ int shmkv_owners(shmkv_t *kv, struct shmkv_owner *array, size_t capacity, size_t
             report_owner(seg, i, &array[*n]);
         ++*n;
     }
+    cancel_restore(cancel);
     handle_leave();
     return SHMKV_OK;
 }

@@ -241,11 +241,8 @@ int segment_map(int fd, bool writable, const struct location *loc, const struct 
     seg->loc = loc;
     seg->lock_timeout_ms = opts->lock_timeout_ms;
     int err = map_segment(seg, opts);
-    if (!err && writable) {
-        err = lock_descriptor_open(seg);
-        if (!err)
-            segment_list_add(seg);
-    }
+    if (!err && writable)
+        err = segment_open_locks(seg);
     if (err) {
         segment_unmap(seg);
         return err;
@@ -257,11 +254,7 @@ int segment_map(int fd, bool writable, const struct location *loc, const struct 
 void segment_unmap(struct segment *seg) {
     if (!seg)
         return;
-    segment_list_remove(seg);
-    /* Closing the lock descriptor is what drops the owner locks; after a fork
-     * the child has none of its own yet and closes only what it opened. */
-    if (seg->lock_fd >= 0)
-        close(seg->lock_fd);
+    segment_close_locks(seg);
     if (seg->base)
         munmap(seg->base, seg->reserve);
     close(seg->fd);

@@ -91,9 +91,10 @@ static int copy_shard(struct segment *seg, shmkv_snapshot_t *s, const shard_t *s
     if (!dir)
         return SHMKV_ECORRUPT;
     unsigned depth = (unsigned)FIELD(root, ROOT_DEPTH);
+    uint64_t budget = group_view_budget(depth);
     for (uint64_t i = 0; i < 1ULL << depth; i++) {
         struct group_view view;
-        int err = group_view_at(seg, directory_words(dir), depth, 0, 0, i, &view);
+        int err = group_view_at(seg, directory_words(dir), depth, 0, 0, i, &budget, &view);
         if (err)
             return SHMKV_ECORRUPT;
         if (view.group)

@@ -38,6 +38,8 @@ static run_t *run_checked(struct segment *seg, shmkv_off_t off, uint64_t limit) 
     if (!run)
         return NULL;
     uint64_t pages = run_pages(head_of(run));
+    if (!seg_at(seg, off, pages * SHMKV_PAGE_SIZE))
+        return NULL;
     return pages && pages <= (limit - off) / SHMKV_PAGE_SIZE ? run : NULL;
 }
 
@@ -208,8 +210,8 @@ static int extend(struct context *ctx, const struct domain *d, uint64_t pages, u
     shmkv_off_t start = round_up(tail ? seg_offset(seg, tail) : limit, align * SHMKV_PAGE_SIZE);
     uint64_t least = start + pages * SHMKV_PAGE_SIZE, most = growth_bound(seg);
     if (least > most)
-        return fail(SHMKV_ENOSPC, "%s has reached its max_size, %llu bytes in whole pages", seg->loc->path,
-                    (unsigned long long)most);
+        return fail(SHMKV_ENOSPC, "%s has reached its max_size, %llu bytes in whole pages",
+                    seg->loc->path, (unsigned long long)most);
     if (least > seg->reserve)
         return fail(SHMKV_ERESERVE, "%s needs %llu bytes, the reserve is %llu", seg->loc->path,
                     (unsigned long long)least, (unsigned long long)seg->reserve);

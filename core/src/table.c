@@ -61,11 +61,6 @@ record_t *record_look(struct segment *seg, uint64_t word, struct shape *shape) {
     return seg_at(seg, off, size) ? rec : NULL;
 }
 
-record_t *record_at(struct segment *seg, uint64_t word) {
-    struct shape shape;
-    return record_look(seg, word, &shape);
-}
-
 /* Look through one bucket. 1: found, 0: not here, negative: damage. */
 static int find_in_bucket(struct context *ctx, bucket_t *b, uint64_t tag, const void *key,
                           size_t key_len, struct place *place) {
@@ -78,10 +73,11 @@ static int find_in_bucket(struct context *ctx, bucket_t *b, uint64_t tag, const 
         }
         if ((word & IN_PLACE(SLOT_TAG)) != tag)
             continue;
-        const record_t *rec = record_at(ctx->seg, word);
+        struct shape shape;
+        const record_t *rec = record_look(ctx->seg, word, &shape);
         if (!rec)
             return damaged(ctx->seg, seg_offset(ctx->seg, &b->slots[i]), "a slot leads nowhere");
-        if (record_key_len(rec) == key_len && racy_equal(record_key(rec), key, key_len)) {
+        if (shape.key_len == key_len && racy_equal(key_of_record(rec, &shape), key, key_len)) {
             place->slot = &b->slots[i];
             place->word = word;
             return 1;
@@ -127,25 +123,31 @@ int table_find(struct context *ctx, shard_t *shard, uint64_t hash, const void *k
 
 /* ------------------------------------------------------------- all groups in turn */
 
+/* Is @p word also at a smaller index of the prefix? All its positions agree with
+ * @p index in the low bits that it says its keys share. */
 static bool seen_before(const uint64_t *words, uint64_t word, uint64_t prefix,
-                        unsigned prefix_depth, uint64_t index) {
-    for (uint64_t i = prefix; i < index; i += 1ULL << prefix_depth)
+                        unsigned prefix_depth, uint64_t index, uint64_t *budget) {
+    unsigned depth = (unsigned)FIELD(word, DIRECTORY_DEPTH);
+    uint64_t stride = 1ULL << (depth > prefix_depth ? depth : prefix_depth);
+    uint64_t first = depth > prefix_depth ? index & (stride - 1) : prefix;
+    for (uint64_t i = first; i < index && *budget; i += stride, --*budget)
         if (load_relaxed_u64(&words[i]) == word)
             return true;
     return false;
 }
 
 static bool named_everywhere(const uint64_t *words, uint64_t mask, uint64_t word, unsigned depth,
-                             uint64_t index) {
+                             uint64_t index, uint64_t *budget) {
     uint64_t stride = 1ULL << depth;
-    for (uint64_t i = index & (stride - 1); i <= mask; i += stride)
+    for (uint64_t i = index & (stride - 1); i <= mask && *budget; i += stride, --*budget)
         if (load_relaxed_u64(&words[i]) != word)
             return false;
-    return true;
+    return *budget != 0;
 }
 
 int group_view_at(struct segment *seg, const uint64_t *words, unsigned root_depth, uint64_t prefix,
-                  unsigned prefix_depth, uint64_t index, struct group_view *view) {
+                  unsigned prefix_depth, uint64_t index, uint64_t *budget,
+                  struct group_view *view) {
     uint64_t word = load_acquire_u64(&words[index]), mask = (1ULL << root_depth) - 1;
     unsigned depth = (unsigned)FIELD(word, DIRECTORY_DEPTH);
     *view = (struct group_view){.word = word,
@@ -155,9 +157,12 @@ int group_view_at(struct segment *seg, const uint64_t *words, unsigned root_dept
                                 .prefix_mask = (1ULL << prefix_depth) - 1};
     if (depth > root_depth)
         return E_RETRY;
-    if (seen_before(words, word, prefix, prefix_depth, index))
+    if (seen_before(words, word, prefix, prefix_depth, index, budget))
         return SHMKV_OK;
-    view->exact = depth >= prefix_depth && named_everywhere(words, mask, word, depth, index);
+    if (!*budget)
+        return E_RETRY;
+    view->exact =
+        depth >= prefix_depth && named_everywhere(words, mask, word, depth, index, budget);
     shmkv_off_t off = word & PAGE_IN_WORD;
     view->group = off < seg->data_offset ? NULL : seg_at(seg, off, SHMKV_PAGE_SIZE);
     return view->group ? SHMKV_OK : E_RETRY;

@@ -164,14 +164,15 @@ static void check_record(struct check *c, uint64_t word, uint64_t where, uint32_
     struct segment *seg = &c->view;
     if (!claim_cell(c, word, where, "slot"))
         return;
-    record_t *rec = record_at(seg, word);
+    struct shape shape;
+    record_t *rec = record_look(seg, word, &shape);
     if (!rec) {
         problem(c, word & OFFSET_IN_WORD, "record does not fit its cell");
         return;
     }
     if (rec->version & 1 || rec->version == 0)
         problem(c, word & OFFSET_IN_WORD, "published record is unfinished");
-    uint64_t hash = hash_bytes(record_key(rec), record_key_len(rec), seg->seed);
+    uint64_t hash = hash_bytes(key_of_record(rec, &shape), shape.key_len, seg->seed);
     if (hash_tag(hash) != (word & IN_PLACE(SLOT_TAG)) || hash_shard(seg, hash) != shard ||
         hash_bucket(hash) != bucket ||
         (hash_directory(seg, hash) & ((1ULL << depth) - 1)) != prefix)
@@ -181,9 +182,9 @@ static void check_record(struct check *c, uint64_t word, uint64_t where, uint32_
 static bool same_key(struct segment *seg, uint64_t a, uint64_t b) {
     if ((a ^ b) & IN_PLACE(SLOT_TAG))
         return false;
-    const record_t *x = record_at(seg, a), *y = record_at(seg, b);
-    return x && y && record_key_len(x) == record_key_len(y) &&
-           memcmp(record_key(x), record_key(y), record_key_len(x)) == 0;
+    struct shape s, t;
+    const record_t *x = record_look(seg, a, &s), *y = record_look(seg, b, &t);
+    return x && y && s.key_len == t.key_len && memcmp(key_of_record(x, &s), key_of_record(y, &t), s.key_len) == 0;
 }
 
 /* No key twice: a quadratic look at one chain, which is short unless keys collide. */

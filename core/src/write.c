@@ -16,27 +16,30 @@
 /* Cells larger than this are not kept for the next record. */
 #define KEEP_LARGEST 512
 
-/* Have a cell of class @p cls (class 0: of @p size bytes) in own->cell. */
-static int prepare_cell(struct context *ctx, unsigned cls, uint64_t size) {
-    owner_t *own = ctx->own;
-    if (own->cell && cls && FIELD(own->cell, CELL_CLASS) == cls)
+/* Have a cell for @p size bytes in own->cell. Its word is read once, into @p cell:
+ * what is done later is done with that, whatever becomes of the field. */
+static int prepare_cell(struct context *ctx, uint64_t size, uint64_t *cell) {
+    uint64_t *field = &ctx->own->cell;
+    unsigned cls = class_for(size);
+    *cell = load_relaxed_u64(field);
+    if (*cell && cls && FIELD(*cell, CELL_CLASS) == cls)
         return SHMKV_OK;
-    int err = cell_return(ctx, &own->cell);
-    if (err)
-        return err;
-    return cls ? cell_take(ctx, cls, &own->cell) : large_take(ctx, size, &own->cell);
+    int err = cell_return(ctx, field);
+    if (!err)
+        err = cls ? cell_take(ctx, cls, field) : large_take(ctx, size, field);
+    *cell = load_relaxed_u64(field);
+    return err;
 }
 
 /*
- * Write the record into the cell in own->cell.
+ * Write the record into our cell.
  *
  * The cell may have been a record a moment ago, and a slow reader may still be
  * copying it. The odd version, ordered before the new bytes, tells it so.
  */
-static void build_record(struct context *ctx, const void *key, size_t key_len, const void *val,
-                         size_t val_len) {
+static void build_record(struct context *ctx, record_t *rec, const void *key, size_t key_len,
+                         const void *val, size_t val_len) {
     owner_t *own = ctx->own;
-    record_t *rec = (record_t *)(void *)(ctx->seg->base + (own->cell & OFFSET_IN_WORD));
     uint64_t version = own->version;
     /* [LOCK-16] [LAYOUT-23] Advanced first: no death lets a version be used twice. */
     store_release_u64(&own->version, version + 2);
@@ -90,11 +93,10 @@ static int lock_live_shard(struct context *ctx, const struct domain *d) {
     return err;
 }
 
-/* Under the shard lock: publish the record in own->cell, growing the index with
+/* Under the shard lock: publish the record that @p new_word names, growing the index with
  * what is at hand. E_GROW: @p place tells what is missing. */
 static int publish(struct context *ctx, const struct domain *d, shard_t *shard, uint64_t hash,
-                   const void *key, size_t key_len, struct place *place) {
-    uint64_t new_word = (ctx->own->cell & CELL_IN_WORD) | hash_tag(hash);
+                   const void *key, size_t key_len, uint64_t new_word, struct place *place) {
     for (;;) {
         int err = table_find(ctx, shard, hash, key, key_len, place);
         if (err)
@@ -113,15 +115,22 @@ static int publish(struct context *ctx, const struct domain *d, shard_t *shard, 
     }
 }
 
+static bool may_keep(uint64_t cell) {
+    unsigned cls = (unsigned)FIELD(cell, CELL_CLASS);
+    return cls && cls < SHMKV_CLASS_COUNT && shmkv_class_sizes[cls] <= KEEP_LARGEST;
+}
+
 int write_put(struct context *ctx, const void *key, size_t key_len, const void *val,
               size_t val_len) {
     struct segment *seg = ctx->seg;
-    uint64_t size = record_size(key_len, val_len, false);
-    unsigned cls = class_for(size);
-    int err = prepare_cell(ctx, cls, size);
+    uint64_t size = record_size(key_len, val_len, false), cell;
+    int err = prepare_cell(ctx, size, &cell);
     if (err)
         return err;
-    build_record(ctx, key, key_len, val, val_len);
+    record_t *rec = cell_at(seg, cell, size);
+    if (!rec)
+        return damaged(seg, seg_offset(seg, &ctx->own->cell), "our own slot names no cell");
+    build_record(ctx, rec, key, key_len, val, val_len);
 
     uint64_t hash = hash_inline(key, key_len, seg->seed);
     uint32_t index = hash_shard(seg, hash);
@@ -133,7 +142,8 @@ int write_put(struct context *ctx, const void *key, size_t key_len, const void *
         err = lock_live_shard(ctx, &d);
         if (err)
             break;
-        err = publish(ctx, &d, shard, hash, key, key_len, &place);
+        err = publish(ctx, &d, shard, hash, key, key_len, (cell & CELL_IN_WORD) | hash_tag(hash),
+                      &place);
         lock_release(ctx, &d);
         if (err != E_GROW)
             break;
@@ -146,7 +156,7 @@ int write_put(struct context *ctx, const void *key, size_t key_len, const void *
      * occasion, at the latest when the slot is reaped: the value counts. */
     if (grew)
         (void)table_tidy(ctx);
-    if (shmkv_class_sizes[FIELD(ctx->own->cell, CELL_CLASS)] - 1u >= KEEP_LARGEST)
+    if (!may_keep(load_relaxed_u64(&ctx->own->cell)))
         (void)cell_return(ctx, &ctx->own->cell);
     return err;
 }

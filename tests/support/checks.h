@@ -51,4 +51,10 @@ TCase *case_new(Suite *suite, const char *name);
 /* Run the suite. The exit status tells whether a test failed or left something behind. */
 int suite_main(Suite *suite);
 
+/* The record that @p word names, or NULL when that is nonsense. */
+static inline record_t *record_at(struct segment *seg, uint64_t word) {
+    struct shape shape;
+    return record_look(seg, word, &shape);
+}
+
 #endif

@@ -149,16 +149,26 @@ END_TEST
 /* proves [CRASH-03]: a replayer may die and another do it all again */
 START_TEST(test_replay_when_repeated_changes_nothing_more) {
     entry_for(0, words[0], 10);
-    entry(1, seg_offset(seg, words[1]) | FILL_ENTRY, 5);
-    entry(2, sizeof(uint64_t), 2);
+    entry_for(1, words[1], 5);
     for (int i = 0; i < 3; i++) {
-        leave_intent(3, true);
+        leave_intent(2, true);
         ck_assert_ok(intent_replay(seg, &d));
         ck_assert_uint_eq(*words[0], 10);
         ck_assert_uint_eq(*words[1], 5);
-        ck_assert_uint_eq(*words[2], 5);
-        ck_assert_uint_eq(*words[3], 0);
+        ck_assert_uint_eq(*words[2], 0);
     }
+}
+END_TEST
+
+/* proves [CRASH-04]: fills are for directory words. That those are replayed,
+ * tests/crash shows, and the vectors of half-done splits. */
+START_TEST(test_replay_when_a_fill_is_outside_the_directory_is_damage) {
+    entry(0, seg_offset(seg, words[1]) | FILL_ENTRY, 5);
+    entry(1, sizeof(uint64_t), 2);
+    leave_intent(2, true);
+    ck_assert_err(intent_replay(seg, &d), SHMKV_ECORRUPT);
+    ck_assert_uint_eq(*words[1], 0);
+    *d.intent = 0;
 }
 END_TEST
 
@@ -298,6 +308,7 @@ static Suite *intent_suite(void) {
     tcase_add_test(tc, test_replay_when_conditional_and_not_committed_changes_nothing);
     tcase_add_test(tc, test_replay_when_a_mark_was_set_since_the_commit_finishes_and_keeps_it);
     tcase_add_test(tc, test_replay_when_repeated_changes_nothing_more);
+    tcase_add_test(tc, test_replay_when_a_fill_is_outside_the_directory_is_damage);
     tcase_add_test(tc, test_replay_is_done_by_the_next_put_to_the_shard);
     tcase_add_test(tc, test_verify_when_an_intent_is_active_leaves_it_alone);
     tc = case_new(s, "damage");
