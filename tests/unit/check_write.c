@@ -287,6 +287,32 @@ START_TEST(test_operations_at_random_agree_with_a_model) {
 }
 END_TEST
 
+/* ---------------------------------------------------------------- a hostile peer */
+
+/* proves [OP-01]: what a peer stores into our own slot does not lead a write
+ * outside the mapping. */
+START_TEST(test_put_when_own_cell_was_scribbled_over_is_damage) {
+    const uint64_t far = 40ULL << 30, classes[] = {0, 4, SHMKV_CLASS_COUNT, 63};
+    put_text(kv, "key", "value");
+    struct context *ctx = context_of(kv);
+    uint64_t kept = ctx->own->cell;
+    context_release(ctx);
+    for (size_t i = 0; i < sizeof classes / sizeof *classes; i++) {
+        ctx->own->cell = far | MAKE(CELL_CLASS, classes[i]);
+        ck_assert_int_lt(shmkv_put(kv, "key", 3, "other", 5), 0);
+    }
+    ctx->own->cell = kept;
+    ck_assert_value(kv, "key", "value");
+}
+END_TEST
+
+START_TEST(test_offset_that_wraps_around_is_outside) {
+    struct segment *seg = segment_of(kv);
+    ck_assert_ptr_null(seg_at(seg, UINT64_MAX - SHMKV_PAGE_SIZE + 1, 2 * SHMKV_PAGE_SIZE));
+    ck_assert_ptr_null(seg_at(seg, SHMKV_PAGE_SIZE, UINT64_MAX));
+}
+END_TEST
+
 static Suite *write_suite(void) {
     Suite *s = suite_create("write");
     note_sizes();
@@ -310,6 +336,8 @@ static Suite *write_suite(void) {
     tcase_add_checked_fixture(tc, set_up, tear_down);
     tcase_add_test(tc, test_delete_of_an_absent_key_is_enotfound);
     tcase_add_test(tc, test_delete_and_put_in_turns_need_no_more_space);
+    tcase_add_test(tc, test_put_when_own_cell_was_scribbled_over_is_damage);
+    tcase_add_test(tc, test_offset_that_wraps_around_is_outside);
     tc = case_new(s, "model");
     tcase_add_checked_fixture(tc, set_up, tear_down);
     tcase_add_test(tc, test_operations_at_random_agree_with_a_model);
