@@ -77,6 +77,18 @@ static uint64_t slab_fill(uint64_t used, uint64_t carved, uint64_t first_free) {
     return MAKE(SLAB_USED, used) | MAKE(SLAB_CARVED, carved) | MAKE(SLAB_FREE, first_free);
 }
 
+uint64_t large_bound(struct segment *seg, shmkv_off_t off) {
+    if (off % SHMKV_PAGE_SIZE != SHMKV_RUN_HEADER_SIZE || off < seg->data_offset)
+        return 0;
+    const run_t *run = seg_at(seg, off - SHMKV_RUN_HEADER_SIZE, SHMKV_PAGE_SIZE);
+    uint64_t head = run ? head_of(run) : 0;
+    uint64_t size = FIELD(head, RUN_PAGES) * SHMKV_PAGE_SIZE;
+    return FIELD(head, RUN_KIND) == SHMKV_RUN_KIND_LARGE && size &&
+                   seg_at(seg, off - SHMKV_RUN_HEADER_SIZE, size)
+               ? size - SHMKV_RUN_HEADER_SIZE
+               : 0;
+}
+
 void *cell_at(struct segment *seg, uint64_t word, uint64_t size) {
     unsigned cls = (unsigned)FIELD(word, CELL_CLASS);
     shmkv_off_t off = word & OFFSET_IN_WORD;

@@ -267,6 +267,8 @@ static inline uint64_t run_head(enum shmkv_run_kind kind, unsigned cls, uint32_t
 
 /* ------------------------------------------------------------------ arena.c */
 
+/* Bytes that a record in the large run at @p off may have; 0 if there is no such run. */
+uint64_t large_bound(struct segment *seg, shmkv_off_t off);
 /* The memory of a cell word that came from shared memory, even from our own owner
  * slot: at least @p size bytes, or NULL. */
 void *cell_at(struct segment *seg, uint64_t word, uint64_t size);
@@ -384,8 +386,6 @@ bool group_view_has(struct segment *seg, const struct group_view *view, const vo
 
 /* Is an entry with this expiry and owner still there? Spec 6.2, [OP-07], [OP-08]. */
 bool entry_visible(struct segment *seg, uint64_t expiry_ns, uint64_t owner);
-/* Bytes that a record in the large run at @p off may have; 0 if there is no such run. */
-uint64_t large_bound(struct segment *seg, shmkv_off_t off);
 
 /* ------------------------------------------------------------------- grow.c */
 

@@ -12,18 +12,6 @@
  */
 #include "internal.h"
 
-uint64_t large_bound(struct segment *seg, shmkv_off_t off) {
-    if (off % SHMKV_PAGE_SIZE != SHMKV_RUN_HEADER_SIZE || off < seg->data_offset)
-        return 0;
-    const run_t *run = seg_at(seg, off - SHMKV_RUN_HEADER_SIZE, SHMKV_PAGE_SIZE);
-    uint64_t head = run ? head_of(run) : 0;
-    uint64_t size = FIELD(head, RUN_PAGES) * SHMKV_PAGE_SIZE;
-    return FIELD(head, RUN_KIND) == SHMKV_RUN_KIND_LARGE && size &&
-                   seg_at(seg, off - SHMKV_RUN_HEADER_SIZE, size)
-               ? size - SHMKV_RUN_HEADER_SIZE
-               : 0;
-}
-
 directory_t *table_directory(struct segment *seg, uint64_t root) {
     uint64_t depth = FIELD(root, ROOT_DEPTH);
     unsigned cls = (unsigned)FIELD(root, ROOT_CLASS);
