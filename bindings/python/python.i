@@ -62,7 +62,8 @@ All owner slots in use, each as a dict. Never blocks.";
 "close()
 
 Detach; the segment stays. May be repeated. A get_all() or verify() that another thread
-is in still finishes. Afterwards, whatever else is called raises Closed.";
+is in still finishes. Afterwards, whatever else is called raises Closed, but for name,
+closed and unlink().";
 
 %include "../swig/shmkv.i"
 

@@ -19,8 +19,9 @@ Errors are a class per code, all of them a shmkv.Error with `code`, `name`
 ValueErrors), ReadOnly, Closed, Deadlock: the call is wrong. NotFound (a KeyError): no
 such key. TimedOut, Busy, NoSpace, NoSlots, ReserveTooSmall, Stale: try again, or give
 it more. NoSegment, Foreign, Format, Corrupt, WrongOwner, NoSharedMemory: not there,
-not ours, or not whole. SystemFailure (an OSError): a system call failed. A key, value
-or name of the wrong type is a TypeError.
+not ours, or not whole. SystemFailure (an OSError; ask its errno, since it is none of
+the classes for single numbers): a system call failed. A key, value or name of the
+wrong type is a TypeError.
 """
 
 import collections.abc
@@ -156,7 +157,7 @@ class Store(_shmkv.Store):
         return _ItemsView(self)
 
     def setdefault(self, key, default=b""):
-        """The value of key; when there is none, default, which is stored."""
+        """The value of key; when there is none, default (empty unless given), which is stored."""
         value = self.get(key)
         if value is None:
             self.put(key, default)
