@@ -12,10 +12,13 @@ use ShmKV;
 
 our @EXPORT = qw(segment in_child died_with);
 
-my ($count, @made) = (0);
+my @made;
 
+# Not by pid: tests in sandboxes of their own share pids, and /dev/shm.
 sub segment {
-    my $name = sprintf 'shmkv-test-pl-%d-%d-%d', $$, time, ++$count;
+    open my $random, '<:raw', '/dev/urandom' or die "/dev/urandom: $!";
+    read($random, my $bytes, 8) == 8 or die '/dev/urandom is short';
+    my $name = 'shmkv-test-pl-' . unpack 'H*', $bytes;
     push @made, [$$, $name];
     return $name;
 }

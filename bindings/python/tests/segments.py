@@ -1,20 +1,18 @@
 """Segment names that no other test uses, and their removal."""
 
-import itertools
 import os
-import time
+import secrets
 import unittest
 
 import shmkv
-
-_count = itertools.count(1)
 
 
 class SegmentTest(unittest.TestCase):
     """A test case whose segments go away with it, whatever happens."""
 
     def segment(self):
-        name = "shmkv-test-py-%d-%d-%d" % (os.getpid(), time.time(), next(_count))
+        # Not the pid: tests in sandboxes of their own share pids, and /dev/shm.
+        name = "shmkv-test-py-" + secrets.token_hex(8)
         self.addCleanup(self._remove, name)
         return name
 

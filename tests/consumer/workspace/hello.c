@@ -1,7 +1,7 @@
 #include <shmkv/shmkv.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
+#include <sys/random.h>
 
 static int fail(const char *what, int err)
 {
@@ -17,7 +17,10 @@ int main(void)
 	shmkv_t *kv = NULL;
 	int err;
 
-	snprintf(name, sizeof name, "shmkv-consumer-c-%ld", (long)getpid());
+	unsigned long long id;
+	if (getrandom(&id, sizeof id, 0) != sizeof id)
+		return 1;
+	snprintf(name, sizeof name, "shmkv-consumer-c-%016llx", id);
 	if ((err = shmkv_open(name, NULL, &kv)) != 0)
 		return fail("open", err);
 	if ((err = shmkv_put(kv, "k", 1, "v", 1)) != 0)
