@@ -1,13 +1,14 @@
 /*
- * Growth of the index, a group at a time. Spec 6.3, steps 8 to 12.
+ * Growth of the index, a group at a time. Spec 6.8.
  *
  * When a bucket is full, either its group is split in two, by the next bit of
  * its keys' hashes, or the bucket gets an overflow bucket. A split builds both
  * halves beside the old group and swings the directory words; readers go on in
  * whichever they found, since the contents are the same until the shard's lock
  * is released, and in a live group no entry moves [OP-16]. The directory doubles
- * the same way; depths only grow [LAYOUT-21]. The work is bounded by one
- * group (some 450 entries) and one directory, whatever the store's size.
+ * the same way; depths only grow [LAYOUT-21]. The work is one group (some 450
+ * entries, if few keys collide) and, when the directory doubles, a copy of it: that
+ * one grows with the store, 8 bytes for a few hundred entries of one shard.
  *
  * Pages and cells are needed for this, and those are other domains. So a writer
  * that meets a full bucket releases the shard, fetches what it needs into its

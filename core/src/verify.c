@@ -39,7 +39,6 @@ struct check {
     struct problem *problems;
     size_t kept;
     uint64_t count;
-    uint64_t cells_claimed;
 };
 
 static void problem(struct check *c, uint64_t offset, const char *format, ...)
@@ -105,7 +104,6 @@ static run_t *claim_cell(struct check *c, uint64_t word, uint64_t where, const c
     }
     if (!claim(c, off, what))
         return NULL;
-    c->cells_claimed += cls != 0;
     return run;
 }
 
@@ -458,7 +456,7 @@ static uint64_t activity(struct segment *seg) {
 static int verify_segment(struct check *c, struct segment *seg) {
     uint64_t deadline = now_ns() + (uint64_t)seg->lock_timeout_ms * 1000000u;
     for (int n = 0; n < MIN_ATTEMPTS || now_ns() < deadline; n++) {
-        c->count = c->kept = c->cells_claimed = 0;
+        c->count = c->kept = 0;
         uint64_t before = activity(seg);
         int err = open_view(c, seg);
         if (err)

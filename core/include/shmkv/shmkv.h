@@ -178,7 +178,9 @@ int shmkv_count(shmkv_t *kv, uint64_t *n);
  *         ETIMEDOUT; EDEADLK; ESTALE; ECORRUPT; an errno
  * Owner: the bytes are copied.   Threads: any.   Fork: the child's first write
  * takes an owner slot.   Signals: not in a handler that interrupted a write.
- * Blocks: while another process writes to the same shard, up to the lock timeout.
+ * Blocks: while another process holds a lock that it needs, up to the lock timeout;
+ * when stopped processes hold several, as often. After the segment was replaced, it
+ * attaches to the new one, as shmkv_get() does.
  * Order: release; a later get sees all of it.   Spec 6.3.
  */
 int shmkv_put(shmkv_t *kv, const void *key, size_t key_len, const void *val, size_t val_len);
