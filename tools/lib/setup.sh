@@ -1,6 +1,7 @@
 # shellcheck shell=bash
 # Sourced by tools/quickstart and tools/test: install what is missing, choose Bazel's settings, build.
-# Both must stay quick and quiet when there is nothing to do. The caller sets steps, their number.
+# Both must stay quick and quiet when there is nothing to do. The caller sets steps, their number, and
+# for_tests=1 if what only tests need is wanted too.
 set -euo pipefail
 
 top=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd -P)
@@ -23,9 +24,13 @@ needed() {
 	while read -r package when purpose; do
 		case $package in '' | '#'*) continue ;; esac
 		[ "$1" = none ] && [[ $package = bazel-* ]] && continue
-		if [ "$when" = always ] || [ "${1/none/0}" -ge 7 ]; then
-			printf '%s %s\n' "$package" "$purpose"
-		fi
+		case $when in
+		always) ;;
+		bazel7) [ "${1/none/0}" -ge 7 ] || continue ;;
+		test) [ -n "${for_tests:-}" ] || continue ;;
+		*) die "tools/lib/packages: $package: when is '$when'?" ;;
+		esac
+		printf '%s %s\n' "$package" "$purpose"
 	done <tools/lib/packages
 }
 
