@@ -14,7 +14,7 @@
  */
 #include "internal.h"
 
-const uint16_t shmkv_class_sizes[SHMKV_CLASS_COUNT] = SHMKV_CLASS_SIZES;
+const uint16_t shmkv_class_sizes[SHMKV_SLOT_CLASS_MASK + 1] = SHMKV_CLASS_SIZES;
 
 #define UNITS (16352 / SHMKV_CELL_ALIGN)
 _Static_assert(UNITS *SHMKV_CELL_ALIGN == 16352, "the largest class is whole units");

@@ -19,6 +19,10 @@
 #include <stdint.h>
 #include <string.h>
 
+#if defined(__SSE2__)
+#include <emmintrin.h>
+#endif
+
 static inline uint64_t load_relaxed_u64(const uint64_t *p) {
     return __atomic_load_n(p, __ATOMIC_RELAXED);
 }
@@ -46,6 +50,10 @@ static inline bool cas_acq_rel_u32(uint32_t *p, uint32_t *expected, uint32_t des
     return __atomic_compare_exchange_n(p, expected, desired, false, __ATOMIC_ACQ_REL,
                                        __ATOMIC_RELAXED);
 }
+static inline bool cas_relaxed_u64(uint64_t *p, uint64_t *expected, uint64_t desired) {
+    return __atomic_compare_exchange_n(p, expected, desired, true, __ATOMIC_RELAXED,
+                                       __ATOMIC_RELAXED);
+}
 static inline uint32_t exchange_release_u32(uint32_t *p, uint32_t v) {
     return __atomic_exchange_n(p, v, __ATOMIC_RELEASE);
 }
@@ -64,7 +72,7 @@ static inline void cpu_relax(void) {
 
 static inline void prefetch(const void *p) { __builtin_prefetch(p); }
 
-/* Longest copy done word by word; beyond it the library's memcpy is faster. */
+/* Longest copy done in line; beyond it the library's memcpy is faster. */
 #define RACY_WORDS_MAX 256
 
 #if defined(__SANITIZE_THREAD__)
@@ -83,17 +91,12 @@ static inline void prefetch(const void *p) { __builtin_prefetch(p); }
  * after the caller has found the record's version unchanged. @p src is 8-byte
  * aligned and readable up to the next multiple of 8.
  *
- * C11 has no name for a long copy that may race. Up to RACY_WORDS_MAX bytes are
- * relaxed loads, which it blesses; longer ones use memcpy, which every
+ * C11 has no name for a long copy that may race. Short ones are relaxed loads of
+ * words, which it blesses; those of 16 bytes and more use memcpy, which every
  * implementation in use performs as plain loads of unspecified order: exactly
  * what the version check expects. ThreadSanitizer builds use words throughout.
  */
-static inline void racy_copy(void *dst, const uint8_t *src, size_t len) {
-    if (len > RACY_WORDS_MAX && !RACY_BY_WORDS) {
-        memcpy(dst, src, len);
-        return;
-    }
-    uint8_t *out = dst;
+static inline void racy_copy_words(uint8_t *out, const uint8_t *src, size_t len) {
     for (; len >= 8; len -= 8, src += 8, out += 8) {
         uint64_t word = load_relaxed_u64((const uint64_t *)(const void *)src);
         memcpy(out, &word, 8);
@@ -103,19 +106,72 @@ static inline void racy_copy(void *dst, const uint8_t *src, size_t len) {
         memcpy(out, &word, len);
     }
 }
+static inline void racy_copy(void *dst, const uint8_t *src, size_t len) {
+    uint8_t *out = dst;
+    if (len < 16 || RACY_BY_WORDS) {
+        racy_copy_words(out, src, len);
+    } else if (len > 64) {
+        memcpy(out, src, len);
+    } else {
+        /* From both ends, so that the middle may be copied twice. */
+        memcpy(out, src, 16);
+        if (len > 32) {
+            memcpy(out + 16, src + 16, 16);
+            memcpy(out + len - 32, src + len - 32, 16);
+        }
+        memcpy(out + len - 16, src + len - 16, 16);
+    }
+}
 
-/* Compare likewise. The answer counts only after the version check. */
+/* Compare likewise, at least one byte. The answer counts only after the version check. */
 static inline bool racy_equal(const uint8_t *shared, const void *private_, size_t len) {
+    const uint64_t *words = (const uint64_t *)(const void *)shared;
     const uint8_t *mine = private_;
-    for (; len >= 8; len -= 8, shared += 8, mine += 8) {
-        uint64_t theirs = load_relaxed_u64((const uint64_t *)(const void *)shared);
-        if (memcmp(&theirs, mine, 8) != 0)
+    uint64_t first = 0, last;
+    if (__builtin_expect(len - 9 < 8, 1)) {
+        /* Nine to sixteen bytes without a loop: the first eight, and the last eight, to
+         * whose place in ours the bytes of the second word are shifted. */
+        unsigned shift = (unsigned)(16 - len) * 8;
+        memcpy(&first, mine, 8);
+        memcpy(&last, mine + len - 8, 8);
+        first ^= load_relaxed_u64(words);
+        last ^= load_relaxed_u64(words + 1) << shift;
+        return !(first | last >> shift);
+    }
+    for (; len > 8; len -= 8, mine += 8) {
+        memcpy(&first, mine, 8);
+        if (load_relaxed_u64(words++) != first)
             return false;
     }
-    if (!len)
-        return true;
-    uint64_t theirs = load_relaxed_u64((const uint64_t *)(const void *)shared);
-    return memcmp(&theirs, mine, len) == 0;
+    first = load_relaxed_u64(words);
+    return memcmp(&first, mine, len) == 0;
+}
+
+/*
+ * Which of seven words have the upper 16 bits of @p tag: bit 4 i + 3 for word i.
+ * A hint, as the words may change at any time. An eighth word must follow.
+ */
+static inline uint32_t racy_tags(const uint64_t *words, uint64_t tag) {
+#if defined(__SSE2__) && !RACY_BY_WORDS
+    const __m128i *pairs = (const __m128i *)(const void *)words;
+    __m128i wanted = _mm_set1_epi16((short)(tag >> 48));
+    __m128i a = _mm_packs_epi16(_mm_cmpeq_epi16(_mm_load_si128(pairs), wanted),
+                                _mm_cmpeq_epi16(_mm_load_si128(pairs + 1), wanted));
+    __m128i b = _mm_packs_epi16(_mm_cmpeq_epi16(_mm_load_si128(pairs + 2), wanted),
+                                _mm_cmpeq_epi16(_mm_load_si128(pairs + 3), wanted));
+    /* A byte for every 16 bits by now: the tag is the last of a word's four. */
+    return ((uint32_t)_mm_movemask_epi8(a) | (uint32_t)_mm_movemask_epi8(b) << 16) & 0x08888888;
+#else
+    uint32_t hits = 0;
+    for (int i = 0; i < 7; i++)
+        hits |= (uint32_t)(load_relaxed_u64(&words[i]) >> 48 == tag >> 48) << (4 * i + 3);
+    return hits;
+#endif
+}
+/* The first of the words in @p hits, which is not 0. */
+static inline const uint64_t *racy_tag_first(const uint64_t *words, uint32_t hits) {
+    return (const uint64_t *)(const void *)((const uint8_t *)words +
+                                            ((unsigned)__builtin_ctz(hits) * 2 & ~7u));
 }
 
 /* Fill a record that stale readers may still be looking at: relaxed words, and

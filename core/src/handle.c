@@ -249,37 +249,8 @@ int handle_enter_slowly(shmkv_t *kv, struct segment **out) {
 
 /* ------------------------------------------------------------------------ read */
 
-static int check_key(const void *key, size_t key_len) {
-    if (__builtin_expect(!key || key_len == 0 || key_len > SHMKV_MAX_KEY, 0))
-        return fail(SHMKV_EKEY, "a key of %zu bytes", key ? key_len : 0);
-    return SHMKV_OK;
-}
-
-int shmkv_get(shmkv_t *kv, const void *key, size_t key_len, void *buf, size_t buf_len,
-              size_t *val_len) {
-    struct segment *seg;
-    int err = check_key(key, key_len);
-    if (!err && !buf && buf_len)
-        err = fail(SHMKV_EARGUMENT, "no buffer");
-    if (!err)
-        err = handle_enter(kv, &seg);
-    if (err)
-        return err;
-    err = read_value(seg, key, key_len, buf, buf_len, val_len);
-    handle_leave();
-    return err;
-}
-
-int shmkv_exists(shmkv_t *kv, const void *key, size_t key_len) {
-    struct segment *seg;
-    int err = check_key(key, key_len);
-    if (!err)
-        err = handle_enter(kv, &seg);
-    if (err)
-        return err;
-    err = read_exists(seg, key, key_len);
-    handle_leave();
-    return err;
+int refuse_key(const void *key, size_t key_len) {
+    return fail(SHMKV_EKEY, "a key of %zu bytes", key ? key_len : 0);
 }
 
 int shmkv_count(shmkv_t *kv, uint64_t *n) {
@@ -353,7 +324,7 @@ static int write_once(shmkv_t *kv, const struct write *w) {
 }
 
 static int write_following(shmkv_t *kv, const struct write *w) {
-    int err = check_key(w->key, w->key_len);
+    int err = key_check(w->key, w->key_len);
     if (err)
         return err;
     do

@@ -31,6 +31,10 @@
 #include "fault.h"
 #include "layout.h"
 
+#define likely(x) __builtin_expect(!!(x), 1)
+#define unlikely(x) __builtin_expect(!!(x), 0)
+#define COLD __attribute__((noinline, cold))
+
 /* Internal results, never returned to a caller of the public API. */
 #define E_MOVED (-1000) /* the segment is REPLACED: follow the name and repeat */
 #define E_RETRY (-1001) /* something moved under an unlocked read: repeat */
@@ -76,6 +80,10 @@ uint64_t hash_bytes(const void *bytes, size_t len, uint64_t seed);
 
 /* ---------------------------------------------------------------- segment.c */
 
+/* What the short way of reading may touch behind an offset that it follows: a
+ * directory word, a group, or a record of any size class. */
+#define SHORT_READ 16384
+
 #define MAX_CONTEXTS 64 /* threads of one handle that write at the same moment */
 
 struct segment;
@@ -104,6 +112,7 @@ struct segment {
     uint8_t *base;
     uint64_t reserve;
     uint64_t safe_limit; /* bytes known to be inside the file; only grows; relaxed access */
+    uint64_t safe_span;  /* so many from data_offset on have SHORT_READ more behind them */
     int fd;
     bool writable;
     dev_t dev;
@@ -299,12 +308,12 @@ static inline uint32_t hash_shard(const struct segment *seg, uint64_t hash) {
 static inline uint64_t hash_directory(const struct segment *seg, uint64_t hash) {
     return hash >> seg->shard_bits;
 }
-static inline unsigned hash_bucket(uint64_t hash) {
-    return (unsigned)((FIELD(hash, HASH_BUCKET) * SHMKV_GROUP_BUCKETS) >> SHMKV_HASH_BUCKET_BITS);
+static inline uint64_t hash_bucket(uint64_t hash) {
+    return (FIELD(hash, HASH_BUCKET) * SHMKV_GROUP_BUCKETS) >> SHMKV_HASH_BUCKET_BITS;
 }
 static inline uint64_t hash_tag(uint64_t hash) { return hash & IN_PLACE(SLOT_TAG); }
 
-static inline bucket_t *group_bucket(run_t *group, unsigned b) {
+static inline bucket_t *group_bucket(run_t *group, uint64_t b) {
     return (bucket_t *)(void *)((uint8_t *)group + SHMKV_RUN_HEADER_SIZE) + b;
 }
 static inline uint64_t *directory_words(directory_t *dir) {
@@ -403,7 +412,6 @@ int group_return(struct context *ctx, uint64_t *field);
 
 int read_value(struct segment *seg, const void *key, size_t key_len, void *buf, size_t buf_len,
                size_t *val_len);
-int read_exists(struct segment *seg, const void *key, size_t key_len);
 
 /* ------------------------------------------------------------------ write.c */
 
@@ -524,5 +532,12 @@ static inline int handle_enter(shmkv_t *kv, struct segment **out) {
     return handle_enter_slowly(kv, out);
 }
 static inline void handle_leave(void) { guard_leave(); }
+
+int refuse_key(const void *key, size_t key_len);
+
+static inline int key_check(const void *key, size_t key_len) {
+    bool good = key && key_len - 1 < SHMKV_MAX_KEY;
+    return likely(good) ? SHMKV_OK : refuse_key(key, key_len);
+}
 
 #endif

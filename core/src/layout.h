@@ -47,7 +47,8 @@ _Static_assert(SHMKV_SLOT_UNIT_SHIFT == SHMKV_CELL_UNIT_SHIFT &&
 _Static_assert(SHMKV_GROUP_BUCKETS *SHMKV_BUCKET_SIZE + SHMKV_RUN_HEADER_SIZE == SHMKV_PAGE_SIZE,
                "a group fills its page");
 
-extern const uint16_t shmkv_class_sizes[SHMKV_CLASS_COUNT];
+/* 0 for those that do not exist, and for class 0, which has no size of its own. */
+extern const uint16_t shmkv_class_sizes[SHMKV_SLOT_CLASS_MASK + 1];
 
 /* Bytes from one slab header to the next for @p cls, which is not 0. */
 static inline uint64_t class_slab_size(unsigned cls) {

@@ -50,9 +50,9 @@
 #define owners_reap shmkv_private_owners_reap
 #define program_name_read shmkv_private_program_name_read
 #define random_u64 shmkv_private_random_u64
-#define read_exists shmkv_private_read_exists
 #define read_value shmkv_private_read_value
 #define record_look shmkv_private_record_look
+#define refuse_key shmkv_private_refuse_key
 #define run_return shmkv_private_run_return
 #define run_take shmkv_private_run_take
 #define segment_check_header shmkv_private_segment_check_header

@@ -22,6 +22,12 @@
  * (which overwrites its lengths), built anew and published in the same slot would
  * pass in the other order: version looked at before the building, slot after the
  * publishing. [OP-04]
+ *
+ * Nearly always there is a root, one slot with the tag in the first bucket, and a
+ * plain record of the key. read_short_way() is the protocol for that case alone, in
+ * a straight line: what counts when the memory is far away is how many
+ * instructions wait for it. It gives up on everything else, which is then up to
+ * read_whole_way(), and so it never has to say what is wrong.
  */
 #include "hash.h"
 #include "internal.h"
@@ -31,7 +37,8 @@
 /* A published record that stays odd this often, in an unchanged slot, is damage. */
 #define MAX_ODD 1000
 
-/* What was read on the way to a bucket, to be looked at again. */
+/* What was read on the way to a bucket, to be looked at again. Before there is a
+ * directory word, the root stands in for it. */
 struct route {
     const uint64_t *root_word, *directory_word;
     uint64_t root, directory;
@@ -45,15 +52,41 @@ struct want {
     size_t buf_len;
     size_t val_len;
     bool exists_only;
+    unsigned odd; /* how often what was found made no sense */
 };
 
 /* ORDER read-recheck: the copied bytes, then the words again. Pairs with
- * build-odd in write.c and publish in intent.c. Caller has fenced. */
-static inline bool route_holds(const struct route *r) {
-    /* [OP-05] The root last: a directory that was withdrawn keeps its words until
-     * it is overwritten. */
-    return load_acquire_u64(r->directory_word) == r->directory &&
-           load_relaxed_u64(r->root_word) == r->root;
+ * build-odd in write.c and publish in intent.c. Caller has fenced.
+ * [OP-05] The root last: a directory that was withdrawn keeps its words until
+ * it is overwritten. 0: nothing has changed. */
+static inline uint64_t route_changes(const struct route *r) {
+    uint64_t changes = load_acquire_u64(r->directory_word) ^ r->directory;
+    return changes | (load_relaxed_u64(r->root_word) ^ r->root);
+}
+
+/* [OP-04] The slot, and then the version, against what they were. */
+static inline uint64_t record_changes(const uint64_t *slot, uint64_t word, const uint64_t *rec,
+                                      uint64_t version) {
+    uint64_t changes = (load_acquire_u64(slot) ^ word) & SLOT_IDENTITY;
+    return changes | (load_acquire_u64(rec) ^ version);
+}
+
+/* What was found at @p where makes no sense. If it still is what the route leads
+ * to, it is damage [OP-02]; otherwise start again. */
+static COLD int lost(struct segment *seg, const struct route *r, const void *where,
+                     const char *what) {
+    fence_acquire();
+    return route_changes(r) ? E_RETRY : damaged(seg, seg_offset(seg, where), what);
+}
+
+/* Likewise of a record; a while is allowed for it. */
+static COLD int nonsense(struct segment *seg, const uint64_t *slot, uint64_t word, struct want *w) {
+    fence_acquire();
+    bool published = ((load_relaxed_u64(slot) ^ word) & SLOT_IDENTITY) == 0;
+    return published && ++w->odd > MAX_ODD
+               ? damaged(seg, seg_offset(seg, slot),
+                         "a slot leads to no record, or to an unfinished or impossible one")
+               : E_RETRY;
 }
 
 /* Follow root and directory to the bucket of the hash. NULL with *err 0: the
@@ -61,32 +94,25 @@ static inline bool route_holds(const struct route *r) {
 static inline const bucket_t *find_bucket(struct segment *seg, uint64_t hash, struct route *r,
                                           int *err) {
     *err = SHMKV_OK;
-    r->root_word = &seg->shards[hash_shard(seg, hash)].root;
-    r->root = load_acquire_u64(r->root_word);
-    if (!r->root)
+    r->directory_word = r->root_word = &seg->shards[hash_shard(seg, hash)].root;
+    r->directory = r->root = load_acquire_u64(r->root_word);
+    if (unlikely(!r->root))
         return NULL;
     uint64_t depth = FIELD(r->root, ROOT_DEPTH);
     uint64_t index = hash_directory(seg, hash) & ((1ULL << depth) - 1);
-    r->directory_word =
-        depth > seg->max_depth
-            ? NULL
-            : seg_at(seg, (r->root & OFFSET_IN_WORD) + sizeof(directory_t) + index * 8, 8);
-    if (!r->directory_word) {
-        *err = load_relaxed_u64(r->root_word) == r->root
-                   ? damaged(seg, seg_offset(seg, r->root_word), "a root leads nowhere")
-                   : E_RETRY;
+    const uint64_t *word =
+        seg_at(seg, (r->root & OFFSET_IN_WORD) + sizeof(directory_t) + index * 8, 8);
+    if (unlikely(depth > seg->max_depth || !word)) {
+        *err = lost(seg, r, r->root_word, "a root leads nowhere");
         return NULL;
     }
-    r->directory = load_acquire_u64(r->directory_word);
+    r->directory_word = word;
+    r->directory = load_acquire_u64(word);
     shmkv_off_t group = r->directory & PAGE_IN_WORD;
-    run_t *run = group < seg->data_offset || FIELD(r->directory, DIRECTORY_DEPTH) > depth
-                     ? NULL
-                     : seg_at(seg, group, SHMKV_PAGE_SIZE);
-    if (!run) {
-        fence_acquire();
-        *err = route_holds(r) ? damaged(seg, seg_offset(seg, r->directory_word),
-                                        "a directory word leads nowhere")
-                              : E_RETRY;
+    run_t *run = seg_at(seg, group, SHMKV_PAGE_SIZE);
+    if (unlikely(!run || group < seg->data_offset ||
+                 FIELD(r->directory, DIRECTORY_DEPTH) > depth)) {
+        *err = lost(seg, r, word, "a directory word leads nowhere");
         return NULL;
     }
     return group_bucket(run, hash_bucket(hash));
@@ -96,130 +122,100 @@ static inline const bucket_t *find_bucket(struct segment *seg, uint64_t hash, st
 static inline uint64_t cell_bound(struct segment *seg, uint64_t word) {
     unsigned cls = (unsigned)FIELD(word, SLOT_CLASS);
     shmkv_off_t off = word & OFFSET_IN_WORD;
-    if (__builtin_expect(cls == 0, 0))
+    if (cls == 0)
         return large_bound(seg, off);
-    if (off < seg->data_offset || cls >= SHMKV_CLASS_COUNT ||
-        !seg_at(seg, off, shmkv_class_sizes[cls]))
-        return 0;
-    return shmkv_class_sizes[cls];
-}
-
-/* [OP-04] The slot, and then the version, are as they were. Caller has fenced. */
-static inline bool record_holds(const uint64_t *slot, uint64_t word, const uint64_t *rec,
-                                uint64_t version) {
-    return ((load_acquire_u64(slot) ^ word) & SLOT_IDENTITY) == 0 &&
-           load_acquire_u64(rec) == version;
-}
-
-/* What was found makes no sense. Start again; but if it stays published like
- * that, it is damage. [OP-02] */
-static int nonsense(struct segment *seg, const uint64_t *slot, uint64_t word, unsigned *odd) {
-    bool published = ((load_relaxed_u64(slot) ^ word) & SLOT_IDENTITY) == 0;
-    return published && ++*odd > MAX_ODD
-               ? damaged(seg, seg_offset(seg, slot),
-                         "a slot leads to no record, or to an unfinished or impossible one")
-               : E_RETRY;
+    uint64_t size = shmkv_class_sizes[cls];
+    return off < seg->data_offset || !seg_at(seg, off, size) ? 0 : size;
 }
 
 /*
  * Read the record that @p word names, if it is the key's.
- * SHMKV_OK: its value is in the buffer, ETOOSMALL: its size is known; both hold
- * if the route does, which the caller checks. ENOTFOUND: another key's, or not
- * visible.
+ * SHMKV_OK: its value is in the buffer, ETOOSMALL: its size is known. ENOTFOUND:
+ * another key's, or not visible.
  */
-static inline int read_record(struct segment *seg, const uint64_t *slot, uint64_t word,
-                              struct want *w, unsigned *odd) {
+static inline int read_record(struct segment *seg, const struct route *route, const uint64_t *slot,
+                              uint64_t word, struct want *w) {
     uint64_t bound = cell_bound(seg, word);
-    if (!bound) {
-        fence_acquire();
-        return nonsense(seg, slot, word, odd);
-    }
+    if (unlikely(!bound))
+        return nonsense(seg, slot, word, w);
     const uint8_t *rec = seg->base + (word & OFFSET_IN_WORD);
     const uint64_t *words = (const uint64_t *)(const void *)rec;
     /* ORDER read-version: an even version, then the bytes. Pairs with build-even. */
     uint64_t version = load_acquire_u64(&words[0]);
-    uint64_t lengths = load_relaxed_u64(&words[1]);
-    uint64_t key_len = (lengths >> 32 & 0xffff) + 1, val_len = lengths & 0xffffffff;
-    bool extra = lengths >> 56 & SHMKV_RECORD_FLAG_EXTRA;
-    if ((version & 1) || version == 0 || record_size(key_len, val_len, extra) > bound) {
+    struct shape shape = shape_of(load_relaxed_u64(&words[1]));
+    if (unlikely((version & 1) || version == 0 ||
+                 record_size(shape.key_len, shape.val_len, shape.extra) > bound))
+        return nonsense(seg, slot, word, w);
+    if (unlikely(shape.key_len != w->key_len ||
+                 !racy_equal(key_of_record((const record_t *)words, &shape), w->key, w->key_len))) {
         fence_acquire();
-        return nonsense(seg, slot, word, odd);
+        return record_changes(slot, word, words, version) ? E_RETRY : SHMKV_ENOTFOUND;
     }
-    int result = SHMKV_ENOTFOUND;
-    uint64_t expiry = extra ? load_relaxed_u64(&words[2]) : 0,
-             owner = extra ? load_relaxed_u64(&words[3]) : 0;
-    const uint8_t *key = rec + SHMKV_RECORD_HEADER_SIZE + (extra ? SHMKV_RECORD_EXTRA_SIZE : 0);
-    if (key_len == w->key_len && racy_equal(key, w->key, key_len)) {
-        w->val_len = val_len;
-        result = w->exists_only || val_len <= w->buf_len ? SHMKV_OK : SHMKV_ETOOSMALL;
-        if (result == SHMKV_OK && !w->exists_only)
-            racy_copy(w->buf, rec + record_value_offset(key_len, extra), val_len);
+    uint64_t expiry = 0, owner = 0;
+    if (unlikely(shape.extra)) {
+        expiry = load_relaxed_u64(&words[2]);
+        owner = load_relaxed_u64(&words[3]);
+    }
+    w->val_len = shape.val_len;
+    int result = SHMKV_OK;
+    if (!w->exists_only) {
+        if (likely(shape.val_len <= w->buf_len))
+            racy_copy(w->buf, rec + record_value_offset(shape.key_len, shape.extra), shape.val_len);
+        else
+            result = SHMKV_ETOOSMALL;
     }
     fence_acquire();
-    if (!record_holds(slot, word, words, version))
+    if (unlikely(record_changes(slot, word, words, version) | route_changes(route)))
         return E_RETRY;
-    if (__builtin_expect(extra, 0) && result != SHMKV_ENOTFOUND &&
-        !entry_visible(seg, expiry, owner))
+    if (unlikely(shape.extra) && !entry_visible(seg, expiry, owner))
         return SHMKV_ENOTFOUND;
     return result;
 }
 
-static inline int search_bucket(struct segment *seg, const bucket_t *b, struct want *w,
-                                unsigned *odd) {
-    uint64_t tag = hash_tag(w->hash);
-    for (int i = 0; i < SHMKV_BUCKET_SLOTS; i++) {
-        uint64_t word = load_acquire_u64(&b->slots[i]);
-        if ((word & IN_PLACE(SLOT_TAG)) != tag || !(word & OFFSET_IN_WORD))
+static inline int search_bucket(struct segment *seg, const struct route *route, const bucket_t *b,
+                                struct want *w) {
+    for (uint32_t hits = racy_tags(b->slots, w->hash); hits; hits &= hits - 1) {
+        const uint64_t *slot = racy_tag_first(b->slots, hits);
+        uint64_t word = load_acquire_u64(slot);
+        if (!(word & OFFSET_IN_WORD)) /* and the tag 0 */
             continue;
-        int result = read_record(seg, &b->slots[i], word, w, odd);
-        if (result != SHMKV_ENOTFOUND)
+        int result = read_record(seg, route, slot, word, w);
+        if (likely(result != SHMKV_ENOTFOUND))
             return result;
     }
     return SHMKV_ENOTFOUND;
 }
 
-static int attempt(struct segment *seg, struct want *w, unsigned *odd) {
+static int attempt(struct segment *seg, struct want *w) {
     struct route route;
     int err;
     const bucket_t *b = find_bucket(seg, w->hash, &route, &err);
     if (!b)
         return err ? err : SHMKV_ENOTFOUND;
     for (struct chain walk = {0}; !chain_loops(&walk, b);) {
-        int result = search_bucket(seg, b, w, odd);
-        if (result != SHMKV_ENOTFOUND && result != E_RETRY && result != SHMKV_OK &&
-            result != SHMKV_ETOOSMALL)
-            return result;
-        fence_acquire();
-        if (result == E_RETRY || !route_holds(&route))
-            return E_RETRY;
+        int result = search_bucket(seg, &route, b, w);
         if (result != SHMKV_ENOTFOUND)
             return result;
         uint64_t link = load_acquire_u64(&b->link);
-        if (!link) {
-            /* Absent, if this still was the key's group when the link was read. */
-            fence_acquire();
-            return route_holds(&route) ? SHMKV_ENOTFOUND : E_RETRY;
-        }
+        fence_acquire();
+        if (route_changes(&route))
+            return E_RETRY;
+        /* Absent: this still was the key's group when the link was read. */
+        if (!link)
+            return SHMKV_ENOTFOUND;
         const bucket_t *next = bucket_at_link(seg, link);
-        if (!next) {
-            fence_acquire();
-            return route_holds(&route) ? damaged(seg, seg_offset(seg, b), "a link leads nowhere")
-                                       : E_RETRY;
-        }
+        if (!next)
+            return lost(seg, &route, b, "a link leads nowhere");
         b = next;
     }
-    fence_acquire();
-    return route_holds(&route)
-               ? damaged(seg, seg_offset(seg, b), "a chain of overflow buckets does not end")
-               : E_RETRY;
+    return lost(seg, &route, b, "a chain of overflow buckets does not end");
 }
 
-static int read_until_stable(struct segment *seg, struct want *w) {
-    unsigned odd = 0;
+static COLD int read_whole_way(struct segment *seg, struct want *w) {
     uint64_t deadline = 0;
     for (unsigned n = 0; n < MAX_ATTEMPTS; n++) {
-        int result = attempt(seg, w, &odd);
-        if (__builtin_expect(result != E_RETRY, 1))
+        int result = attempt(seg, w);
+        if (result != E_RETRY)
             return result;
         if (n == 10)
             deadline = now_ns() + LONGEST_NS;
@@ -230,21 +226,123 @@ static int read_until_stable(struct segment *seg, struct want *w) {
     return fail(SHMKV_EBUSY, "%s: a key changes too fast to read", seg->loc->path);
 }
 
-static int read_key(struct segment *seg, struct want *w) {
-    w->hash = hash_inline(w->key, w->key_len, seg->seed);
-    return read_until_stable(seg, w);
+/* --------------------------------------------------------------- the short way */
+
+/* The key's bucket, in the group that the route leads to; NULL: not that easily. */
+static inline const bucket_t *find_bucket_short(const struct segment *seg, uint64_t hash,
+                                                struct route *r) {
+    uint64_t span = load_relaxed_u64(&seg->safe_span);
+    r->root_word = &seg->shards[hash_shard(seg, hash)].root;
+    r->root = load_acquire_u64(r->root_word);
+    uint64_t index = hash_directory(seg, hash) & ~(~0ULL << FIELD(r->root, ROOT_DEPTH));
+    /* Also if there is no root: it begins at 0, before the data. */
+    shmkv_off_t off = (r->root & OFFSET_IN_WORD) + index * 8;
+    if (unlikely(off - seg->data_offset >= span))
+        return NULL;
+    r->directory_word = (const uint64_t *)(const void *)(seg->base + off + sizeof(directory_t));
+    r->directory = load_acquire_u64(r->directory_word);
+    off = r->directory & PAGE_IN_WORD;
+    if (unlikely(off - seg->data_offset >= span ||
+                 FIELD(r->directory, DIRECTORY_DEPTH) > FIELD(r->root, ROOT_DEPTH)))
+        return NULL;
+    return group_bucket((run_t *)(void *)(seg->base + off), hash_bucket(hash));
+}
+
+/* E_RETRY: it is not as in nearly all cases, so go the whole way. */
+static inline __attribute__((always_inline)) int
+read_short_way(const struct segment *seg, const void *key, size_t key_len, uint64_t hash,
+               bool exists_only, void *buf, size_t buf_len, size_t *val_len) {
+    struct route route;
+    const bucket_t *b = find_bucket_short(seg, hash, &route);
+    if (unlikely(!b))
+        return E_RETRY;
+    uint32_t hits = racy_tags(b->slots, hash);
+    if (unlikely(!hits)) {
+        uint64_t link = load_acquire_u64(&b->link);
+        fence_acquire();
+        return link | route_changes(&route) ? E_RETRY : SHMKV_ENOTFOUND;
+    }
+    const uint64_t *slot = racy_tag_first(b->slots, hits);
+    uint64_t word = load_acquire_u64(slot);
+    shmkv_off_t off = word & OFFSET_IN_WORD;
+    if (unlikely(off - seg->data_offset >= load_relaxed_u64(&seg->safe_span)))
+        return E_RETRY;
+    const uint8_t *rec = seg->base + off;
+    const uint64_t *words = (const uint64_t *)(const void *)rec;
+    /* ORDER read-version: as in read_record(). */
+    uint64_t version = load_acquire_u64(&words[0]);
+    uint64_t lengths = load_relaxed_u64(&words[1]);
+    /* The key's length and no flags, whatever the type. */
+    if (unlikely((lengths >> 32 & 0xff00ffff) != key_len - 1))
+        return E_RETRY;
+    size_t len = lengths & 0xffffffff, value = record_value_offset(key_len, false);
+    if (unlikely(value + len > shmkv_class_sizes[FIELD(word, SLOT_CLASS)] ||
+                 !racy_equal(rec + SHMKV_RECORD_HEADER_SIZE, key, key_len)))
+        return E_RETRY;
+    *val_len = len;
+    bool fits = exists_only || len <= buf_len;
+    if (likely(fits && !exists_only))
+        racy_copy(buf, rec + value, len);
+    fence_acquire();
+    uint64_t changes = record_changes(slot, word, words, version) | route_changes(&route);
+    if (unlikely(changes | (version & 1)))
+        return E_RETRY;
+    return likely(fits) ? SHMKV_OK : SHMKV_ETOOSMALL;
 }
 
 int read_value(struct segment *seg, const void *key, size_t key_len, void *buf, size_t buf_len,
                size_t *val_len) {
-    struct want w = {.key = key, .key_len = key_len, .buf = buf, .buf_len = buf_len};
-    int result = read_key(seg, &w);
+    uint64_t hash = hash_inline(key, key_len, seg->seed);
+    size_t len = 0;
+    int result = read_short_way(seg, key, key_len, hash, false, buf, buf_len, &len);
+    if (unlikely(result == E_RETRY)) {
+        struct want w = {
+            .key = key, .key_len = key_len, .hash = hash, .buf = buf, .buf_len = buf_len};
+        result = read_whole_way(seg, &w);
+        len = w.val_len;
+    }
     if (val_len)
-        *val_len = w.val_len;
+        *val_len = len;
     return result;
 }
 
-int read_exists(struct segment *seg, const void *key, size_t key_len) {
-    struct want w = {.key = key, .key_len = key_len, .exists_only = true};
-    return read_key(seg, &w);
+static int read_exists(struct segment *seg, const void *key, size_t key_len) {
+    uint64_t hash = hash_inline(key, key_len, seg->seed);
+    size_t len;
+    int result = read_short_way(seg, key, key_len, hash, true, NULL, 0, &len);
+    if (unlikely(result == E_RETRY)) {
+        struct want w = {.key = key, .key_len = key_len, .hash = hash, .exists_only = true};
+        result = read_whole_way(seg, &w);
+    }
+    return result;
+}
+
+/* ---------------------------------------------------------------- public calls */
+
+int shmkv_get(shmkv_t *kv, const void *key, size_t key_len, void *buf, size_t buf_len,
+              size_t *val_len) {
+    struct segment *seg;
+    int err = key_check(key, key_len);
+    if (unlikely(err))
+        return err;
+    if (unlikely(!buf && buf_len))
+        return fail(SHMKV_EARGUMENT, "no buffer");
+    err = handle_enter(kv, &seg);
+    if (unlikely(err))
+        return err;
+    err = read_value(seg, key, key_len, buf, buf_len, val_len);
+    handle_leave();
+    return err;
+}
+
+int shmkv_exists(shmkv_t *kv, const void *key, size_t key_len) {
+    struct segment *seg;
+    int err = key_check(key, key_len);
+    if (!err)
+        err = handle_enter(kv, &seg);
+    if (err)
+        return err;
+    err = read_exists(seg, key, key_len);
+    handle_leave();
+    return err;
 }

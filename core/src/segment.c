@@ -33,16 +33,27 @@ static uint64_t default_reserve(void) {
     return twice > DEFAULT_RESERVE ? round_up(twice, 1ULL << 30) : DEFAULT_RESERVE;
 }
 
+/* Another thread may raise it at the same time, further or not as far. */
+static void raise(uint64_t *limit, uint64_t value) {
+    uint64_t known = load_relaxed_u64(limit);
+    while (known < value && !cas_relaxed_u64(limit, &known, value))
+        ;
+}
+
+/* The file has @p size bytes, or had. */
+static void learn_size(struct segment *seg, uint64_t size) {
+    size = size < seg->reserve ? size : seg->reserve;
+    raise(&seg->safe_limit, size);
+    if (size > seg->data_offset + SHORT_READ)
+        raise(&seg->safe_span, size - SHORT_READ - seg->data_offset);
+}
+
 bool segment_covers(struct segment *seg, uint64_t end) {
     struct stat st;
     if (end > seg->reserve || fstat(seg->fd, &st) != 0)
         return false;
-    uint64_t size = (uint64_t)st.st_size < seg->reserve ? (uint64_t)st.st_size : seg->reserve;
-    uint64_t known = load_relaxed_u64(&seg->safe_limit);
-    while (known < size && !__atomic_compare_exchange_n(&seg->safe_limit, &known, size, true,
-                                                        __ATOMIC_RELAXED, __ATOMIC_RELAXED))
-        ; /* another thread raised it, perhaps not as far */
-    return end <= (size > known ? size : known);
+    learn_size(seg, (uint64_t)st.st_size);
+    return end <= load_relaxed_u64(&seg->safe_limit);
 }
 
 /* Something at @p off is not what it should be: because it lies beyond our
@@ -217,9 +228,8 @@ static int map_segment(struct segment *seg, const struct shmkv_options *opts) {
     if (!err) {
         seg->dev = st.st_dev;
         seg->ino = st.st_ino;
-        uint64_t size = (uint64_t)st.st_size;
-        seg->safe_limit = size < seg->reserve ? size : seg->reserve;
         adopt_header(seg, h);
+        learn_size(seg, (uint64_t)st.st_size);
         /* A core dump of a process is not the place for everybody's data. */
         madvise(seg->base, seg->reserve, MADV_DONTDUMP);
     }
