@@ -25,7 +25,7 @@ def mutant(name, source):
         ],
         outs = [patched],
         # Not a line of fuzz: a patch that no longer fits has to be looked at.
-        cmd = "patch --quiet --fuzz=0 --follow-symlinks --output=$@ $(location %s) $(location %s.patch)" % (original, name),
+        cmd = "cat $(location %s) > $@ && patch --quiet --fuzz=0 $@ $(location %s.patch)" % (original, name),
     )
     for suffix, core, defines in [
         ("", "//core:internal_checked", []),

@@ -1,0 +1,438 @@
+/*
+ * What the crash tests do and what must hold afterwards: see scenarios.h.
+ */
+#include "tests/crash/scenarios.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define BYSTANDERS 40
+#define LARGEST (1 << 20)
+#define SEED 0x5eed /* of every prepared segment, so that each run does the same */
+
+const struct scenario *scenario;
+const char *const subject = "subject";
+const char *seg_path, *base_path, *crashed_path;
+static uint64_t base_entries;
+/* A key of each shard that no scenario uses otherwise. */
+static char touch_keys[SHMKV_DEFAULT_SHARDS][KEY_TEXT_SIZE];
+
+/* A value that is no other key's and no other size's. */
+static const uint8_t *value_of(const char *key, long size) {
+    static uint8_t value[LARGEST];
+    uint64_t seed = hash_bytes(key, strlen(key), (uint64_t)size);
+    for (long i = 0; i < size; i++)
+        value[i] = (uint8_t)((seed >> (i & 7) * 8) ^ (uint64_t)i >> 3);
+    return value;
+}
+
+static void put_sized(shmkv_t *kv, const char *key, long size) {
+    ck_assert_ok(shmkv_put(kv, key, strlen(key), value_of(key, size), (size_t)size));
+}
+
+bool has_value(shmkv_t *kv, const char *key, long size) {
+    static uint8_t got[LARGEST];
+    size_t len;
+    int err = shmkv_get(kv, key, strlen(key), got, sizeof got, &len);
+    ck_assert_msg(err == SHMKV_OK || err == SHMKV_ENOTFOUND, "get %s: %s (%s)", key, result_name(err),
+                  shmkv_error_detail());
+    if (size == ABSENT || err)
+        return size == ABSENT && err;
+    return len == (size_t)size && memcmp(got, value_of(key, size), len) == 0;
+}
+
+static long bystander_size(int i) { return i % 5 == 0 ? 3000 : i % 3 == 0 ? 200 : i; }
+
+void each_bystander(shmkv_t *kv, bool put) {
+    for (int i = 0; i < BYSTANDERS; i++) {
+        char key[KEY_TEXT_SIZE];
+        snprintf(key, sizeof key, "bystander-%d", i);
+        if (put)
+            put_sized(kv, key, bystander_size(i));
+        else
+            ck_assert_msg(has_value(kv, key, bystander_size(i)), "%s has changed", key);
+    }
+}
+
+/* Keys that a scenario needs to be there; like the subject in some hash bits. */
+static void put_companion(shmkv_t *kv, struct key_search *search, long size) {
+    char key[KEY_TEXT_SIZE];
+    key_find(search, key);
+    put_sized(kv, key, size);
+}
+
+static shard_t *subject_shard(shmkv_t *kv) {
+    struct segment *seg = segment_of(kv);
+    return &seg->shards[hash_shard(seg, hash_of(kv, subject, strlen(subject)))];
+}
+
+static struct place subject_place(shmkv_t *kv) {
+    struct place place;
+    struct context *ctx = context_of(kv);
+    ck_assert_ok(table_find(ctx, subject_shard(kv), hash_of(kv, subject, strlen(subject)), subject, strlen(subject), &place));
+    context_release(ctx);
+    return place;
+}
+
+static unsigned group_entries_of(const run_t *group, shmkv_t *kv) {
+    unsigned n = 0;
+    for (unsigned i = 0; i < SHMKV_GROUP_BUCKETS; i++)
+        for (bucket_t *b = group_bucket((run_t *)(uintptr_t)group, i); b;
+             b = b->link ? bucket_at_link(segment_of(kv), b->link) : NULL)
+            for (int k = 0; k < SHMKV_BUCKET_SLOTS; k++)
+                n += b->slots[k] != 0;
+    return n;
+}
+
+void prepare_nothing(shmkv_t *kv) { (void)kv; }
+static void prepare_bystanders(shmkv_t *kv) { each_bystander(kv, true); }
+
+/* Fill the subject's bucket, and the overflow that it may have. */
+static void fill_bucket(shmkv_t *kv, unsigned depth) {
+    struct key_search same_bucket = search_like(kv, subject, depth, true, "bucket");
+    do
+        put_companion(kv, &same_bucket, 8);
+    while (subject_place(kv).slot);
+}
+
+static void prepare_chain(shmkv_t *kv) {
+    each_bystander(kv, true);
+    fill_bucket(kv, 0);
+}
+
+/* As many entries in the subject's group as make it split when a bucket is full. */
+static void fill_group(shmkv_t *kv, unsigned depth) {
+    struct key_search same_group = search_like(kv, subject, depth, false, "group");
+    while (!subject_place(kv).group || group_entries_of(subject_place(kv).group, kv) < 320)
+        put_companion(kv, &same_group, 8);
+    fill_bucket(kv, depth);
+    ck_assert_uint_eq(subject_place(kv).depth, depth);
+}
+
+static void prepare_split(shmkv_t *kv) {
+    each_bystander(kv, true);
+    fill_group(kv, 0);
+    ck_assert_uint_eq(subject_place(kv).root_depth, 0);
+}
+
+/* Likewise, but the directory is deeper than the group already. */
+static void prepare_split_without_doubling(shmkv_t *kv) {
+    each_bystander(kv, true);
+    struct key_search other_half = search_like(kv, subject, 1, false, "other");
+    other_half.value ^= SHMKV_DEFAULT_SHARDS;
+    while (subject_place(kv).root_depth < 2)
+        put_companion(kv, &other_half, 8);
+    ck_assert_uint_eq(subject_place(kv).depth, 1);
+    fill_group(kv, 1);
+}
+
+/* The subject is alone in one of two slabs of its class in the arena's list. */
+static void prepare_retire(shmkv_t *kv) {
+    each_bystander(kv, true);
+    put_sized(kv, "slab-1", 1900);
+    put_sized(kv, "slab-2", 1900);
+    put_sized(kv, subject, 1900);
+    ck_assert_ok(shmkv_delete(kv, "slab-1", 6));
+}
+
+const struct scenario scenarios[] = {
+    {"attach and detach", prepare_bystanders, ABSENT, ABSENT},
+    {"put the first key of a segment", prepare_nothing, ABSENT, 20},
+    {"put a new key", prepare_bystanders, ABSENT, 20},
+    {"overwrite within a class", prepare_bystanders, 20, 21},
+    {"overwrite by a larger class", prepare_bystanders, 20, 300},
+    {"overwrite by a smaller class", prepare_bystanders, 2000, 0},
+    {"overwrite by a large value", prepare_bystanders, 20, 100000},
+    {"overwrite a large value by another", prepare_bystanders, 100000, 50000},
+    {"overwrite a large value by a small one", prepare_bystanders, 100000, 20},
+    {"delete", prepare_bystanders, 20, ABSENT},
+    {"delete a large value", prepare_bystanders, 100000, ABSENT},
+    {"delete the last of a slab", prepare_retire, 1900, ABSENT},
+    {"extend the segment", prepare_bystanders, ABSENT, LARGEST},
+    {"chain an overflow bucket", prepare_chain, ABSENT, 20},
+    {"double a directory and split a group", prepare_split, ABSENT, 20},
+    {"split a group", prepare_split_without_doubling, ABSENT, 20},
+};
+_Static_assert(sizeof scenarios / sizeof *scenarios == SCENARIO_COUNT, "SCENARIO_COUNT");
+
+void prepare_base(void) {
+    base_path = scratch_path("base");
+    crashed_path = scratch_path("crashed");
+    seg_path = scratch_path("seg");
+    ck_assert_ok(shmkv_close(open_ok(base_path, NULL)));
+    uint64_t seed = SEED;
+    file_patch(base_path, offsetof(header_t, hash_seed), &seed, sizeof seed);
+    header_reseal(base_path);
+
+    shmkv_t *kv = open_ok(base_path, NULL);
+    scenario->prepare(kv);
+    if (scenario->before != ABSENT)
+        put_sized(kv, subject, scenario->before);
+    for (uint32_t i = 0; i < SHMKV_DEFAULT_SHARDS; i++) {
+        struct key_search of_shard = search_shard(kv, i, "touch");
+        key_find(&of_shard, touch_keys[i]);
+    }
+    ck_assert_whole(kv);
+    base_entries = count_of(kv);
+    ck_assert_ok(shmkv_close(kv));
+}
+
+void forget_files(void) {
+    unlink(base_path);
+    unlink(crashed_path);
+    unlink(seg_path);
+}
+
+/* ------------------------------------------------------------------ what children do */
+
+static void do_the_thing(shmkv_t *kv) {
+    if (scenario->before == scenario->after)
+        return;
+    if (scenario->after != ABSENT) {
+        put_sized(kv, subject, scenario->after);
+        return;
+    }
+    int err = shmkv_delete(kv, subject, strlen(subject));
+    if (err != SHMKV_ENOTFOUND)
+        ck_assert_ok(err);
+}
+
+void act(void) {
+    shmkv_t *kv = open_ok(seg_path, NULL);
+    do_the_thing(kv);
+    ck_assert_ok(shmkv_close(kv));
+}
+
+/* Attach, which reaps and takes over the locks of the dead. */
+void repair(void) { ck_assert_ok(shmkv_close(open_ok(seg_path, NULL))); }
+
+/* -------------------------------------------------------------------- what must hold */
+
+static int by_value(const void *a, const void *b) {
+    uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+    return (x > y) - (x < y);
+}
+
+/* A walk and a snapshot give each key once, also over a half-done split. */
+void check_walks(shmkv_t *kv, uint64_t entries) {
+    static uint64_t hashes[4096];
+    shmkv_cursor_t *c;
+    const void *key, *val;
+    size_t key_len, val_len, n = 0;
+    ck_assert_ok(shmkv_cursor_open(kv, SHMKV_KEYS_ONLY, &c));
+    int err;
+    while ((err = shmkv_cursor_next(c, &key, &key_len, &val, &val_len)) == SHMKV_OK && n < 4096)
+        hashes[n++] = hash_of(kv, key, key_len);
+    ck_assert_err(err, SHMKV_ENOTFOUND);
+    shmkv_cursor_close(c);
+    ck_assert_uint_eq(n, entries);
+    qsort(hashes, n, sizeof *hashes, by_value);
+    for (size_t i = 1; i < n; i++)
+        if (hashes[i] == hashes[i - 1])
+            ck_abort_msg("the cursor gave a key twice");
+
+    shmkv_snapshot_t *snapshot;
+    ck_assert_ok(shmkv_snapshot(kv, &snapshot));
+    ck_assert_uint_eq(shmkv_snapshot_count(snapshot), entries);
+    size_t m = 0;
+    while (m < 4096 && shmkv_snapshot_next(snapshot, &key, &key_len, &val, &val_len) == SHMKV_OK)
+        hashes[m++] = hash_of(kv, key, key_len);
+    ck_assert_uint_eq(m, entries);
+    qsort(hashes, m, sizeof *hashes, by_value);
+    for (size_t i = 1; i < m; i++)
+        if (hashes[i] == hashes[i - 1])
+            ck_abort_msg("the snapshot has a key twice");
+    shmkv_snapshot_free(snapshot);
+}
+
+uint64_t entries_after(enum outcome outcome) {
+    if (outcome == OLD)
+        return base_entries;
+    return base_entries + (scenario->before == ABSENT && scenario->after != ABSENT) -
+           (scenario->before != ABSENT && scenario->after == ABSENT);
+}
+
+/* By a reader, at once: nothing has been repaired. */
+enum outcome look_at_once(void) {
+    shmkv_t *kv = open_mode(seg_path, SHMKV_READONLY);
+    ck_assert_whole(kv);
+    bool old = has_value(kv, subject, scenario->before), new = has_value(kv, subject, scenario->after);
+    ck_assert_msg(old || new, "the subject is neither old nor new");
+    if (scenario->prepare != prepare_nothing)
+        each_bystander(kv, false);
+    check_walks(kv, entries_after(old ? OLD : NEW));
+    ck_assert_ok(shmkv_close(kv));
+    return old ? OLD : NEW;
+}
+
+/* By one who was attached when it happened. */
+void use_attached(shmkv_t *kv, enum outcome outcome) {
+    ck_assert(has_value(kv, subject, outcome == OLD ? scenario->before : scenario->after));
+    const char *key = touch_keys[hash_shard(segment_of(kv), hash_of(kv, subject, strlen(subject)))];
+    put_sized(kv, key, 5);
+    ck_assert(has_value(kv, key, 5));
+    ck_assert_ok(shmkv_delete(kv, key, strlen(key)));
+    ck_assert(has_value(kv, subject, outcome == OLD ? scenario->before : scenario->after));
+}
+
+static void touch_all_shards(shmkv_t *kv) {
+    for (unsigned i = 0; i < SHMKV_DEFAULT_SHARDS; i++) {
+        put_sized(kv, touch_keys[i], 40);
+        ck_assert_ok(shmkv_delete(kv, touch_keys[i], strlen(touch_keys[i])));
+    }
+}
+
+struct account {
+    uint64_t cells, groups, directories;
+};
+
+static void count_group(struct account *a, struct segment *seg, run_t *group) {
+    a->groups++;
+    for (unsigned i = 0; i < SHMKV_GROUP_BUCKETS; i++)
+        for (bucket_t *b = group_bucket(group, i); b; b = b->link ? bucket_at_link(seg, b->link) : NULL) {
+            a->cells += b->link != 0;
+            for (int k = 0; k < SHMKV_BUCKET_SLOTS; k++)
+                a->cells += b->slots[k] && FIELD(b->slots[k], SLOT_CLASS);
+        }
+}
+
+/* What the index leads to, counted without the help of verify. */
+static struct account count_reachable(shmkv_t *kv) {
+    struct segment *seg = segment_of(kv);
+    struct account a = {0};
+    for (uint32_t i = 0; i < seg->shard_count; i++) {
+        uint64_t root = seg->shards[i].root, depth = FIELD(root, ROOT_DEPTH);
+        if (!root)
+            continue;
+        a.cells += FIELD(root, ROOT_CLASS) != 0;
+        a.directories += 1ULL << depth;
+        const uint64_t *words = directory_words(table_directory(seg, root));
+        for (uint64_t j = 0; j < 1ULL << depth; j++)
+            if (j >> FIELD(words[j], DIRECTORY_DEPTH) == 0)
+                count_group(&a, seg, (run_t *)(void *)(seg->base + (words[j] & PAGE_IN_WORD)));
+    }
+    return a;
+}
+
+/* Nobody is attached: nothing is locked, owned, half done or lost. */
+struct shmkv_stats check_settled(void) {
+    shmkv_t *kv = open_mode(seg_path, SHMKV_READONLY);
+    ck_assert_whole(kv);
+    struct shmkv_lock locks[SHMKV_DEFAULT_SHARDS + SHMKV_DEFAULT_ARENAS + 1];
+    size_t n;
+    ck_assert_ok(shmkv_locks(kv, locks, sizeof locks / sizeof *locks, &n));
+    for (size_t i = 0; i < n; i++)
+        ck_assert_msg(locks[i].owner == -1 && locks[i].intent == 0, "lock %zu is 0x%x, intent 0x%llx", i, locks[i].word,
+                      (unsigned long long)locks[i].intent);
+    struct shmkv_stats st = stats_of(kv);
+    struct account a = count_reachable(kv);
+    ck_assert_uint_eq(st.owners_live, 0);
+    ck_assert_uint_eq(st.cells_used, a.cells);
+    ck_assert_uint_eq(st.group_bytes, a.groups * SHMKV_PAGE_SIZE);
+    ck_assert_uint_eq(st.directory_words, a.directories);
+    ck_assert_uint_eq(st.meta_bytes + st.free_bytes + st.group_bytes + st.slab_bytes + st.large_bytes, st.limit);
+    ck_assert_ok(shmkv_close(kv));
+    return st;
+}
+
+/* A writer repairs everything; then the dead one's work is done again, and the
+ * segment is as if nobody had died. */
+void repair_and_repeat(enum outcome outcome, const struct shmkv_stats *undisturbed) {
+    shmkv_t *kv = open_ok(seg_path, NULL);
+    ck_assert(has_value(kv, subject, outcome == OLD ? scenario->before : scenario->after));
+    touch_all_shards(kv);
+    ck_assert_whole(kv);
+    ck_assert(has_value(kv, subject, outcome == OLD ? scenario->before : scenario->after));
+    ck_assert_ok(shmkv_close(kv));
+    check_settled();
+
+    act();
+    struct shmkv_stats st = check_settled();
+    ck_assert_uint_eq(st.entries, undisturbed->entries);
+    ck_assert_uint_eq(st.cells_used, undisturbed->cells_used);
+    ck_assert_uint_eq(st.group_bytes, undisturbed->group_bytes);
+    ck_assert_uint_eq(st.large_bytes, undisturbed->large_bytes);
+    ck_assert_uint_eq(st.directory_words, undisturbed->directory_words);
+    kv = open_mode(seg_path, SHMKV_READONLY);
+    ck_assert(has_value(kv, subject, scenario->after));
+    if (scenario->prepare != prepare_nothing)
+        each_bystander(kv, false);
+    ck_assert_ok(shmkv_close(kv));
+}
+
+struct shmkv_stats run_undisturbed(void) {
+    file_copy(base_path, seg_path);
+    act();
+    shmkv_t *kv = open_ok(seg_path, NULL);
+    touch_all_shards(kv);
+    ck_assert_ok(shmkv_close(kv));
+    struct shmkv_stats st = check_settled();
+    unlink(seg_path);
+    return st;
+}
+
+/* ------------------------------------------------------------------- replacing a segment */
+
+void replace(void) {
+    shmkv_t *kv = open_mode(seg_path, SHMKV_EXCLUSIVE);
+    put_text(kv, "fresh", "new");
+    ck_assert_ok(shmkv_close(kv));
+}
+
+/* What has the name is the old segment, untouched, or a new one. */
+enum outcome look_at_replaced(shmkv_t *kv) {
+    ck_assert_whole(kv);
+    if (info_of(kv).incarnation == 1) {
+        each_bystander(kv, false);
+        ck_assert_value(kv, "fresh", NULL);
+        return OLD;
+    }
+    ck_assert_uint_eq(info_of(kv).incarnation, 2);
+    ck_assert(has_value(kv, "bystander-7", ABSENT));
+    return NEW;
+}
+
+enum outcome open_and_look(int mode) {
+    shmkv_t *kv = open_mode(seg_path, mode);
+    enum outcome outcome = look_at_replaced(kv);
+    ck_assert_ok(shmkv_close(kv));
+    return outcome;
+}
+
+/* Attached since before, the handles read and write what others find by the name. */
+void check_attached_follow(shmkv_t *reader, shmkv_t *writer, enum outcome outcome) {
+    /* proves [LIFE-14] [LIFE-15] [LIFE-16] */
+    ck_assert_int_eq(look_at_replaced(reader), outcome);
+    ck_assert_int_eq(look_at_replaced(writer), outcome);
+    put_text(writer, "written by", "the attached");
+    ck_assert_value(reader, "written by", "the attached");
+    shmkv_t *kv = open_mode(seg_path, SHMKV_READONLY);
+    ck_assert_value(kv, "written by", "the attached");
+    ck_assert_ok(shmkv_close(kv));
+}
+
+void replace_after_death(void) {
+    replace();
+    shmkv_t *kv = open_mode(seg_path, SHMKV_EXISTING);
+    ck_assert_value(kv, "fresh", "new");
+    ck_assert_value(kv, "written by", NULL);
+    ck_assert_uint_eq(count_of(kv), 1);
+    ck_assert_whole(kv);
+    ck_assert_ok(shmkv_close(kv));
+    check_settled();
+    /* Whatever lay at the swap name is gone. */
+    ck_assert_uint_eq(directory_count(scratch_dir()), 1);
+}
+
+void new_victim(void) {
+    scenario = &scenarios[0];
+    seg_path = scratch_path("seg");
+    shmkv_t *kv = open_mode(seg_path, SHMKV_EXCLUSIVE);
+    ck_assert_ok(shmkv_close(kv));
+    ck_assert_ok(shmkv_unlink(seg_path));
+    kv = open_ok(seg_path, NULL);
+    each_bystander(kv, true);
+    ck_assert_ok(shmkv_close(kv));
+}
