@@ -36,7 +36,8 @@ def mutant(name, source):
             testonly = True,
             srcs = [patched],
             # The core's files find their headers beside them.
-            copts = COPTS + ["-UNDEBUG", "-iquote", "core/src"],
+            # What a mutant no longer uses is nobody's concern.
+            copts = COPTS + ["-UNDEBUG", "-w", "-iquote", "core/src"],
             alwayslink = True,
             linkstatic = True,
             local_defines = defines,
@@ -44,23 +45,21 @@ def mutant(name, source):
             deps = [core],
         )
 
-def caught_tests(harness, mutants, srcs, deps, args = [], copts = [], linkopts = [], suffix = "", size = "small", tags = [], **kwargs):
+def caught_tests(harness, mutants, srcs, deps, copts = [], linkopts = [], suffix = "", **kwargs):
     """One test for each mutant: the harness, linked with the mutant, must fail.
 
     Args:
       harness: the name of the harness; the tests are called <harness>_catches_<mutant>.
-      mutants: names in //tests/mutants, each with the harness's arguments for it, or with None for args.
+      mutants: {name in //tests/mutants: arguments}. Those with a "=" are for the environment. A setting just large
+        enough to notice.
       srcs: the harness's, as of its cc_test.
       deps: the harness's.
-      args: of the harness, where a mutant has none of its own: a setting just large enough to notice.
       copts: the harness's, after the repository's own.
       linkopts: the harness's, after the repository's own.
       suffix: "_faults" where the harness uses the library with crash points.
-      size: of the tests.
-      tags: of the tests.
-      **kwargs: other attributes of the tests.
+      **kwargs: of the tests.
     """
-    for mutant, own_args in mutants.items():
+    for mutant, args in mutants.items():
         name = "%s_catches_%s" % (harness, mutant)
         cc_binary(
             name = name + "_run",
@@ -72,12 +71,11 @@ def caught_tests(harness, mutants, srcs, deps, args = [], copts = [], linkopts =
             # First: what the mutant defines is not taken from the library any more.
             deps = ["//tests/mutants:" + mutant + suffix] + deps,
         )
+        environment = ["'%s'" % arg for arg in args if "=" in arg]
         sh_test(
             name = name,
-            size = size,
             srcs = [Label("//tests/mutants:must_fail.sh")],
-            args = ["$(location :%s_run)" % name] + (args if own_args == None else own_args),
+            args = environment + ["$(location :%s_run)" % name] + [arg for arg in args if "=" not in arg],
             data = [":%s_run" % name],
-            tags = tags,
             **kwargs
         )

@@ -32,26 +32,11 @@
 /* Every FAULT_POINT() of the core. One that is not here fails the test, and so
  * does one at which no child has died. */
 static const char *const points[] = {
-    "claim-after-live",
-    "commit-after-entry",
-    "commit-after-intent",
-    "commit-before-first",
-    "commit-before-intent",
-    "create-after-link",
-    "create-before-link",
-    "extend-after-allocate",
-    "group-before-kind",
-    "reap-after-locks",
-    "record-before-even",
-    "replace-after-exchange",
-    "replace-after-replacing",
-    "replace-after-state",
-    "replace-before-exchange",
-    "replay-after-entry",
-    "replay-after-intent",
-    "slab-in-hand",
-    "takeover-before-replay",
-    "takeover-before-swap",
+    "claim-after-live",        "commit-after-entry",  "commit-after-intent",     "commit-before-first",
+    "commit-before-intent",    "create-after-link",   "create-before-link",      "extend-after-allocate",
+    "group-before-kind",       "reap-after-locks",    "record-before-even",      "replace-after-exchange",
+    "replace-after-replacing", "replace-after-state", "replace-before-exchange", "replay-after-entry",
+    "replay-after-intent",     "slab-in-hand",        "takeover-before-replay",  "takeover-before-swap",
 };
 #define POINT_COUNT (sizeof points / sizeof *points)
 
@@ -59,7 +44,7 @@ static const char *const points[] = {
 static struct tally {
     unsigned deaths[POINT_COUNT];
     unsigned runs;
-} *tally;
+} * tally;
 
 static unsigned armed, passed; /* die at this point, points passed; armed 0: never */
 
@@ -90,8 +75,8 @@ static bool get_through(void (*body)(void), unsigned n) {
     int status = child_wait(pid);
     tally->runs++;
     bool killed = WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL;
-    ck_assert_msg(killed || (WIFEXITED(status) && WEXITSTATUS(status) == 0), "point %u: the child ended with status 0x%x",
-                  n, (unsigned)status);
+    ck_assert_msg(killed || (WIFEXITED(status) && WEXITSTATUS(status) == 0),
+                  "point %u: the child ended with status 0x%x", n, (unsigned)status);
     return !killed;
 }
 
@@ -172,7 +157,8 @@ START_TEST(test_death_of_the_repairer_at_any_point_is_repaired_as_well) {
         if (!through)
             deaths += repairer_dies_everywhere(outcome, &undisturbed);
     }
-    printf("%s%s: %u second deaths, one first death in %u\n", scenario->what, _i % 2 ? ", another attached" : "", deaths, step);
+    printf("%s%s: %u second deaths, one first death in %u\n", scenario->what, _i % 2 ? ", another attached" : "",
+           deaths, step);
     forget_files();
 }
 END_TEST
@@ -180,7 +166,7 @@ END_TEST
 /* ------------------------------------------------------------------- creating a segment */
 
 START_TEST(test_death_while_creating_leaves_nothing_or_a_whole_segment) {
-    static const struct scenario create = {"create", prepare_nothing, ABSENT, 20};
+    static const struct scenario create = {"create", prepare_nothing, ABSENT, 20, 0};
     scenario = &create;
     seg_path = scratch_path("seg");
     bool through = false;

@@ -16,6 +16,7 @@ struct scenario {
     const char *what;
     void (*prepare)(shmkv_t *kv);
     long before, after; /* sizes of the subject's values, or ABSENT; the same: nothing is done */
+    unsigned states;    /* of the segment during act(), about */
 };
 #define SCENARIO_COUNT 16
 extern const struct scenario scenarios[];
@@ -32,6 +33,10 @@ void forget_files(void);
  * takes over the locks of the dead. */
 void act(void);
 void repair(void);
+/* If set: called by act() once it is attached. */
+extern void (*between)(void);
+/* Before a child is forked that will act(), so that it need not make the value. */
+void make_value_ready(void);
 
 enum outcome { OLD, NEW };
 
@@ -41,7 +46,7 @@ enum outcome look_at_once(void);
 /* Parts of it, for a handle that is open already. */
 bool has_value(shmkv_t *kv, const char *key, long size);
 void each_bystander(shmkv_t *kv, bool put);
-void check_walks(shmkv_t *kv, uint64_t entries);
+void check_cursor(shmkv_t *kv, uint64_t entries); /* gives each entry once, also over a half-done split */
 uint64_t entries_after(enum outcome outcome);
 
 /* A writer's, who was attached when it happened. */

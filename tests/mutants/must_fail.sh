@@ -1,5 +1,10 @@
 #!/bin/sh
+# must_fail.sh [NAME=VALUE...] HARNESS [ARGUMENT...]
 # Runs a harness that was linked with a mutant, and fails if the harness passes.
+while case $1 in *=*) ;; *) false ;; esac do
+	export "$1"
+	shift
+done
 "$@"
 status=$?
 case $status in
@@ -7,7 +12,7 @@ case $status in
 	echo "The mutant was not caught: $1 passed." >&2
 	exit 1
 	;;
-# Not started, or asked wrongly (see tests/support): this says nothing about the mutant.
+# Not started, or asked wrongly (see docs/testing.md): this says nothing about the mutant.
 2 | 77 | 126 | 127)
 	echo "$1 did not run: status $status." >&2
 	exit 1

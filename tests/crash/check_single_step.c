@@ -1,0 +1,378 @@
+/*
+ * Death, and standing still, after every instruction.
+ *
+ * A child does one thing (attach, claim a slot, put or delete, give the slot back,
+ * detach; or repair; or replace; or create), one instruction at a time. After each
+ * that changed the segment:
+ *
+ *  - on the spot, while the child stands still: one who was attached all along gets
+ *    every key, the subject's old or new value and never again the old one after the
+ *    new, and a cursor gives every entry once. A process that may do nothing but read
+ *    and write what it has open (seccomp) gets them too: no lock, no waiting;
+ *  - in a copy, in which everybody is dead: what check_crash.c asks of its deaths.
+ *
+ * With SHMKV_STEP_ALL=1 every state is repaired in a copy, otherwise a sample of them.
+ * SHMKV_STEP_ONLY=TEXT leaves out everything whose name does not contain the text.
+ *
+ * proves [OP-03] [CRASH-05] [CRASH-06] [LOCK-22]
+ */
+#include <errno.h>
+#include <linux/seccomp.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "tests/crash/scenarios.h"
+#include "tests/crash/stepping.h"
+
+/* Everything, or as much as fits into an ordinary test run? */
+static bool complete(void) {
+    const char *given = getenv("SHMKV_STEP_ALL");
+    return given && *given == '1';
+}
+
+/* SHMKV_STEP_ONLY: a part of the name of what is to be stepped through. */
+static bool wanted(const char *what) {
+    const char *only = getenv("SHMKV_STEP_ONLY");
+    return !only || strstr(what, only);
+}
+
+/* About so many of all, at equal distances, the first at random. */
+struct sample {
+    uint64_t every, phase;
+};
+static struct sample sample_of(uint64_t all, uint64_t wanted) {
+    uint64_t every = complete() ? 1 : all / wanted + 1;
+    return (struct sample){every, random_u64() % every};
+}
+static bool sampled(const struct sample *s, uint64_t n) { return n % s->every == s->phase; }
+
+/* ------------------------------------------------------------------------ readers */
+
+/* How long gets took while a writer stood still. */
+#define TIMES 200000
+static uint64_t times_ns[TIMES];
+static size_t times;
+
+static uint64_t clock_ns(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+static bool timed_has_value(shmkv_t *kv, const char *key, long size) {
+    uint64_t t0 = clock_ns();
+    bool has = has_value(kv, key, size);
+    if (times < TIMES)
+        times_ns[times++] = clock_ns() - t0;
+    return has;
+}
+
+static int by_time(const void *a, const void *b) {
+    uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+    return (x > y) - (x < y);
+}
+
+static void print_times(void) {
+    if (!times)
+        return;
+    qsort(times_ns, times, sizeof *times_ns, by_time);
+    size_t over = 0;
+    for (size_t i = 0; i < times; i++)
+        over += times_ns[i] > 1000000;
+    printf("  %zu gets beside a writer that stands still: median %.1f us, p99 %.1f us, most %.0f us, over 1 ms %zu\n",
+           times, (double)times_ns[times / 2] / 1e3, (double)times_ns[times * 99 / 100] / 1e3,
+           (double)times_ns[times - 1] / 1e3, over);
+}
+
+static enum outcome subject_outcome(shmkv_t *kv) {
+    bool old = timed_has_value(kv, subject, scenario->before);
+    bool new = timed_has_value(kv, subject, scenario->after);
+    ck_assert_msg(old || new, "the subject is neither old nor new");
+    return old ? OLD : NEW;
+}
+
+/* All gets, in a process that the kernel kills for any system call but read, write
+ * and exit. */
+static void get_without_system_calls(void *arg) {
+    shmkv_t *kv = arg;
+    has_value(kv, subject, scenario->before); /* the thread's record */
+    if (prctl(PR_SET_SECCOMP, SECCOMP_MODE_STRICT) != 0)
+        _exit(errno == EINVAL ? 0 : 1); /* a kernel without it */
+    bool good = has_value(kv, subject, scenario->before) || has_value(kv, subject, scenario->after);
+    syscall(SYS_exit, good ? 0 : 1);
+}
+
+/* On the spot. */
+static enum outcome look_beside(shmkv_t *kv, enum outcome before) {
+    enum outcome outcome = subject_outcome(kv);
+    ck_assert_msg(outcome == NEW || before == OLD || scenario->before == scenario->after, "the subject is old again");
+    return outcome;
+}
+
+static void look_around(shmkv_t *kv, enum outcome outcome) {
+    if (scenario->prepare != prepare_nothing)
+        each_bystander(kv, false);
+    check_cursor(kv, entries_after(outcome));
+    ck_assert(child_succeeded(child_start(get_without_system_calls, kv)));
+}
+
+/* ------------------------------------------------------------------- in a copy */
+
+/* seg_path stands still. Look at a copy of it, in which everybody is dead, and let
+ * somebody repair it. */
+static enum outcome look_at_copy(const struct shmkv_stats *undisturbed) {
+    const char *stands = seg_path;
+    file_copy(stands, crashed_path);
+    seg_path = crashed_path;
+    enum outcome outcome = look_at_once();
+    repair_and_repeat(outcome, undisturbed);
+    unlink(crashed_path);
+    seg_path = stands;
+    return outcome;
+}
+
+struct tally {
+    uint64_t steps, states, copies;
+};
+
+static void add(struct tally *t, const struct stepping *s) {
+    t->steps += s->steps;
+    t->states += s->changes;
+}
+
+static void step_through(void (*body)(void), const struct shmkv_stats *undisturbed, uint64_t all, uint64_t copies,
+                         struct tally *t) {
+    struct sample look = sample_of(all, 3000), copy = sample_of(all, copies);
+    struct stepping s;
+    make_value_ready();
+    step_begin(&s, body, seg_path, false);
+    shmkv_t *reader = open_mode(seg_path, SHMKV_READONLY);
+    enum outcome outcome = subject_outcome(reader);
+    while (step_on(&s)) {
+        if (sampled(&look, s.changes))
+            outcome = look_beside(reader, outcome);
+        if (!sampled(&copy, s.changes))
+            continue;
+        outcome = look_beside(reader, outcome);
+        look_around(reader, outcome);
+        ck_assert(look_at_copy(undisturbed) == outcome || scenario->before == scenario->after);
+        t->copies++;
+    }
+    ck_assert_msg(step_succeeded(&s), "the child ended with status 0x%x", (unsigned)s.status);
+    look_around(reader, look_beside(reader, outcome));
+    ck_assert_ok(shmkv_close(reader));
+    add(t, &s);
+    step_end(&s);
+}
+
+static void print_tally(const char *what, const struct tally *t) {
+    printf("%s: %llu instructions, %llu states, %llu of them repaired in a copy\n", what, (unsigned long long)t->steps,
+           (unsigned long long)t->states, (unsigned long long)t->copies);
+}
+
+START_TEST(test_every_instruction_of_an_operation_leaves_old_or_new_and_loses_nothing) {
+    scenario = &scenarios[_i];
+    if (!wanted(scenario->what))
+        return;
+    prepare_base();
+    struct shmkv_stats undisturbed = run_undisturbed();
+    struct tally t = {0};
+    file_copy(base_path, seg_path);
+    step_through(act, &undisturbed, scenario->states, 30, &t);
+    print_tally(scenario->what, &t);
+    print_times();
+    ck_assert_uint_gt(t.copies, 0);
+    forget_files();
+}
+END_TEST
+
+/* ----------------------------------------------------------------------- recovery */
+
+/* Let @p body work on seg_path until the n-th change, and kill it. False: it ended before. */
+static bool die_at_change(void (*body)(void), bool skip, uint64_t n) {
+    struct stepping s;
+    make_value_ready();
+    step_begin(&s, body, seg_path, skip);
+    bool dies = true;
+    while (s.changes < n && dies)
+        dies = step_on(&s);
+    if (dies)
+        step_kill(&s);
+    step_end(&s);
+    return dies;
+}
+
+#define REPAIR_STATES 20 /* about */
+
+/* The repairer is stepped through, after a death of the operation at sampled states; and
+ * a second repairer, after a death of the first. */
+START_TEST(test_every_instruction_of_a_recovery_leaves_what_it_found_and_loses_nothing) {
+    scenario = &scenarios[_i];
+    if (!wanted(scenario->what))
+        return;
+    prepare_base();
+    struct shmkv_stats undisturbed = run_undisturbed();
+    const char *once = scratch_path("once");
+    struct tally first = {0}, second = {0};
+    struct sample deaths = sample_of(scenario->states, 2);
+    for (uint64_t at = deaths.phase + 1;; at += deaths.every) {
+        file_copy(base_path, seg_path);
+        bool died = die_at_change(act, true, at);
+        file_copy(seg_path, once);
+        step_through(repair, &undisturbed, REPAIR_STATES, 6, &first);
+        unlink(seg_path);
+        file_copy(once, seg_path);
+        die_at_change(repair, false, 1 + random_u64() % REPAIR_STATES);
+        step_through(repair, &undisturbed, REPAIR_STATES, 3, &second);
+        unlink(seg_path);
+        if (!died)
+            break;
+    }
+    unlink(once);
+    print_tally(scenario->what, &first);
+    print_tally("  after a second death", &second);
+    forget_files();
+}
+END_TEST
+
+/* --------------------------------------------------------------------- real deaths */
+
+/* SIGKILL at sampled states, with the locks that the child holds, while another is
+ * attached or not; then whoever comes next. */
+START_TEST(test_a_process_that_is_killed_at_any_instruction_is_repaired_by_others) {
+    scenario = &scenarios[_i];
+    if (!wanted(scenario->what))
+        return;
+    prepare_base();
+    struct shmkv_stats undisturbed = run_undisturbed();
+    struct sample deaths = sample_of(scenario->states, 5);
+    unsigned kills = 0;
+    bool died = true;
+    for (uint64_t at = deaths.phase + 1; died; at += deaths.every) {
+        file_copy(base_path, seg_path);
+        shmkv_t *attached = kills % 2 ? open_ok(seg_path, NULL) : NULL;
+        died = die_at_change(act, true, at);
+        kills += died;
+        enum outcome outcome = look_at_once();
+        if (attached)
+            use_attached(attached, outcome);
+        ck_assert_ok(shmkv_close(attached));
+        repair_and_repeat(outcome, &undisturbed);
+        unlink(seg_path);
+    }
+    printf("%s: killed at %u states\n", scenario->what, kills);
+    forget_files();
+}
+END_TEST
+
+/* ----------------------------------------------------------- creating and replacing */
+
+START_TEST(test_every_instruction_of_creating_leaves_nothing_or_a_whole_segment) {
+    static const struct scenario create = {"create", prepare_nothing, ABSENT, 20, 211};
+    scenario = &create;
+    if (!wanted("create"))
+        return;
+    seg_path = scratch_path("seg");
+    struct stepping s;
+    bool seen = false;
+    step_begin(&s, act, seg_path, false);
+    while (step_on(&s)) {
+        bool there = access(seg_path, F_OK) == 0;
+        ck_assert_msg(there || !seen, "it was there already");
+        ck_assert_uint_eq(directory_count(scratch_dir()), there);
+        if (there)
+            look_at_once();
+        seen = there;
+    }
+    ck_assert(step_succeeded(&s));
+    printf("create: %llu instructions, %llu states\n", (unsigned long long)s.steps, (unsigned long long)s.changes);
+    step_end(&s);
+    check_settled();
+    ck_assert_ok(shmkv_unlink(seg_path));
+}
+END_TEST
+
+/* What has the name is whole at every instruction, old or new and never old again. The
+ * replacer ends by itself, or is killed at change @p last; then another replaces. */
+static void step_through_replacing(uint64_t last, struct tally *t) {
+    new_victim();
+    shmkv_t *attached = open_mode(seg_path, SHMKV_READONLY);
+    struct stepping s;
+    enum outcome outcome = OLD;
+    step_begin(&s, replace, seg_path, false);
+    bool through = false;
+    while (s.changes < last && !through) {
+        through = !step_on(&s);
+        enum outcome now = open_and_look(SHMKV_READONLY);
+        ck_assert_msg(now == NEW || outcome == OLD, "the old segment has come back");
+        outcome = now;
+        ck_assert_int_eq(look_at_replaced(attached), outcome);
+    }
+    if (through)
+        ck_assert(step_succeeded(&s));
+    else
+        step_kill(&s);
+    add(t, &s);
+    step_end(&s);
+    ck_assert_int_eq(look_at_replaced(attached), open_and_look(SHMKV_EXISTING));
+    ck_assert_ok(shmkv_close(attached));
+    replace_after_death();
+    ck_assert_ok(shmkv_unlink(seg_path));
+}
+
+START_TEST(test_every_instruction_of_replacing_leaves_the_old_or_the_new_segment) {
+    if (!wanted("replace"))
+        return;
+    struct tally t = {0}, again = {0};
+    step_through_replacing(UINT64_MAX, &t);
+    struct sample deaths = sample_of(t.states, 10);
+    unsigned kills = 0;
+    for (uint64_t at = deaths.phase + 1; at < t.states; at += deaths.every, kills++)
+        step_through_replacing(at, &again);
+    printf("replace: %llu instructions, %llu states, killed at %u\n", (unsigned long long)t.steps,
+           (unsigned long long)t.states, kills);
+}
+END_TEST
+
+static Suite *single_step_suite(void) {
+    Suite *s = suite_create("single_step");
+    TCase *tc = case_new(s, "operations");
+    tcase_set_timeout(tc, 900);
+    tcase_add_loop_test(tc, test_every_instruction_of_an_operation_leaves_old_or_new_and_loses_nothing, 0,
+                        SCENARIO_COUNT);
+    tcase_add_test(tc, test_every_instruction_of_creating_leaves_nothing_or_a_whole_segment);
+    tcase_add_test(tc, test_every_instruction_of_replacing_leaves_the_old_or_the_new_segment);
+    tc = case_new(s, "recovery");
+    tcase_set_timeout(tc, 900);
+    tcase_add_loop_test(tc, test_every_instruction_of_a_recovery_leaves_what_it_found_and_loses_nothing, 0,
+                        SCENARIO_COUNT);
+    tc = case_new(s, "deaths");
+    tcase_set_timeout(tc, 900);
+    tcase_add_loop_test(tc, test_a_process_that_is_killed_at_any_instruction_is_repaired_by_others, 0, SCENARIO_COUNT);
+    return s;
+}
+
+/* Else the C library copies by one instruction that counts as a step for each byte. */
+static void copy_by_words(char **argv) {
+    const char *name = "GLIBC_TUNABLES";
+    if (getenv(name))
+        return;
+    setenv(name, "glibc.cpu.x86_rep_movsb_threshold=10000000:glibc.cpu.x86_rep_stosb_threshold=10000000", 1);
+    execv("/proc/self/exe", argv);
+    perror("starting again");
+    exit(2);
+}
+
+int main(int argc, char **argv) {
+    (void)argc;
+    copy_by_words(argv);
+    between = step_from_here;
+    return suite_main(single_step_suite());
+}

@@ -1,0 +1,236 @@
+#include "tests/crash/stepping.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <libgen.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/ptrace.h>
+#include <sys/stat.h>
+#include <sys/user.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "tests/support/support.h"
+
+#define MAPPED (64u << 20) /* no test's segment grows beyond */
+
+static void give_up(const char *what) {
+    perror(what);
+    exit(2);
+}
+
+/* ----------------------------------------------------------------------- watching */
+
+static unsigned entries_beside(const char *path) {
+    char copy[4096];
+    snprintf(copy, sizeof copy, "%s", path);
+    return directory_count(dirname(copy));
+}
+
+static void watch(struct stepping *s, const char *path) {
+    if (s->watched_count == WATCHED_MAX)
+        give_up("too many files to watch");
+    struct watched *w = &s->watched[s->watched_count++];
+    *w = (struct watched){.fd = open(path, O_RDONLY | O_CLOEXEC)};
+    w->now = w->fd < 0 ? MAP_FAILED : mmap(NULL, MAPPED, PROT_READ, MAP_SHARED | MAP_NORESERVE, w->fd, 0);
+    w->before = mmap(NULL, MAPPED, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (w->now == MAP_FAILED || w->before == MAP_FAILED)
+        give_up(path);
+}
+
+/* Has the file changed since the last look? */
+static bool file_changed(struct watched *w) {
+    struct stat st;
+    if (fstat(w->fd, &st) != 0 || (uint64_t)st.st_size > MAPPED)
+        give_up("a watched file");
+    bool changed = w->size != (size_t)st.st_size;
+    w->size = (size_t)st.st_size;
+    /* In pieces, so that one changed word does not cost the whole file. */
+    for (size_t at = 0; at < w->size; at += 65536) {
+        size_t n = w->size - at < 65536 ? w->size - at : 65536;
+        if (memcmp(w->before + at, w->now + at, n) != 0) {
+            memcpy(w->before + at, w->now + at, n);
+            changed = true;
+        }
+    }
+    return changed;
+}
+
+static bool names_changed(struct stepping *s) {
+    struct stat st;
+    ino_t at_path = stat(s->path, &st) == 0 ? st.st_ino : 0;
+    unsigned entries = entries_beside(s->path);
+    bool any = at_path != s->at_path || entries != s->entries;
+    if (at_path != s->at_path && at_path)
+        watch(s, s->path);
+    s->at_path = at_path;
+    s->entries = entries;
+    return any;
+}
+
+static bool files_changed(struct stepping *s) {
+    bool any = false;
+    for (unsigned i = 0; i < s->watched_count; i++)
+        any |= file_changed(&s->watched[i]);
+    return any;
+}
+
+/* ------------------------------------------------------------------- instructions */
+
+/* What the instruction at @p code can do to what we watch. */
+enum effect {
+    NONE,   /* nothing: it stores to no memory, or to the stack only */
+    STORE,  /* perhaps store */
+    SYSCALL /* anything */
+};
+
+#if defined(__x86_64__)
+/* Opcodes, after prefixes, with an effect of NONE whatever their operands. */
+static const uint8_t harmless[] = {0x03, 0x0b, 0x13, 0x1b, 0x23, 0x2b, 0x33, 0x38, 0x39, 0x3a, 0x3b, 0x3c, 0x3d, 0x63,
+                                   0x84, 0x85, 0x8b, 0x8d, 0x90, 0x98, 0x99, 0xa8, 0xa9, 0xc3, 0xc9, 0xe8, 0xe9, 0xeb};
+/* Those that do not store if their first operand is a register. */
+static const uint8_t harmless_on_registers[] = {0x01, 0x09, 0x11, 0x19, 0x21, 0x29, 0x31, 0x80, 0x81, 0x83,
+                                                0x88, 0x89, 0xc1, 0xc7, 0xd1, 0xd3, 0xf6, 0xf7, 0xff};
+
+static bool within(const uint8_t *set, size_t n, uint8_t opcode) { return memchr(set, opcode, n) != NULL; }
+
+static enum effect effect_of(const uint8_t *code) {
+    while (*code == 0x66 || (*code & 0xf0) == 0x40)
+        code++;
+    uint8_t op = *code, next = code[1];
+    if (op == 0x0f && next == 0x05)
+        return SYSCALL;
+    if (op == 0x0f) /* jcc, nop, setcc and cmovcc on registers, movzx, movsx */
+        return (next & 0xf0) == 0x80 || (next & 0xf0) == 0x40 || next == 0x1f || (next & 0xf6) == 0xb6 ? NONE : STORE;
+    bool jump_or_push = (op & 0xf0) == 0x70 || (op & 0xf0) == 0x50 || (op & 0xf8) == 0xb8;
+    bool compare = (op == 0x81 || op == 0x83 || op == 0x80) && (next & 0x38) == 0x38;
+    if (jump_or_push || compare || within(harmless, sizeof harmless, op))
+        return NONE;
+    return next >= 0xc0 && within(harmless_on_registers, sizeof harmless_on_registers, op) ? NONE : STORE;
+}
+
+/* The child was forked from us, so its code is where ours is. */
+static enum effect next_effect(pid_t pid) {
+    errno = 0;
+    long at = ptrace(PTRACE_PEEKUSER, pid, offsetof(struct user, regs.rip), NULL);
+    return errno ? SYSCALL : effect_of((const uint8_t *)at);
+}
+#else
+static enum effect next_effect(pid_t pid) {
+    (void)pid;
+    return SYSCALL;
+}
+#endif
+
+/* ----------------------------------------------------------------------- stepping */
+
+/* Both of us on one processor: handing over to the other is quicker so. */
+static void keep_to_one_processor(void) {
+    cpu_set_t allowed, one;
+    CPU_ZERO(&one);
+    if (sched_getaffinity(0, sizeof allowed, &allowed) != 0)
+        return;
+    if (CPU_COUNT(&allowed) == 1)
+        return;
+    unsigned cpu = (unsigned)getpid() % (unsigned)CPU_SETSIZE;
+    while (!CPU_ISSET(cpu, &allowed))
+        cpu = (cpu + 1) % (unsigned)CPU_SETSIZE;
+    CPU_SET(cpu, &one);
+    sched_setaffinity(0, sizeof one, &one);
+}
+
+static bool traced;
+
+/* For the tracer, who takes the signal away. */
+void step_from_here(void) {
+    if (traced)
+        raise(SIGSTOP);
+}
+
+static void child(void (*body)(void)) {
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (ptrace(PTRACE_TRACEME, 0, NULL, NULL) != 0)
+        _exit(2);
+    traced = true;
+    step_from_here();
+    body();
+    _exit(0);
+}
+
+static void await_stop(pid_t pid) {
+    int status;
+    if (waitpid(pid, &status, 0) == pid && WIFSTOPPED(status) && WSTOPSIG(status) == SIGSTOP)
+        return;
+    fprintf(stderr, "the child did not stop (status 0x%x): is ptrace allowed here?\n", (unsigned)status);
+    exit(77);
+}
+
+void step_begin(struct stepping *s, void (*body)(void), const char *path, bool skip) {
+    *s = (struct stepping){.path = path};
+    keep_to_one_processor();
+    fflush(NULL);
+    s->pid = fork();
+    if (s->pid < 0)
+        give_up("fork");
+    if (s->pid == 0)
+        child(body);
+    await_stop(s->pid);
+    ptrace(PTRACE_SETOPTIONS, s->pid, NULL, (void *)PTRACE_O_EXITKILL);
+    if (skip) {
+        ptrace(PTRACE_CONT, s->pid, NULL, NULL);
+        await_stop(s->pid);
+    }
+    names_changed(s);
+    files_changed(s);
+}
+
+/* One instruction. False: the child has ended. */
+static bool step(struct stepping *s) {
+    int status;
+    if (ptrace(PTRACE_SINGLESTEP, s->pid, NULL, NULL) != 0 || waitpid(s->pid, &status, 0) != s->pid)
+        give_up("a step");
+    s->steps++;
+    if (WIFSTOPPED(status) && (WSTOPSIG(status) == SIGTRAP || WSTOPSIG(status) == SIGSTOP))
+        return true;
+    s->status = status;
+    if (WIFSTOPPED(status)) { /* a signal of its own: it crashed */
+        kill(s->pid, SIGKILL);
+        waitpid(s->pid, &status, 0);
+    }
+    return false;
+}
+
+bool step_on(struct stepping *s) {
+    for (;;) {
+        enum effect effect = next_effect(s->pid);
+        if (!step(s))
+            return false;
+        bool names = effect == SYSCALL && names_changed(s);
+        if ((effect != NONE && files_changed(s)) || names) {
+            s->changes++;
+            return true;
+        }
+    }
+}
+
+void step_kill(struct stepping *s) {
+    int status;
+    if (kill(s->pid, SIGKILL) != 0 || waitpid(s->pid, &status, 0) != s->pid)
+        give_up("killing the child");
+}
+
+void step_end(struct stepping *s) {
+    for (unsigned i = 0; i < s->watched_count; i++) {
+        munmap((void *)(uintptr_t)s->watched[i].now, MAPPED);
+        munmap(s->watched[i].before, MAPPED);
+        close(s->watched[i].fd);
+    }
+}
+
+bool step_succeeded(const struct stepping *s) { return WIFEXITED(s->status) && WEXITSTATUS(s->status) == 0; }
