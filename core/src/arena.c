@@ -37,6 +37,13 @@ unsigned class_for(uint64_t size) {
                : 0;
 }
 
+/* What a slab says of its cells is possible. It is read once, and used as it was read. */
+static bool fill_sane(uint64_t fill, unsigned cls) {
+    return FIELD(fill, SLAB_CARVED) <= class_capacity(cls) &&
+           FIELD(fill, SLAB_USED) <= FIELD(fill, SLAB_CARVED) &&
+           FIELD(fill, SLAB_FREE) <= FIELD(fill, SLAB_CARVED);
+}
+
 /* The slab at @p off of class @p cls, or NULL when its header says otherwise. */
 static run_t *slab_checked(struct segment *seg, shmkv_off_t off, unsigned cls) {
     if (cls == 0 || cls >= SHMKV_CLASS_COUNT || off % class_slab_size(cls) ||
@@ -46,10 +53,7 @@ static run_t *slab_checked(struct segment *seg, shmkv_off_t off, unsigned cls) {
     uint64_t head = slab ? head_of(slab) : 0;
     uint64_t fill = slab ? load_relaxed_u64(&slab->slab) : 0;
     return slab && FIELD(head, RUN_KIND) == SHMKV_RUN_KIND_SLAB && FIELD(head, RUN_CLASS) == cls &&
-                   FIELD(head, RUN_INDEX) < seg->arena_count &&
-                   FIELD(fill, SLAB_CARVED) <= class_capacity(cls) &&
-                   FIELD(fill, SLAB_USED) <= FIELD(fill, SLAB_CARVED) &&
-                   FIELD(fill, SLAB_FREE) <= FIELD(fill, SLAB_CARVED)
+                   FIELD(head, RUN_INDEX) < seg->arena_count && fill_sane(fill, cls)
                ? slab
                : NULL;
 }
@@ -132,8 +136,15 @@ static int list_push(struct txn *t, arena_t *arena, run_t *slab, unsigned cls) {
 /* Give the run that own->run names to the arena, as an empty slab. */
 static int add_slab(struct context *ctx, const struct domain *d, arena_t *arena, unsigned cls) {
     struct segment *seg = ctx->seg;
-    shmkv_off_t off = ctx->own->run;
-    run_t *slab = seg_at(seg, off, class_slab_size(cls));
+    /* A peer, or an intent replayed just now, may have put anything there. */
+    shmkv_off_t off = load_relaxed_u64(&ctx->own->run);
+    run_t *slab = off < seg->data_offset || off % class_slab_size(cls)
+                      ? NULL
+                      : seg_at(seg, off, class_slab_size(cls));
+    uint64_t head = slab ? head_of(slab) : 0;
+    if (FIELD(head, RUN_KIND) != SHMKV_RUN_KIND_LARGE ||
+        FIELD(head, RUN_PAGES) * SHMKV_PAGE_SIZE != class_slab_size(cls))
+        return damaged(seg, seg_offset(seg, &ctx->own->run), "our own slot names no new slab");
     struct txn t;
     txn_begin(&t, ctx, d);
     txn_set(&t, &slab->head,
@@ -156,7 +167,9 @@ static int hand_out(struct context *ctx, const struct domain *d, arena_t *arena,
     run_t *slab = slab_checked(seg, off, cls);
     if (!slab)
         return damaged(ctx->seg, off, "a list of slabs leads nowhere");
-    uint64_t fill = slab->slab, used = FIELD(fill, SLAB_USED) + 1;
+    uint64_t fill = load_relaxed_u64(&slab->slab), used = FIELD(fill, SLAB_USED) + 1;
+    if (!fill_sane(fill, cls))
+        return damaged(seg, off, "a slab changed while it was looked at");
     uint64_t carved = FIELD(fill, SLAB_CARVED), index = FIELD(fill, SLAB_FREE), next;
     if (index) {
         next =
@@ -240,18 +253,18 @@ int large_take(struct context *ctx, uint64_t size, uint64_t *field) {
 
 /* ---------------------------------------------------------------------- return */
 
-/* Put the cell in *field back; *field becomes 0, or, with @p chained, what the
- * cell's link word leads to. A slab that this empties goes into own->run, unless
- * it is the only one in the list. */
+/* Put the cell at @p cell, which *field names, back; *field becomes 0, or, with @p chained, what
+ * the cell's link word leads to. A slab that this empties goes into own->run, unless it is the only
+ * one in the list. */
 static int take_back(struct context *ctx, const struct domain *d, run_t *slab, unsigned cls,
-                     uint64_t *field, bool chained) {
+                     shmkv_off_t cell, uint64_t *field, bool chained) {
     struct segment *seg = ctx->seg;
     arena_t *arena = &seg->arenas[d->index];
     shmkv_off_t off = seg_offset(seg, slab);
-    shmkv_off_t cell = load_relaxed_u64(field) & OFFSET_IN_WORD;
     uint64_t at = cell - off - SHMKV_RUN_HEADER_SIZE, index = at / shmkv_class_sizes[cls];
-    uint64_t fill = slab->slab, used = FIELD(fill, SLAB_USED), carved = FIELD(fill, SLAB_CARVED);
-    if (at % shmkv_class_sizes[cls] || index >= carved || used == 0)
+    uint64_t fill = load_relaxed_u64(&slab->slab);
+    uint64_t used = FIELD(fill, SLAB_USED), carved = FIELD(fill, SLAB_CARVED);
+    if (!fill_sane(fill, cls) || at % shmkv_class_sizes[cls] || index >= carved || used == 0)
         return damaged(ctx->seg, cell, "it is to be returned and was never handed out");
     uint64_t next = 0;
     if (chained)
@@ -295,7 +308,7 @@ static int put_back(struct context *ctx, uint64_t *field, bool chained) {
         return err;
     /* Again: taking the lock may have replayed the return we were about to repeat. */
     if (load_relaxed_u64(field) == word)
-        err = take_back(ctx, &d, slab, cls, field, chained);
+        err = take_back(ctx, &d, slab, cls, off, field, chained);
     lock_release(ctx, &d);
     if (!err)
         err = run_return(ctx, &ctx->own->run);

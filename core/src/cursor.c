@@ -74,6 +74,10 @@ static int copy_key(struct segment *seg, struct bytes *keys, const struct group_
     if (version & 1 || version == 0 || !record_look(seg, word, &shape))
         return E_RETRY;
     uint32_t len = (uint32_t)shape.key_len;
+    /* Keys lie in cells of their own: together they are not longer than the file,
+     * unless many slots lead to one of them. */
+    if (keys->len > load_relaxed_u64(&seg->safe_limit))
+        return E_RETRY;
     int err = bytes_reserve(keys, keys->len + sizeof len + len);
     if (err)
         return err;

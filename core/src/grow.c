@@ -25,11 +25,17 @@
 
 /* ----------------------------------------------------------------- group pages */
 
+/* The page of the data part at @p off, or NULL. */
+static run_t *page_at(struct segment *seg, shmkv_off_t off) {
+    return off >= seg->data_offset && off % SHMKV_PAGE_SIZE == 0 ? seg_at(seg, off, SHMKV_PAGE_SIZE)
+                                                                 : NULL;
+}
+
 static int group_take(struct context *ctx, uint32_t shard, uint64_t *field) {
     int err = run_take(ctx, 1, 1, run_head(SHMKV_RUN_KIND_LARGE, 0, 0, 0), field, 0);
     if (err)
         return err;
-    run_t *group = seg_at(ctx->seg, load_relaxed_u64(field), SHMKV_PAGE_SIZE);
+    run_t *group = page_at(ctx->seg, load_relaxed_u64(field));
     if (!group)
         return damaged(ctx->seg, seg_offset(ctx->seg, field), "a page just taken is out of bounds");
     /* ORDER recycle: [LOCK-27] whatever withdrew this page from its former use, then the
@@ -50,7 +56,7 @@ static int group_take(struct context *ctx, uint32_t shard, uint64_t *field) {
 int group_return(struct context *ctx, uint64_t *field) {
     if (!load_relaxed_u64(field))
         return SHMKV_OK;
-    run_t *group = seg_at(ctx->seg, load_relaxed_u64(field), SHMKV_PAGE_SIZE);
+    run_t *group = page_at(ctx->seg, load_relaxed_u64(field));
     int err = SHMKV_OK;
     if (group && FIELD(head_of(group), RUN_KIND) == SHMKV_RUN_KIND_GROUP)
         for (unsigned b = 0; !err && b < SHMKV_GROUP_BUCKETS; b++)
@@ -63,9 +69,7 @@ int group_return(struct context *ctx, uint64_t *field) {
 static run_t *group_in_hand(struct context *ctx, const uint64_t *field, uint32_t shard,
                             shmkv_off_t *off) {
     *off = load_relaxed_u64(field);
-    run_t *group = *off >= ctx->seg->data_offset && *off % SHMKV_PAGE_SIZE == 0
-                       ? seg_at(ctx->seg, *off, SHMKV_PAGE_SIZE)
-                       : NULL;
+    run_t *group = page_at(ctx->seg, *off);
     uint64_t head = group ? head_of(group) : 0;
     return FIELD(head, RUN_KIND) == SHMKV_RUN_KIND_GROUP && FIELD(head, RUN_INDEX) == shard ? group
                                                                                             : NULL;
@@ -242,9 +246,9 @@ static int chain(struct context *ctx, const struct domain *d, bucket_t *last) {
 
 /* ------------------------------------------------------------------------ double */
 
+/* @p root as it was read when @p old_dir and the new one were checked against its depth. */
 static void double_directory(struct context *ctx, const struct domain *d, shard_t *shard,
-                             directory_t *old_dir, directory_t *dir, uint64_t cell) {
-    uint64_t root = load_relaxed_u64(&shard->root);
+                             uint64_t root, directory_t *old_dir, directory_t *dir, uint64_t cell) {
     unsigned depth = (unsigned)FIELD(root, ROOT_DEPTH);
     const uint64_t *old = directory_words(old_dir);
     uint64_t *new_ = directory_words(dir), n = 1ULL << depth;
@@ -375,13 +379,14 @@ static int split(struct context *ctx, const struct domain *d, shard_t *shard, ui
     struct half halves[2] = {{group_in_hand(ctx, &own->low, d->index, &low), NULL},
                              {group_in_hand(ctx, &own->high, d->index, &high), NULL}};
     directory_t *new_ = full ? directory_in_hand(ctx, place->need_words, &cell) : NULL;
-    directory_t *dir = table_directory(seg, load_relaxed_u64(&shard->root));
+    uint64_t root = load_relaxed_u64(&shard->root);
+    directory_t *dir = table_directory(seg, root);
     if (!halves[0].group || !halves[1].group || place->need_spares || own->old || (full && !new_))
         return E_GROW;
-    if (!dir)
+    if (!dir || FIELD(root, ROOT_DEPTH) != place->root_depth)
         return damaged(seg, seg_offset(seg, &shard->root), "the root leads nowhere");
     if (full) {
-        double_directory(ctx, d, shard, dir, new_, cell);
+        double_directory(ctx, d, shard, root, dir, new_, cell);
         dir = new_;
         place->need_words = 0;
     }

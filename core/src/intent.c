@@ -197,7 +197,8 @@ int intent_replay(struct segment *seg, const struct domain *d) {
     if (!all_reachable(seg, d, n))
         return damaged(seg, seg_offset(seg, d->entries), "an intent's entry is out of bounds");
     struct target t;
-    target_of(seg, d, 0, n, &t);
+    if (!target_of(seg, d, 0, n, &t)) /* again: somebody may be writing to it */
+        return damaged(seg, seg_offset(seg, d->entries), "an intent's entry is out of bounds");
     if (FIELD(intent, INTENT_ALWAYS) || took_effect(&t))
         for (unsigned i = FIELD(intent, INTENT_ALWAYS) ? 0 : t.entries; i < n; i += t.entries) {
             if (target_of(seg, d, i, n, &t))

@@ -132,6 +132,8 @@ static uint64_t enough_for(struct segment *seg) {
         limit = seg->reserve;
     if (entries > limit / SHMKV_CELL_ALIGN)
         entries = limit / SHMKV_CELL_ALIGN;
+    if (limit < seg->data_offset)
+        limit = seg->data_offset;
     return limit - seg->data_offset + entries * sizeof(struct item);
 }
 

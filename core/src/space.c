@@ -21,8 +21,8 @@
 #define LOOKS_PER_BIN 8 /* runs tried in a list whose lengths may be too short */
 
 unsigned space_bin(uint64_t pages) {
-    if (pages <= 16)
-        return (unsigned)pages - 1;
+    if (pages <= 16) /* 0 only if somebody scribbles over lengths that were checked */
+        return pages ? (unsigned)pages - 1 : 0;
     unsigned log = 63 - (unsigned)__builtin_clzll(pages);
     unsigned bin = 16 + 4 * (log - 4) + (unsigned)(pages >> (log - 2) & 3);
     return bin < SHMKV_SPACE_BINS ? bin : SHMKV_SPACE_BINS - 1;

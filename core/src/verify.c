@@ -182,13 +182,16 @@ static bool same_key(struct segment *seg, uint64_t a, uint64_t b) {
         return false;
     struct shape s, t;
     const record_t *x = record_look(seg, a, &s), *y = record_look(seg, b, &t);
-    return x && y && s.key_len == t.key_len && memcmp(key_of_record(x, &s), key_of_record(y, &t), s.key_len) == 0;
+    return x && y && s.key_len == t.key_len &&
+           memcmp(key_of_record(x, &s), key_of_record(y, &t), s.key_len) == 0;
 }
 
 /* No key twice: a quadratic look at one chain, which is short unless keys collide. */
 static void check_unique(struct check *c, bucket_t *first) {
     struct segment *seg = &c->view;
-    for (bucket_t *a = first; a; a = a->link ? bucket_at_link(seg, a->link) : NULL)
+    struct chain walk = {0}; /* it had no loop a moment ago, but others may write to it */
+    for (bucket_t *a = first; a && !chain_loops(&walk, a);
+         a = a->link ? bucket_at_link(seg, a->link) : NULL)
         for (int i = 0; i < SHMKV_BUCKET_SLOTS; i++) {
             if (!a->slots[i])
                 continue;
@@ -215,9 +218,9 @@ static uint64_t check_chain(struct check *c, run_t *group, uint32_t shard, unsig
             }
         if (!b->link)
             break;
-        uint64_t where = seg_offset(seg, &b->link);
-        bucket_t *next = bucket_at_link(seg, b->link);
-        if (!next || !claim_cell(c, b->link, where, "link"))
+        uint64_t where = seg_offset(seg, &b->link), link = load_relaxed_u64(&b->link);
+        bucket_t *next = bucket_at_link(seg, link);
+        if (!next || !claim_cell(c, link, where, "link"))
             return entries; /* a loop would be claimed twice */
         b = next;
     }
@@ -245,7 +248,8 @@ static uint64_t check_group(struct check *c, uint64_t word, uint64_t where, uint
 static void check_shard(struct check *c, uint32_t index) {
     struct segment *seg = &c->view;
     shard_t *shard = &seg->shards[index];
-    uint64_t root = shard->root, entries = 0, where = seg_offset(seg, &shard->root);
+    uint64_t root = load_relaxed_u64(&shard->root), entries = 0,
+             where = seg_offset(seg, &shard->root);
     if (root) {
         directory_t *dir = table_directory(seg, root);
         if (!dir || !claim_cell(c, root, where, "root"))
@@ -316,21 +320,23 @@ static void check_owner(struct check *c, uint32_t slot) {
 /* ------------------------------------------------------------------------ slabs */
 
 static void check_slab(struct check *c, run_t *slab, uint64_t off) {
-    unsigned cls = (unsigned)FIELD(slab->head, RUN_CLASS);
-    if (cls == 0 || cls >= SHMKV_CLASS_COUNT ||
-        FIELD(slab->head, RUN_INDEX) >= c->view.arena_count || off % class_slab_size(cls) ||
-        FIELD(slab->head, RUN_PAGES) * SHMKV_PAGE_SIZE != class_slab_size(cls)) {
+    uint64_t head = head_of(slab);
+    unsigned cls = (unsigned)FIELD(head, RUN_CLASS);
+    if (cls == 0 || cls >= SHMKV_CLASS_COUNT || FIELD(head, RUN_INDEX) >= c->view.arena_count ||
+        off % class_slab_size(cls) ||
+        FIELD(head, RUN_PAGES) * SHMKV_PAGE_SIZE != class_slab_size(cls)) {
         problem(c, off, "slab header makes no sense");
         return;
     }
-    uint64_t carved = FIELD(slab->slab, SLAB_CARVED), free_cells = 0, used = 0;
+    uint64_t fill = load_relaxed_u64(&slab->slab), carved = FIELD(fill, SLAB_CARVED),
+             free_cells = 0, used = 0;
     if (carved > class_capacity(cls)) {
         problem(c, off, "slab has more cells than fit");
         return;
     }
     for (uint64_t i = 0; i < carved; i++)
         used += claimed(c, off + SHMKV_RUN_HEADER_SIZE + i * shmkv_class_sizes[cls]);
-    for (uint64_t next = FIELD(slab->slab, SLAB_FREE); next;) {
+    for (uint64_t next = FIELD(fill, SLAB_FREE); next;) {
         uint64_t cell = off + SHMKV_RUN_HEADER_SIZE + (next - 1) * shmkv_class_sizes[cls];
         if (next > carved || !seg_at(&c->view, cell, SHMKV_CELL_ALIGN) ||
             !claim(c, cell, "free cell"))
@@ -338,11 +344,11 @@ static void check_slab(struct check *c, run_t *slab, uint64_t off) {
         free_cells++;
         next = FIELD(*(uint64_t *)(void *)(c->view.base + cell + 8), CELL_LINK_NEXT);
     }
-    if (used != FIELD(slab->slab, SLAB_USED) || used + free_cells != carved)
+    if (used != FIELD(fill, SLAB_USED) || used + free_cells != carved)
         problem(c, off,
                 "slab of class %u: %llu cells carved, %llu free, %llu in use, %llu said to be", cls,
                 (unsigned long long)carved, (unsigned long long)free_cells,
-                (unsigned long long)used, (unsigned long long)FIELD(slab->slab, SLAB_USED));
+                (unsigned long long)used, (unsigned long long)FIELD(fill, SLAB_USED));
 }
 
 static void check_partial_lists(struct check *c) {
@@ -370,14 +376,15 @@ static void check_ownership(struct check *c) {
     for (uint64_t off = c->view.data_offset; off < c->limit;) {
         run_t *run = run_at(c, off);
         /* Pages of the view that nobody wrote to still show what others store. */
-        if (!run || FIELD(run->head, RUN_PAGES) == 0) {
+        uint64_t head = run ? head_of(run) : 0;
+        if (FIELD(head, RUN_PAGES) == 0) {
             problem(c, off, "run header changed during the check");
             return;
         }
-        uint64_t kind = FIELD(run->head, RUN_KIND);
+        uint64_t kind = FIELD(head, RUN_KIND);
         bool full = false;
-        if (kind == SHMKV_RUN_KIND_SLAB && FIELD(run->head, RUN_CLASS) < SHMKV_CLASS_COUNT) {
-            unsigned cls = (unsigned)FIELD(run->head, RUN_CLASS);
+        if (kind == SHMKV_RUN_KIND_SLAB && FIELD(head, RUN_CLASS) < SHMKV_CLASS_COUNT) {
+            unsigned cls = (unsigned)FIELD(head, RUN_CLASS);
             full = FIELD(run->slab, SLAB_FREE) == 0 && cls &&
                    FIELD(run->slab, SLAB_CARVED) == class_capacity(cls);
             if (full && claimed(c, off))
@@ -391,8 +398,8 @@ static void check_ownership(struct check *c) {
                     kind == SHMKV_RUN_KIND_FREE   ? "free run"
                     : kind == SHMKV_RUN_KIND_SLAB ? "slab"
                                                   : "run",
-                    (unsigned long long)FIELD(run->head, RUN_PAGES));
-        off += FIELD(run->head, RUN_PAGES) * SHMKV_PAGE_SIZE;
+                    (unsigned long long)FIELD(head, RUN_PAGES));
+        off += FIELD(head, RUN_PAGES) * SHMKV_PAGE_SIZE;
     }
 }
 
