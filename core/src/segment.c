@@ -19,10 +19,12 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/sysinfo.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "internal.h"
 
+#define TMPFS_MAGIC 0x01021994
 #define DEFAULT_RESERVE (32ULL << 30)
 
 static uint64_t default_reserve(void) {
@@ -133,6 +135,18 @@ int segment_check_header(const header_t *h, uint64_t file_size, bool writable, c
     return SHMKV_OK;
 }
 
+/* [LIFE-09] All below the limit was allocated. In memory (tmpfs), a hole there is an
+ * attack or a damaged copy: whoever merely looks at it, by a mapping, has to pay for the
+ * pages, and gets SIGBUS when there are none left. Other file systems may
+ * compress, or count late. */
+static int check_allocated(int fd, uint64_t limit, const char *path, const struct stat *st) {
+    struct statfs fs;
+    if ((uint64_t)st->st_blocks * 512 >= limit || fstatfs(fd, &fs) != 0 || fs.f_type != TMPFS_MAGIC)
+        return SHMKV_OK;
+    return fail(SHMKV_ECORRUPT, "%s has holes: %llu bytes are allocated, its limit is %llu", path,
+                (unsigned long long)st->st_blocks * 512, (unsigned long long)limit);
+}
+
 /* The file must reach to the allocation limit. Read first, and the size after it:
  * a live segment may be growing, and its file grows before its limit does. */
 static int check_whole(int fd, const header_t *h, const char *path, struct stat *st) {
@@ -147,7 +161,7 @@ static int check_whole(int fd, const header_t *h, const char *path, struct stat 
         return fail(SHMKV_ECORRUPT,
                     "%s is truncated or its limit is wrong: %llu bytes, the limit is %llu", path,
                     (unsigned long long)st->st_size, (unsigned long long)limit);
-    return SHMKV_OK;
+    return check_allocated(fd, limit, path, st);
 }
 
 /* Read the header with pread: a mapping of a short file could be SIGBUS. */

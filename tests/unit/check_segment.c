@@ -286,6 +286,51 @@ START_TEST(test_open_when_it_is_an_empty_file_is_foreign) {
 }
 END_TEST
 
+START_TEST(test_open_when_it_is_a_device_is_foreign) {
+    expect_foreign("/dev/null");
+    expect_foreign("/dev/zero");
+}
+END_TEST
+
+/* Looking at it must not fill it: not even at a hole of gigabytes. */
+START_TEST(test_open_when_it_is_a_sparse_file_is_foreign_and_stays_sparse) {
+    const char *path = scratch_path("sparse");
+    struct stat before, after;
+    int fd = open(path, O_CREAT | O_RDWR | O_CLOEXEC, 0600);
+    ck_assert_int_eq(ftruncate(fd, 8LL << 30), 0);
+    ck_assert_int_eq(fstat(fd, &before), 0);
+    expect_foreign(path);
+    ck_assert_int_eq(fstat(fd, &after), 0);
+    ck_assert_int_eq(after.st_blocks, 0);
+    ck_assert_int_eq(before.st_mtim.tv_sec, after.st_mtim.tv_sec);
+    ck_assert_int_eq(before.st_mtim.tv_nsec, after.st_mtim.tv_nsec);
+    close(fd);
+    unlink(path);
+}
+END_TEST
+
+/* A segment that somebody punched, or made with a header and a limit of gigabytes. */
+START_TEST(test_open_when_it_has_holes_is_damage_and_they_stay) {
+    const char *path = some_segment();
+    shmkv_t *kv = open_ok(path, NULL);
+    uint64_t data = info_of(kv).file_size - SHMKV_PAGE_SIZE;
+    uint64_t limit_at = (uint64_t)((uint8_t *)&segment_of(kv)->space->limit - segment_of(kv)->base);
+    shmkv_close(kv);
+    uint64_t limit = 4ULL << 30;
+    struct stat st;
+    int fd = open(path, O_RDWR | O_CLOEXEC);
+    ck_assert_int_eq(ftruncate(fd, (off_t)limit), 0);
+    file_patch(path, limit_at, &limit, sizeof limit);
+    for (int mode = SHMKV_SHARED; mode <= SHMKV_READONLY; mode++)
+        ck_assert_err(try_open(path, mode, 0), SHMKV_ECORRUPT);
+    ck_assert_detail("holes");
+    ck_assert_int_eq(fstat(fd, &st), 0);
+    ck_assert_uint_le((uint64_t)st.st_blocks * 512, data + SHMKV_PAGE_SIZE);
+    close(fd);
+    ck_assert_ok(shmkv_unlink(path));
+}
+END_TEST
+
 /* ---------------------------------------------------------- owners and permissions */
 
 /* Not even root can in a user namespace that knows no other users. */
@@ -450,6 +495,9 @@ static Suite *segment_suite(void) {
     tcase_add_test(tc, test_open_when_the_file_is_longer_than_the_limit_works);
     tc = case_new(s, "foreign objects");
     tcase_add_test(tc, test_open_when_it_is_a_fifo_is_foreign_and_does_not_wait);
+    tcase_add_test(tc, test_open_when_it_is_a_device_is_foreign);
+    tcase_add_test(tc, test_open_when_it_is_a_sparse_file_is_foreign_and_stays_sparse);
+    tcase_add_test(tc, test_open_when_it_has_holes_is_damage_and_they_stay);
     tcase_add_test(tc, test_open_when_it_is_a_directory_is_foreign);
     tcase_add_test(tc, test_open_when_it_is_a_socket_is_foreign);
     tcase_add_test(tc, test_open_when_it_is_a_symlink_is_foreign_even_to_a_segment);
