@@ -1,0 +1,186 @@
+/*
+ * Operations against a model: what the store answers is what an array answers that
+ * forgets nothing.
+ *
+ * The input is a string of bytes, read as operations: put, get, delete, count, walk,
+ * snapshot, close and open again. Keys come from a small set of all lengths, so that they are
+ * overwritten and deleted often, values of all sizes are made of the operation's
+ * number. LLVMFuzzerTestOneInput() is what libFuzzer calls, built by hand (docs/testing.md);
+ * the main() here draws inputs at random, and needs no clang.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tests/support/support.h"
+
+#define KEYS 256
+#define LONGEST_KEY 65536
+#define LONGEST_VALUE (1u << 20)
+
+static struct {
+    bool present;
+    size_t len;
+    uint32_t stamp;
+} model[KEYS];
+static unsigned present;
+static const char *path;
+static uint64_t operations;
+static uint8_t key_room[LONGEST_KEY], value_room[LONGEST_VALUE], got[LONGEST_VALUE];
+
+#define EXPECT(condition)                                                       \
+    do {                                                                        \
+        if (!(condition)) {                                                     \
+            fprintf(stderr, "VIOLATION: %s (operation %llu; %s)\n", #condition, \
+                    (unsigned long long)operations, shmkv_error_detail());      \
+            abort();                                                            \
+        }                                                                       \
+    } while (0)
+
+/* Key @p k: its number, and a length of its own. */
+static size_t key_of(unsigned k) {
+    static const uint32_t lengths[] = {1,   2,   7,   8,    9,     16,    31,    64,
+                                       250, 255, 256, 4000, 16300, 65535, 65536, 33};
+    size_t len = lengths[k % 16];
+    memset(key_room, (int)(k * 7), len);
+    key_room[0] = (uint8_t)k;
+    return len;
+}
+
+static void value_of(uint32_t stamp, size_t len) {
+    for (size_t i = 0; i < len; i += 64)
+        value_room[i] = (uint8_t)(stamp + i / 64);
+    if (len)
+        value_room[len - 1] = (uint8_t)stamp;
+}
+
+static bool same(unsigned k, const uint8_t *val, size_t len) {
+    if (len != model[k].len)
+        return false;
+    for (size_t i = 0; i + 1 < len; i += 64)
+        if (val[i] != (uint8_t)(model[k].stamp + i / 64))
+            return false;
+    return !len || val[len - 1] == (uint8_t)model[k].stamp;
+}
+
+static shmkv_t *open_it(void) {
+    struct shmkv_options o = {.size = sizeof o, .owner_slots = 4, .reserve = 1u << 30};
+    shmkv_t *kv;
+    EXPECT(shmkv_open(path, &o, &kv) == SHMKV_OK);
+    return kv;
+}
+
+static void put(shmkv_t *kv, unsigned k, size_t len) {
+    model[k].stamp = (uint32_t)operations;
+    value_of(model[k].stamp, len);
+    EXPECT(shmkv_put(kv, key_room, key_of(k), value_room, len) == SHMKV_OK);
+    present += !model[k].present;
+    model[k].present = true;
+    model[k].len = len;
+}
+
+static void get(shmkv_t *kv, unsigned k) {
+    size_t len;
+    int err = shmkv_get(kv, key_room, key_of(k), got, sizeof got, &len);
+    EXPECT(err == (model[k].present ? SHMKV_OK : SHMKV_ENOTFOUND));
+    EXPECT(err || same(k, got, len));
+}
+
+static void delete_(shmkv_t *kv, unsigned k) {
+    int err = shmkv_delete(kv, key_room, key_of(k));
+    EXPECT(err == (model[k].present ? SHMKV_OK : SHMKV_ENOTFOUND));
+    present -= model[k].present;
+    model[k].present = false;
+}
+
+static void seen(const void *key, size_t key_len, const void *val, size_t val_len) {
+    unsigned k = *(const uint8_t *)key;
+    EXPECT(key_of(k) == key_len && memcmp(key_room, key, key_len) == 0);
+    EXPECT(model[k].present && same(k, val, val_len));
+}
+
+static void walk(shmkv_t *kv) {
+    const void *key, *val;
+    size_t key_len, val_len;
+    unsigned n = 0;
+    shmkv_cursor_t *c;
+    EXPECT(shmkv_cursor_open(kv, 0, &c) == SHMKV_OK);
+    for (; shmkv_cursor_next(c, &key, &key_len, &val, &val_len) == SHMKV_OK; n++)
+        seen(key, key_len, val, val_len);
+    shmkv_cursor_close(c);
+    EXPECT(n == present);
+    shmkv_snapshot_t *s;
+    EXPECT(shmkv_snapshot(kv, &s) == SHMKV_OK);
+    EXPECT(shmkv_snapshot_count(s) == present);
+    while (shmkv_snapshot_next(s, &key, &key_len, &val, &val_len) == SHMKV_OK)
+        seen(key, key_len, val, val_len);
+    shmkv_snapshot_free(s);
+    uint64_t count;
+    EXPECT(shmkv_count(kv, &count) == SHMKV_OK && count == present);
+    EXPECT(shmkv_verify(kv, NULL, NULL, NULL) == SHMKV_OK);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
+    names_begin();
+    if (!path)
+        path = scratch_path("model");
+    memset(model, 0, sizeof model);
+    present = 0;
+    shmkv_t *kv = open_it();
+    for (; size >= 4; data += 4, size -= 4, operations++) {
+        unsigned k = data[1];
+        size_t len = data[2] | (size_t)(data[3] & 15) << 8;
+        switch (data[0] % 16) {
+        case 0:
+        case 1:
+        case 2:
+        case 3:
+        case 4:
+        case 5:
+            put(kv, k, data[3] < 250 ? len % 700 : data[3] < 254 ? len * 17 : len * 256);
+            break;
+        case 6:
+        case 7:
+        case 8:
+            delete_(kv, k);
+            break;
+        case 9:
+            if (data[1] < 32)
+                walk(kv);
+            break;
+        case 10:
+            if (data[1] < 32) {
+                EXPECT(shmkv_close(kv) == SHMKV_OK);
+                kv = open_it();
+            }
+            break;
+        default:
+            get(kv, k);
+        }
+    }
+    walk(kv);
+    EXPECT(shmkv_close(kv) == SHMKV_OK);
+    EXPECT(shmkv_unlink(path) == SHMKV_OK);
+    return 0;
+}
+
+#ifndef LIBFUZZER
+int main(int argc, char **argv) {
+    uint64_t runs = argc > 1 ? strtoull(argv[1], NULL, 10) : 300;
+    struct random r = random_begin("model");
+    static uint8_t input[16000];
+    names_begin();
+    for (uint64_t i = 0; i < runs; i++) {
+        for (size_t b = 0; b < sizeof input; b += 8) {
+            uint64_t n = random_next(&r);
+            memcpy(input + b, &n, 8);
+        }
+        LLVMFuzzerTestOneInput(input, random_below(&r, sizeof input));
+    }
+    printf("%llu operations in %llu runs agree with the model\n", (unsigned long long)operations,
+           (unsigned long long)runs);
+    names_sweep(false);
+    return 0;
+}
+#endif
