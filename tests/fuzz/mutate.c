@@ -83,9 +83,12 @@ int __wrap_munmap(void *at, size_t len) {
 
 /* The images made here are to be the same in every run: their seeds too. */
 ssize_t __wrap_getrandom(void *buf, size_t len, unsigned flags);
+ssize_t __real_getrandom(void *buf, size_t len, unsigned flags);
+static bool making_images;
 ssize_t __wrap_getrandom(void *buf, size_t len, unsigned flags) {
     static struct random r = {1};
-    (void)flags;
+    if (!making_images)
+        return __real_getrandom(buf, len, flags);
     for (size_t i = 0; i < len; i++)
         ((uint8_t *)buf)[i] = (uint8_t)random_next(&r);
     return (ssize_t)len;
@@ -173,11 +176,14 @@ static void images_add(const char *dir) {
     int n = scandir(dir, &entries, NULL, alphasort);
     if (n < 0)
         give_up(dir);
+    /* Kept: the images have their names from here, and live as long as the process. */
+    static struct dirent **kept;
+    kept = entries;
     for (int i = 0; i < n; i++)
-        if (strstr(entries[i]->d_name, ".shmkv")) {
+        if (strstr(kept[i]->d_name, ".shmkv")) {
             char from[4096];
-            snprintf(from, sizeof from, "%s/%s", dir, entries[i]->d_name);
-            image_add(entries[i]->d_name, from);
+            snprintf(from, sizeof from, "%s/%s", dir, kept[i]->d_name);
+            image_add(kept[i]->d_name, from);
         }
 }
 
@@ -713,10 +719,12 @@ int main(int argc, char **argv) {
     path = scratch_path("segment");
     for (; at < argc; at++)
         images_add(argv[at]);
+    making_images = true;
     image_make("made-many", 700, 0, 60, false);
     image_make("made-holes", 300, 2, 5000, false);
     image_make("made-chain", 60, 7, 20, true);
     image_make("made-large", 6, 3, 60000, false);
+    making_images = false;
 
     struct random r = random_begin("mutate");
     uint64_t seed = r.state, limits[] = {seed, cases, 0, 0};
