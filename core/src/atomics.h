@@ -58,6 +58,10 @@ static inline uint32_t exchange_release_u32(uint32_t *p, uint32_t v) {
     return __atomic_exchange_n(p, v, __ATOMIC_RELEASE);
 }
 
+/* Against death, and so against the compiler alone: what is stored after this in the
+ * program is stored after what came before, also where that was a release. */
+static inline void fence_program_order(void) { __atomic_signal_fence(__ATOMIC_SEQ_CST); }
+
 static inline void fence_acquire(void) { __atomic_thread_fence(__ATOMIC_ACQUIRE); }
 static inline void fence_release(void) { __atomic_thread_fence(__ATOMIC_RELEASE); }
 

@@ -94,6 +94,7 @@ static directory_t *directory_in_hand(struct context *ctx, unsigned words, uint6
 static uint64_t directory_begin(struct context *ctx, directory_t *dir, unsigned depth) {
     uint64_t version = ctx->own->version;
     store_release_u64(&ctx->own->version, version + 2);
+    fence_program_order(); /* [OP-11] */
     store_relaxed_u64(&dir->version, version + 1);
     fence_release();
     store_relaxed_u64(&dir->depth, depth);

@@ -90,6 +90,7 @@ static void commit(struct txn *t, enum shmkv_op op, bool always) {
         FAULT_POINT("commit-after-entry");
     }
     store_release_u64(d->intent, 0);
+    fence_program_order(); /* before the entries of the next one */
     FAULT_POINT("commit-after-intent");
 }
 
@@ -206,6 +207,7 @@ int intent_replay(struct segment *seg, const struct domain *d) {
             FAULT_POINT("replay-after-entry");
         }
     store_release_u64(d->intent, 0);
+    fence_program_order(); /* before the entries of the next one */
     FAULT_POINT("replay-after-intent");
     return SHMKV_OK;
 }

@@ -43,6 +43,7 @@ static void build_record(struct context *ctx, record_t *rec, const void *key, si
     uint64_t version = own->version;
     /* [LOCK-16] [LAYOUT-23] Advanced first: no death lets a version be used twice. */
     store_release_u64(&own->version, version + 2);
+    fence_program_order();
     store_relaxed_u64(&rec->version, version + 1);
     /* ORDER build-odd: [LOCK-27] the odd version before any byte of the record. Pairs with
      * read-recheck in read.c: a reader that copied a new byte sees a new version. */
