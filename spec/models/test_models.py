@@ -22,7 +22,7 @@ STUCK = "invalid end state"
 MODELS = {
     "lock": (
         [[], ["SLEEP", "DEATHS=0", "PROCESSES=3"]],
-        [["PROCESSES=3", "DEATHS=1", "ROUNDS=1"], ["DEATHS=6", "ROUNDS=3"]],
+        [["PROCESSES=3", "DEATHS=1", "ROUNDS=1"], ["ROUNDS=4"]],
         {
             "ROB_THE_LIVING": ([], ASSERTION),
             "NO_REPLAY": ([], ASSERTION),
