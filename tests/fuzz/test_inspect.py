@@ -56,7 +56,7 @@ class Inspector(unittest.TestCase):
                 struct.unpack_from("<Q", image, self.dice.choice(words))[0],
                 len(image) - self.dice.choice([0, 8, 64, 4096]),
             ])
-            struct.pack_into("<Q", image, at, value)
+            struct.pack_into("<Q", image, at, value % 2**64)
         return name, image
 
     def look(self, name, image, path, command):
