@@ -40,13 +40,14 @@ static struct error_class *error_class_of(int err)
 
 /*
  * What to say about err: our own refusal, or the core's story, or the general
- * text. An answer of "no such key" leaves the core's story as it was.
+ * text. The core tells no story of an answer, and leaves the last one as it was.
  */
 static const char *error_detail(int err)
 {
     const char *detail = refusal ? refusal : shmkv_error_detail();
+    int answer = err == SHMKV_ENOTFOUND || err == SHMKV_EEXISTS || err == SHMKV_ECHANGED;
 
-    return err == SHMKV_ENOTFOUND || !detail[0] ? shmkv_strerror(err) : detail;
+    return answer || !detail[0] ? shmkv_strerror(err) : detail;
 }
 %}
 

@@ -49,7 +49,7 @@ static void build_record(struct context *ctx, record_t *rec, const void *key, si
      * read-recheck in read.c: a reader that copied a new byte sees a new version. */
     fence_release();
     uint64_t lengths =
-        (uint64_t)val_len | (uint64_t)(key_len - 1) << 32 | (uint64_t)SHMKV_TYPE_BYTES << 48;
+        (uint64_t)val_len | (uint64_t)(key_len - 1) << 32 | (uint64_t)SHMKV_VALUE_TYPE_BYTES << 48;
     store_relaxed_u64((uint64_t *)(void *)&rec->value_len, lengths);
     racy_store((uint8_t *)rec + SHMKV_RECORD_HEADER_SIZE, key, key_len);
     racy_store((uint8_t *)rec + record_value_offset(key_len, false), val, val_len);

@@ -735,7 +735,7 @@ def print_entries(seg, args):
                 line[name + "_hex"] = entry[name].hex()
             else:
                 line[name + "_b64"] = base64.b64encode(entry[name]).decode()
-        line["type"] = (enum_name("type", entry["type"]) or "BYTES").lower()
+        line["type"] = (enum_name("value_type", entry["type"]) or "BYTES").lower()
         print(json.dumps(line))
     return 0
 

@@ -36,7 +36,7 @@ def attach(vector, writable):
 
 
 def found(entry):
-    return entry["value"], reader.enum_name("type", entry["type"])
+    return entry["value"], reader.enum_name("value_type", entry["type"])
 
 
 class Generated(unittest.TestCase):

@@ -60,6 +60,8 @@ START_TEST(test_codes_when_released_never_change) {
     ck_assert_int_eq(SHMKV_ENOTFOUND, -1);
     ck_assert_int_eq(SHMKV_ETOOSMALL, -2);
     ck_assert_int_eq(SHMKV_ENOSEGMENT, -3);
+    ck_assert_int_eq(SHMKV_EEXISTS, -4);
+    ck_assert_int_eq(SHMKV_ECHANGED, -5);
     ck_assert_int_eq(SHMKV_ENAME, -10);
     ck_assert_int_eq(SHMKV_EKEY, -11);
     ck_assert_int_eq(SHMKV_EVALUE, -12);
@@ -67,6 +69,9 @@ START_TEST(test_codes_when_released_never_change) {
     ck_assert_int_eq(SHMKV_EREADONLY, -14);
     ck_assert_int_eq(SHMKV_ECLOSED, -15);
     ck_assert_int_eq(SHMKV_EDEADLK, -16);
+    ck_assert_int_eq(SHMKV_ETYPE, -17);
+    ck_assert_int_eq(SHMKV_EOVERFLOW, -18);
+    ck_assert_int_eq(SHMKV_EFROZEN, -19);
     ck_assert_int_eq(SHMKV_ETIMEDOUT, -20);
     ck_assert_int_eq(SHMKV_EBUSY, -21);
     ck_assert_int_eq(SHMKV_ENOSPC, -22);

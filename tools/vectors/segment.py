@@ -310,7 +310,7 @@ class Image:
         if expiry is not None or owner is not None:
             extra = (expiry or 0).to_bytes(8, "little") + (owner or 0).to_bytes(8, "little")
         head = len(value).to_bytes(4, "little") + (len(key) - 1).to_bytes(2, "little")
-        head += bytes([ENUM["type"][type], ENUM["record_flag"]["EXTRA"] if extra else 0])
+        head += bytes([ENUM["value_type"][type], ENUM["record_flag"]["EXTRA"] if extra else 0])
         body = head + extra + key + bytes(-len(key) % 8) + value
         offset, cls = self.take_room(8 + len(body))
         self.copy_in(offset + 8, body)

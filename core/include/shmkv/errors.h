@@ -19,14 +19,19 @@
     X(ENOTFOUND,   -1, NotFound,        "no such key") \
     X(ETOOSMALL,   -2, BufferTooSmall,  "the value does not fit into the buffer") \
     X(ENOSEGMENT,  -3, NoSegment,       "no segment of this name exists") \
+    X(EEXISTS,     -4, Exists,          "the key is present already") \
+    X(ECHANGED,    -5, Changed,         "the value is not the expected one") \
     /* The call is wrong. */ \
     X(ENAME,      -10, BadName,         "bad segment name: write 'name' (1 to 254 bytes, no slash) for shared memory, or '/dir/file', './file', '../file' for a file") \
     X(EKEY,       -11, BadKey,          "bad key: keys are 1 to 65536 bytes") \
-    X(EVALUE,     -12, BadValue,        "bad value: values are at most 4294967295 bytes") \
+    X(EVALUE,     -12, BadValue,        "bad value: values are at most 4294967295 bytes, and as their type wants them") \
     X(EARGUMENT,  -13, BadArgument,     "bad argument") \
     X(EREADONLY,  -14, ReadOnly,        "the handle is read-only") \
     X(ECLOSED,    -15, Closed,          "the handle is closed") \
     X(EDEADLK,    -16, Deadlock,        "this thread is already inside an operation on this part of the segment (a signal handler?)") \
+    X(ETYPE,      -17, BadType,         "the value has another type") \
+    X(EOVERFLOW,  -18, Overflow,        "the result does not fit") \
+    X(EFROZEN,    -19, Frozen,          "the segment is frozen") \
     /* Try again, or give it more. */ \
     X(ETIMEDOUT,  -20, TimedOut,        "a live process held a lock for too long: let it run (kill -CONT) or end it") \
     X(EBUSY,      -21, Busy,            "the segment kept changing; try again") \

@@ -62,6 +62,49 @@ typedef struct shmkv shmkv_t;
 typedef struct shmkv_cursor shmkv_cursor_t;
 typedef struct shmkv_snapshot shmkv_snapshot_t;
 
+/* ---------------------------------------------------------------------- values */
+
+/* What the bytes of a value mean to a language that has types. Spec 3.7. */
+enum shmkv_type {
+    SHMKV_BYTES = 0,   /* any bytes; what shmkv_put() stores */
+    SHMKV_TEXT = 1,    /* UTF-8 */
+    SHMKV_INT64 = 2,   /* 8 bytes, little-endian, signed */
+    SHMKV_FLOAT64 = 3, /* 8 bytes, little-endian, IEEE 754 */
+    SHMKV_BOOLEAN = 4, /* one byte, 0 or 1 */
+    SHMKV_NULL = 5,    /* no bytes */
+    SHMKV_JSON = 6     /* UTF-8; what it says is up to those who read it */
+};
+
+enum shmkv_item_flags {
+    SHMKV_BOUND = 1,            /* the entry goes when the writer's handle is closed or its
+                                 * process ends */
+    SHMKV_NO_DEFAULT_EXPIRY = 2 /* expires_ns 0 is never, also where the segment has a default
+                                 * time to live */
+};
+
+/* A key, or any bytes. */
+struct shmkv_bytes {
+    const void *data;
+    size_t len;
+};
+
+/*
+ * A value with what goes with it. Zero-initialise. In: data (may be NULL when len
+ * is 0), len, type, flags, expires_ns; the rest is ignored. Out: all of it; data
+ * is the caller's buffer.
+ */
+struct shmkv_item {
+    const void *data;
+    size_t len;
+    int type;            /* enum shmkv_type */
+    unsigned flags;      /* enum shmkv_item_flags */
+    uint64_t expires_ns; /* nanoseconds since 1970 UTC; in: 0 is the segment's default
+                          * time to live, or never; out: 0 is never */
+    uint64_t version;    /* out: the modification number, which no other value of the
+                          * segment ever has; never 0 */
+    int result;          /* out, where a call says so: SHMKV_OK or an error of this item */
+};
+
 /* ------------------------------------------------------------------ lifecycle */
 
 enum shmkv_mode {
