@@ -1,5 +1,5 @@
 /* The checker itself, on histories made by hand: it must accept the good and refuse the bad. */
-#include "history.h"
+#include "tests/linearizability/looks.h"
 #include "tests/support/checks.h"
 
 static struct call call(uint64_t invoke, uint64_t response, enum kind kind, uint64_t value) {
@@ -105,6 +105,88 @@ START_TEST(search_stays_short) {
 }
 END_TEST
 
+/* ------------------------------------------------------- looks at many keys at once */
+
+static struct call of_key(uint32_t key, uint64_t invoke, uint64_t response, enum kind kind, uint64_t value) {
+    return (struct call){invoke, response, value, key, (uint8_t)kind, 0};
+}
+
+/* Key 1 is put, overwritten and deleted; key 2 is put twice, the second time never to return; key 3 comes late. */
+static struct call key_1[3], key_2[2], key_3[1];
+static struct key_history histories[] = {{1, key_1, 3, {0}}, {2, key_2, 2, {0}}, {3, key_3, 1, {0}}};
+
+static const struct call *put_among_them(uint64_t value) {
+    for (size_t k = 0; k < 3; k++)
+        for (size_t i = 0; i < histories[k].n; i++)
+            if (histories[k].calls[i].kind == PUT && histories[k].calls[i].value == value)
+                return &histories[k].calls[i];
+    return NULL;
+}
+
+static const struct histories three = {histories, 3, put_among_them};
+
+static void make_histories(void) {
+    key_1[0] = of_key(1, 10, 20, PUT, 11);
+    key_1[1] = of_key(1, 30, 40, PUT, 12);
+    key_1[2] = of_key(1, 70, 80, DELETE, 1);
+    key_2[0] = of_key(2, 12, 22, PUT, 21);
+    key_2[1] = of_key(2, 50, PENDING, PUT, 22);
+    key_3[0] = of_key(3, 60, 65, PUT, 31);
+    for (size_t k = 0; k < 3; k++)
+        timeline_make(&histories[k].timeline, histories[k].calls, histories[k].n);
+}
+
+#define sightings(...) ((struct sighting[]){__VA_ARGS__}), sizeof((struct sighting[]){__VA_ARGS__}) / sizeof(struct sighting)
+
+static bool snapshot_is_good(uint64_t invoke, uint64_t response, struct sighting *seen, size_t n) {
+    struct look look = {.invoke = invoke, .response = response, .n = n, .kind = LOCKED_SNAPSHOT};
+    struct spans when = {0};
+    bool good = snapshot_fits(stdout, &three, &look, seen, &when);
+    spans_free(&when);
+    return good;
+}
+
+static bool walk_is_good(uint64_t invoke, uint64_t response, struct sighting *seen, size_t n) {
+    struct look look = {.invoke = invoke, .response = response, .n = n, .kind = WALK};
+    uint64_t certain = 0;
+    return walk_fits(stdout, &three, &look, seen, &certain);
+}
+
+START_TEST(snapshot_of_one_moment) {
+    make_histories();
+    ck_assert(snapshot_is_good(1, 5, NULL, 0));
+    ck_assert(snapshot_is_good(41, 45, sightings({21, 2}, {12, 1})));
+    ck_assert(snapshot_is_good(31, 45, sightings({11, 1}, {21, 2})));
+    ck_assert(snapshot_is_good(51, 59, sightings({12, 1}, {22, 2})));
+    ck_assert(snapshot_is_good(71, 75, sightings({22, 2}, {31, 3})));
+}
+END_TEST
+
+START_TEST(snapshot_of_no_moment) {
+    make_histories();
+    ck_assert(!snapshot_is_good(41, 45, sightings({11, 1}, {21, 2})));          /* stale */
+    ck_assert(!snapshot_is_good(31, 90, sightings({11, 1}, {22, 2})));          /* old and new */
+    ck_assert(!snapshot_is_good(31, 90, sightings({11, 1}, {21, 2}, {31, 3}))); /* from the future */
+    ck_assert(!snapshot_is_good(51, 90, sightings({21, 2}, {31, 3}, {11, 1})));
+    ck_assert(!snapshot_is_good(41, 45, sightings({12, 1})));                   /* one is missing */
+    ck_assert(!snapshot_is_good(81, 90, sightings({12, 1}, {21, 2}, {31, 3}))); /* one was deleted */
+    ck_assert(!snapshot_is_good(41, 45, sightings({12, 1}, {12, 1}, {21, 2}))); /* twice */
+    ck_assert(!snapshot_is_good(41, 45, sightings({12, 1}, {12, 2})));          /* another key's value */
+    ck_assert(!snapshot_is_good(41, 45, sightings({12, 1}, {21, 2}, {99, 4}))); /* never put */
+}
+END_TEST
+
+START_TEST(what_a_walk_must_give) {
+    make_histories();
+    ck_assert(walk_is_good(23, 69, sightings({11, 1}, {22, 2})));
+    ck_assert(walk_is_good(23, 69, sightings({12, 1}, {21, 2}, {31, 3})));
+    ck_assert(walk_is_good(11, 90, sightings({21, 2}))); /* key 1 came and went, key 2 was coming */
+    ck_assert(!walk_is_good(23, 69, sightings({11, 1})));
+    ck_assert(!walk_is_good(23, 69, sightings({11, 1}, {22, 2}, {12, 1})));
+    ck_assert(!walk_is_good(41, 69, sightings({11, 1}, {22, 2}))); /* an old value */
+}
+END_TEST
+
 int main(void) {
     Suite *suite = suite_create("history");
     TCase *c = case_new(suite, "registers");
@@ -117,5 +199,9 @@ int main(void) {
     tcase_add_test(c, pending_delete);
     tcase_add_test(c, what_is_told);
     tcase_add_test(c, search_stays_short);
+    c = case_new(suite, "looks");
+    tcase_add_test(c, snapshot_of_one_moment);
+    tcase_add_test(c, snapshot_of_no_moment);
+    tcase_add_test(c, what_a_walk_must_give);
     return suite_main(suite);
 }

@@ -1,5 +1,5 @@
 /* The search: see history.h. */
-#include "history.h"
+#include "tests/linearizability/history.h"
 
 #include <stdlib.h>
 #include <string.h>
