@@ -282,6 +282,9 @@ struct write {
 static int check_write(const struct segment *seg, const struct write *w) {
     if (!seg->writable)
         return fail(SHMKV_EREADONLY, "%s", seg->loc->path);
+    int err = segment_check_thawed(seg);
+    if (err)
+        return err;
     if (w->key_len > seg->max_key)
         return fail(SHMKV_EKEY, "%s: %zu bytes, its keys have at most %llu", seg->loc->path,
                     w->key_len, (unsigned long long)seg->max_key);

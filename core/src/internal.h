@@ -7,8 +7,8 @@
  * words it guards (lock.c), changed by transactions (intent.c). The space
  * domain gives out runs of pages (space.c), arenas give out cells (arena.c),
  * shards hold the index (table.c, grow.c). On these stand reading (read.c),
- * writing (write.c), walking (cursor.c, snapshot.c), replacing (replace.c),
- * checking (verify.c, on a view.c) and reporting (report.c). A handle (handle.c) is
+ * writing (write.c), walking (cursor.c, snapshot.c), replacing and freezing
+ * (replace.c, freeze.c), checking (verify.c, on a view.c) and reporting (report.c). A handle (handle.c) is
  * what the caller has: a name, and the segment that bears it now; guard.c keeps
  * that mapped while a thread is inside.
  */
@@ -429,6 +429,8 @@ void view_close(struct segment *view);
 int segment_replace(const struct location *loc, const struct shmkv_options *opts, int *fd);
 /* The state after a lock of the segment was taken: SHMKV_OK if it is live. */
 int segment_check_live(struct segment *seg);
+/* SHMKV_EFROZEN if it is to be read only; else SHMKV_OK. See freeze.c. */
+int segment_check_thawed(const struct segment *seg);
 /* Without a lock: has the segment lost its name to another? */
 bool segment_left(struct segment *seg);
 int shards_lock(struct context *ctx);

@@ -56,6 +56,7 @@
 #define run_return shmkv_private_run_return
 #define run_take shmkv_private_run_take
 #define segment_check_header shmkv_private_segment_check_header
+#define segment_check_thawed shmkv_private_segment_check_thawed
 #define segment_check_live shmkv_private_segment_check_live
 #define segment_covers shmkv_private_segment_covers
 #define segment_left shmkv_private_segment_left

@@ -25,6 +25,7 @@ static int report_info(struct segment *seg, struct shmkv_info *info) {
         .size = sizeof *info,
         .revision = h->revision,
         .state = (uint32_t)load_relaxed_u64(&h->state),
+        .frozen = load_relaxed_u64(&h->frozen) != 0,
         .compat = h->compat,
         .ro_compat = h->ro_compat,
         .incompat = h->incompat,

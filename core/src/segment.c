@@ -152,6 +152,9 @@ static int check_allocated(int fd, uint64_t limit, const char *path, const struc
 static int check_whole(int fd, const header_t *h, const char *path, struct stat *st) {
     if (h->state < SHMKV_SEGMENT_STATE_LIVE || h->state > SHMKV_SEGMENT_STATE_REPLACED)
         return fail(SHMKV_ECORRUPT, "%s: segment state %llu", path, (unsigned long long)h->state);
+    if (h->frozen > 1)
+        return fail(SHMKV_ECORRUPT, "%s: its frozen word is %llu", path,
+                    (unsigned long long)h->frozen);
     uint64_t limit;
     ssize_t n =
         pread(fd, &limit, sizeof limit, (off_t)(h->space_offset + offsetof(space_t, limit)));

@@ -407,6 +407,8 @@ static void check_ownership(struct check *c) {
 
 static void check_everything(struct check *c) {
     struct segment *seg = &c->view;
+    if (seg->hdr->frozen > 1)
+        problem(c, offsetof(header_t, frozen), "the frozen word is neither 0 nor 1");
     c->limit = seg->space->limit;
     if (c->limit < seg->data_offset || c->limit % SHMKV_PAGE_SIZE || c->limit > seg->safe_limit) {
         problem(c, seg_offset(seg, &seg->space->limit), "the allocation limit makes no sense");

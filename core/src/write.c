@@ -83,12 +83,14 @@ static void publish_new(struct context *ctx, const struct domain *d, shard_t *sh
     txn_commit(&t, SHMKV_OP_PUT);
 }
 
-/* [LIFE-13] The state is the first thing to look at under the lock. */
+/* [LIFE-13] [LIFE-20] The first things to look at under the lock. */
 static int lock_live_shard(struct context *ctx, const struct domain *d) {
     int err = lock_take(ctx, d);
     if (err)
         return err;
     err = segment_check_live(ctx->seg);
+    if (!err)
+        err = segment_check_thawed(ctx->seg);
     if (err)
         lock_release(ctx, d);
     return err;

@@ -183,6 +183,8 @@ def check_header(data, file_size, writable=False):
         raise corrupt(f"truncated: {file_size} bytes, the blocks alone need {header['data_offset']}")
     if enum_name("segment_state", header["state"]) is None:
         raise corrupt(f"state {header['state']} does not exist")
+    if header["frozen"] > 1:
+        raise corrupt(f"frozen is {header['frozen']}, neither 0 nor 1")
     return header
 
 
@@ -758,6 +760,8 @@ def print_info(seg):
             value = value.hex()
         elif name == "state":
             value = enum_name("segment_state", value).lower()
+        elif name == "frozen":
+            value = "yes" if value else "no"
         print(f"{name:14} {value}")
     print(f"{'limit':14} {check_limit(seg.header, seg.memory)}")
     print(f"{'file_size':14} {seg.memory.size}")

@@ -80,13 +80,22 @@ class Vectors(DriverTest):
             self.assertFalse(driver.exists(key), key)
         self.assertEqual("ECORRUPT" if driver.verify() else "OK", vector["verify"], "verify")
 
+    def refuses_changes(self, driver, vector):
+        """proves [LIFE-20]"""
+        key = min(self.entries(vector))
+        for call in ((driver.put, b"new", b"value"), (driver.put, key, b"value"), (driver.delete, key)):
+            self.assertEqual(outcome(*call)[0], "EFROZEN")
+        self.look(driver, vector)
+
     def test_writable_when_opened_then_repaired_and_usable(self):
         def check(driver, vector, path):
             result, _ = outcome(driver.open, path, "existing")
             self.assertEqual(result, vector["attach"])
             if result != "OK":
                 return
-            if vector["verify"] == "OK":
+            if vector.get("frozen"):
+                self.refuses_changes(driver, vector)
+            elif vector["verify"] == "OK":
                 new = {b"new %d" % i: b"%d" % i for i in range(300)}  # every shard, and some growth
                 for key, value in new.items():
                     driver.put(key, value)

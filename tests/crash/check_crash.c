@@ -34,7 +34,7 @@
 static const char *const points[] = {
     "claim-after-live",        "commit-after-entry",  "commit-after-intent",     "commit-before-first",
     "commit-before-intent",    "create-after-link",   "create-before-link",      "extend-after-allocate",
-    "group-before-kind",       "reap-after-locks",    "record-before-even",      "replace-after-exchange",
+    "freeze-after-store",      "freeze-before-store", "group-before-kind",       "reap-after-locks",    "record-before-even",      "replace-after-exchange",
     "replace-after-replacing", "replace-after-state", "replace-before-exchange", "replay-after-entry",
     "replay-after-intent",     "slab-in-hand",        "takeover-before-replay",  "takeover-before-swap",
 };
@@ -229,6 +229,74 @@ START_TEST(test_death_of_two_replacers_is_repaired_by_the_third) {
 }
 END_TEST
 
+/* ------------------------------------------------------------------- freezing a segment */
+
+static void freeze(void) {
+    shmkv_t *kv = open_ok(seg_path, NULL);
+    ck_assert_ok(shmkv_freeze(kv));
+    ck_assert_ok(shmkv_close(kv));
+}
+
+static void check_frozen(shmkv_t *kv, bool frozen) {
+    ck_assert_err(shmkv_put(kv, subject, strlen(subject), "x", 1), frozen ? SHMKV_EFROZEN : SHMKV_OK);
+    int err = shmkv_delete(kv, subject, strlen(subject));
+    ck_assert_err(err, frozen ? SHMKV_EFROZEN : SHMKV_OK);
+}
+
+/* proves [LIFE-19] [LIFE-21]: frozen or not, and nobody waits for the dead */
+START_TEST(test_death_while_freezing_leaves_a_frozen_segment_or_not) {
+    bool through = false;
+    unsigned n, frozen_deaths = 0;
+    for (n = 1; !through; n++) {
+        new_victim();
+        shmkv_t *attached = _i ? open_mode(seg_path, SHMKV_EXISTING) : NULL;
+        through = get_through(freeze, n);
+        shmkv_t *kv = open_mode(seg_path, SHMKV_READONLY);
+        ck_assert_whole(kv);
+        each_bystander(kv, false);
+        bool frozen = info_of(kv).frozen;
+        ck_assert(frozen || !through);
+        frozen_deaths += frozen;
+        ck_assert_ok(shmkv_close(kv));
+        if (attached)
+            check_frozen(attached, frozen);
+        ck_assert_ok(shmkv_close(attached));
+        kv = open_mode(seg_path, SHMKV_EXISTING);
+        check_frozen(kv, frozen);
+        each_bystander(kv, false);
+        ck_assert_ok(shmkv_freeze(kv));
+        check_frozen(kv, true);
+        ck_assert_ok(shmkv_close(kv));
+        check_settled();
+        ck_assert_ok(shmkv_unlink(seg_path));
+    }
+    printf("freeze: %u deaths, %u frozen\n", n - 2, frozen_deaths);
+    ck_assert_uint_gt(frozen_deaths, 1);
+}
+END_TEST
+
+/* Dead in the middle of anything, and then frozen: what [LIFE-21] lets go on. */
+START_TEST(test_freeze_after_a_death_keeps_old_or_new_and_loses_nothing) {
+    scenario = &scenarios[_i];
+    prepare_base();
+    bool through = false;
+    for (unsigned n = 1; !through; n += 1 + n / 8) {
+        file_copy(base_path, seg_path);
+        shmkv_t *kv = open_ok(seg_path, NULL);
+        through = get_through(act, n);
+        enum outcome outcome = look_at_once();
+        ck_assert_ok(shmkv_freeze(kv));
+        ck_assert_int_eq(look_at_once(), outcome);
+        ck_assert_ok(shmkv_close(kv));
+        ck_assert_ok(shmkv_close(open_ok(seg_path, NULL)));
+        ck_assert_int_eq(look_at_once(), outcome);
+        check_settled();
+        unlink(seg_path);
+    }
+    forget_files();
+}
+END_TEST
+
 /* ------------------------------------------------------------------------------ all */
 
 START_TEST(test_every_fault_point_has_been_died_at) {
@@ -249,6 +317,8 @@ static Suite *crash_suite(void) {
     tcase_add_loop_test(tc, test_death_at_any_point_leaves_old_or_new_and_loses_nothing, 0, 2 * SCENARIO_COUNT);
     tcase_add_test(tc, test_death_while_creating_leaves_nothing_or_a_whole_segment);
     tcase_add_loop_test(tc, test_death_while_replacing_leaves_the_old_or_the_new_segment, 0, 2);
+    tcase_add_loop_test(tc, test_death_while_freezing_leaves_a_frozen_segment_or_not, 0, 2);
+    tcase_add_loop_test(tc, test_freeze_after_a_death_keeps_old_or_new_and_loses_nothing, 0, SCENARIO_COUNT);
     tc = case_new(s, "two deaths");
     tcase_set_timeout(tc, 60);
     tcase_add_loop_test(tc, test_death_of_the_repairer_at_any_point_is_repaired_as_well, 0, 2 * SCENARIO_COUNT);

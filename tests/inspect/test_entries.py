@@ -5,7 +5,7 @@ import os
 import subprocess
 import unittest
 
-from inspector import DAMAGED, NO, OK, USAGE, Case, complaint, objects, run, run_both
+from inspector import DAMAGED, NO, OK, SYSTEM, USAGE, Case, complaint, objects, run, run_both
 
 EVERY_BYTE = bytes(range(256))
 
@@ -222,6 +222,22 @@ class Notation(Case):
                 err = complaint(*args, status=USAGE if len(args) == 1 else NO)
                 self.assert_harmless(err.encode())
                 self.assertIn("\\x1b[2J", err)
+
+
+class Freeze(Case):
+    def test_freeze_when_done_then_nothing_changes_any_more(self):
+        self.put("k", "v")
+        self.assertEqual(run("freeze", self.segment), b"")
+        self.assertIn("frozen", complaint("put", self.segment, "k", "w", status=SYSTEM))
+        self.assertIn("frozen", complaint("del", self.segment, "k", status=SYSTEM))
+        self.assertEqual(run("get", self.segment, "k"), b"v\n")
+        self.assertEqual(run("check", self.segment), b"ok\n")
+        self.assertIn(b"frozen\tyes\n", run("info", self.segment))
+        run("freeze", self.segment)
+        run("unlink", self.segment)
+
+    def test_freeze_when_there_is_no_segment_then_1(self):
+        complaint("freeze", self.segment, status=NO)
 
 
 if __name__ == "__main__":

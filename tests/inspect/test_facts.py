@@ -8,7 +8,7 @@ import unittest
 
 from inspector import DAMAGED, NO, OK, PROGRAM, RETRY, SYSTEM, USAGE, Case, complaint, facts, objects, run, run_both, table
 
-COMMANDS = "list info stat keys get dump put del check locks owners hexdump unlink".split()
+COMMANDS = "list info stat keys get dump put del check locks owners hexdump freeze unlink".split()
 UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 TIME = re.compile(r"20\d\d-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{9}Z")
 
@@ -64,6 +64,7 @@ class Facts(Case):
         self.assertEqual(info["name"], self.segment)
         self.assertEqual(info["revision"], "1")
         self.assertEqual(info["state"], "live")
+        self.assertEqual(info["frozen"], "no")
         self.assertEqual(info["incarnation"], "1")
         self.assertRegex(info["uuid"], UUID)
         self.assertRegex(info["created"], TIME)
@@ -76,6 +77,8 @@ class Facts(Case):
     def test_info_as_json_says_the_same(self):
         (info,) = objects(run("info", "--json", self.segment))
         self.assertIsNone(info["max_size"])
+        self.assertIs(info["frozen"], False)
+        info["frozen"] = "no"
         info["max_size"] = "-"
         self.assertEqual({name: str(value) for name, value in info.items()}, facts(run("info", self.segment)))
         self.assertIs(type(info["file_size"]), int)

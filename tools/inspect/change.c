@@ -1,5 +1,5 @@
 /*
- * put, del, unlink: the commands that write.
+ * put, del, freeze, unlink: the commands that write.
  *
  * They open the segment as any program does: they take locks, wait at most for the
  * lock timeout, and refuse a segment of another user unless told otherwise, as a
@@ -131,6 +131,21 @@ static int del_run(const struct args *args) {
     return status;
 }
 
+/* ------------------------------------------------------------------------- freeze */
+
+static int freeze_run(const struct args *args) {
+    int status;
+
+    shmkv_t *kv = open_writer(args, &status);
+    if (!kv)
+        return status;
+    int err = shmkv_freeze(kv);
+    if (err)
+        status = explain(args->operands[0], err);
+    shmkv_close(kv);
+    return status;
+}
+
 /* ------------------------------------------------------------------------- unlink */
 
 static int unlink_run(const struct args *args) {
@@ -169,6 +184,19 @@ const struct command command_del = {
     .text =
         "Exit status 1 if one of the keys was not there; the others are deleted all the same.\n",
     .run = del_run,
+};
+
+const struct command command_freeze = {
+    .name = "freeze",
+    .operands = "SEGMENT",
+    .least = 1,
+    .most = 1,
+    .options = "ut",
+    .summary = "Make a segment read-only for ever",
+    .text =
+        "Nothing is stored, changed or removed in it any more, by anybody; there is no way back.\n"
+        "It can be unlinked, and a program that opens it exclusively replaces it.\n",
+    .run = freeze_run,
 };
 
 const struct command command_unlink = {

@@ -24,6 +24,7 @@ static void print_info(struct report *report, const char *segment, const struct 
     field_text(report, "name", segment);
     field_number(report, "revision", info->revision);
     field_text(report, "state", state_name(info->state));
+    field_bool(report, "frozen", info->frozen);
     field_uuid(report, "uuid", info->uuid);
     field_number(report, "incarnation", info->incarnation);
     field_time(report, "created", info->created_ns);

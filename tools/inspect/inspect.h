@@ -31,7 +31,7 @@ enum exit_status {
     STATUS_USAGE = 2,   /* the command line is wrong */
     STATUS_DAMAGED = 3, /* not a segment, damaged, or of a newer format */
     STATUS_RETRY = 4,   /* busy: a lock held for too long, changes too fast */
-    STATUS_SYSTEM = 5   /* the system refused: permission, space, memory */
+    STATUS_SYSTEM = 5   /* refused: permission, frozen, space, memory */
 };
 
 /* Every option of every command; each means the same wherever it is taken. */
@@ -70,6 +70,7 @@ extern const struct command command_get;
 extern const struct command command_dump;
 extern const struct command command_put; /* change.c */
 extern const struct command command_del;
+extern const struct command command_freeze;
 extern const struct command command_unlink;
 extern const struct command command_hexdump; /* hexdump.c */
 

@@ -12,6 +12,7 @@ class Vector:
     """One file and its line in the manifest.
 
     attach           result of attaching for writing
+    frozen           every change is EFROZEN
     attach_readonly  result of attaching read-only
     list             result of listing all entries, ANY if that is left open; those of `entries` are
                      found by get in any case
@@ -20,7 +21,7 @@ class Vector:
     verify           result of verifying; intents applied
     """
 
-    def __init__(self, data, entries, description, attach="OK", attach_readonly=None, list="OK", verify="OK", damaged=(), absent=()):
+    def __init__(self, data, entries, description, attach="OK", attach_readonly=None, list="OK", verify="OK", damaged=(), absent=(), frozen=False):
         self.data = bytes(data)
         self.description = description
         self.attach = attach
@@ -30,6 +31,7 @@ class Vector:
         self.entries = {k: v if isinstance(v, tuple) else (v, "BYTES") for k, v in entries.items()}
         self.damaged = damaged
         self.absent = absent
+        self.frozen = frozen
 
 
 def valid(function):
@@ -312,9 +314,16 @@ def longer_than_limit(image):
 @valid
 def unused_bytes(image):
     entries = fruits(image)
-    image.copy_in(STRUCT["header"]["state"] + 8, b"\xaa" * 100)
+    image.copy_in(STRUCT["header"]["frozen"] + 8, b"\xaa" * 100)
     image.copy_in(image.owner(3, "name") + 40, b"\xaa" * 8)
     return Vector(image.data, entries, "Unused bytes that are not zero: ignored.")
+
+
+@valid
+def frozen(image):
+    entries = fruits(image)
+    image.store(STRUCT["header"]["frozen"], 1)
+    return Vector(image.data, entries, "Frozen: to be read only.", frozen=True)
 
 
 @valid
@@ -816,6 +825,12 @@ def blocks_overlap(image):
 def state_unknown(image):
     image.store(STRUCT["header"]["state"], 9)
     return refused(image, "ECORRUPT", "A state that does not exist.")
+
+
+@corrupt
+def frozen_unknown(image):
+    image.store(STRUCT["header"]["frozen"], 2)
+    return refused(image, "ECORRUPT", "Frozen, with a value that is neither 0 nor 1.")
 
 
 @corrupt

@@ -38,6 +38,8 @@ def manifest_line(path, vector):
     for name, keys in (("damaged", vector.damaged), ("absent", vector.absent)):
         if keys:
             line[name] = [describe(key) for key in sorted(keys)]
+    if vector.frozen:
+        line["frozen"] = True
     return line
 
 

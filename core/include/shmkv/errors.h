@@ -31,7 +31,7 @@
     X(EDEADLK,    -16, Deadlock,        "this thread is already inside an operation on this part of the segment (a signal handler?)") \
     X(ETYPE,      -17, BadType,         "the value has another type") \
     X(EOVERFLOW,  -18, Overflow,        "the result does not fit") \
-    X(EFROZEN,    -19, Frozen,          "the segment is frozen") \
+    X(EFROZEN,    -19, Frozen,          "the segment is frozen: it can only be read; to change it, copy its entries to another segment, or replace it by an exclusive open") \
     /* Try again, or give it more. */ \
     X(ETIMEDOUT,  -20, TimedOut,        "a live process held a lock for too long: let it run (kill -CONT) or end it") \
     X(EBUSY,      -21, Busy,            "the segment kept changing; try again") \

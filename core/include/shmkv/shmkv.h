@@ -217,8 +217,8 @@ int shmkv_count(shmkv_t *kv, uint64_t *n);
  *
  * @param val  may be NULL when @p val_len is 0
  * @return SHMKV_OK: stored, and it survives this process; otherwise nothing has
- *         changed: EKEY; EVALUE; EREADONLY; ECLOSED; ENOSPC; ENOSLOTS; ERESERVE;
- *         ETIMEDOUT; EDEADLK; ESTALE; ECORRUPT; an errno
+ *         changed: EKEY; EVALUE; EREADONLY; EFROZEN; ECLOSED; ENOSPC; ENOSLOTS;
+ *         ERESERVE; ETIMEDOUT; EDEADLK; ESTALE; ECORRUPT; an errno
  * Owner: the bytes are copied.   Threads: any.   Fork: the child's first write
  * takes an owner slot.   Signals: not in a handler that interrupted a write.
  * Blocks: while another process holds a lock that it needs, up to the lock timeout;
@@ -299,7 +299,7 @@ void shmkv_snapshot_free(shmkv_snapshot_t *snapshot);
 
 /* ------------------------------------------------------------------- maintain */
 
-/* What a segment is; fixed at its creation, but for `state` and `file_size`. */
+/* What a segment is; fixed at its creation, but for `state`, `frozen` and the sizes of the file. */
 struct shmkv_info {
     size_t size;              /* set to sizeof(struct shmkv_info) before the call */
     uint32_t revision;        /* format revision */
@@ -316,6 +316,7 @@ struct shmkv_info {
     uint32_t uid;             /* owner of the object */
     uint64_t file_size;       /* bytes, holes included */
     uint64_t file_allocated;  /* bytes, as the file system counts them */
+    uint32_t frozen;          /* 1: read-only for ever, see shmkv_freeze() */
 };
 
 /* How full it is; counted at the time of the call. */
@@ -344,6 +345,20 @@ struct shmkv_stats {
  */
 int shmkv_info(shmkv_t *kv, struct shmkv_info *info);
 int shmkv_stats(shmkv_t *kv, struct shmkv_stats *stats);
+
+/**
+ * Make the segment read-only for ever: no entry is stored, changed or removed any
+ * more, by anybody. Entries whose time comes, or whose process ends, still go.
+ * An exclusive open still replaces the segment, and shmkv_unlink() removes it.
+ *
+ * @return SHMKV_OK: it is frozen, by us or before; ETIMEDOUT: it is not; EREADONLY;
+ *         ECLOSED; ENOSLOTS; EDEADLK; ESTALE; ECORRUPT
+ * Threads: any.   Blocks: takes every shard lock, and so waits for changes under
+ * way, up to the lock timeout for each stopped process that holds one.
+ * Order: a change that was acknowledged before the call is there, one that begins
+ * after it is SHMKV_EFROZEN.   Cost to readers: none.   Spec 5.8.
+ */
+int shmkv_freeze(shmkv_t *kv);
 
 /* One problem found by shmkv_verify(): where, and what is wrong there. */
 typedef void (*shmkv_problem_fn)(void *arg, uint64_t offset, const char *text);
