@@ -118,6 +118,7 @@ static void fill_header(header_t *h, const struct shmkv_options *opts, uint64_t 
     program_name_read(h->creator_name);
     h->checksum = hash_bytes(h, offsetof(header_t, checksum), 0);
     h->state = SHMKV_SEGMENT_STATE_LIVE;
+    h->boot = boot_word();
 }
 
 /* RLIMIT_FSIZE kills with SIGXFSZ where it could say no; ask it first. */

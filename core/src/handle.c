@@ -67,6 +67,8 @@ int segment_open(const struct location *loc, const struct shmkv_options *opts, i
     bool writable = mode != SHMKV_READONLY;
     err = segment_map(fd, writable, loc, opts, out);
     if (!err && writable)
+        err = segment_check_boot(*out);
+    if (!err && writable)
         err = claim_first_slot(*out);
     if (err) {
         segment_unmap(*out);

@@ -8,7 +8,7 @@
  * domain gives out runs of pages (space.c), arenas give out cells (arena.c),
  * shards hold the index (table.c, grow.c). On these stand reading (read.c),
  * writing (write.c), walking (cursor.c, snapshot.c), replacing and freezing
- * (replace.c, freeze.c), checking (verify.c, on a view.c) and reporting (report.c). A handle (handle.c) is
+ * (replace.c, freeze.c), outliving the machine (sync.c), checking (verify.c, on a view.c) and reporting (report.c). A handle (handle.c) is
  * what the caller has: a name, and the segment that bears it now; guard.c keeps
  * that mapped while a thread is inside.
  */
@@ -435,6 +435,17 @@ int segment_check_thawed(const struct segment *seg);
 bool segment_left(struct segment *seg);
 int shards_lock(struct context *ctx);
 void shards_unlock(struct context *ctx, uint32_t count);
+
+/* ----------------------------------------------------------------- verify.c */
+
+int segment_verify(struct segment *seg, shmkv_problem_fn fn, void *arg, uint64_t *problems);
+
+/* ------------------------------------------------------------------- sync.c */
+
+/* The present boot in one word; 0 if it is not known. */
+uint64_t boot_word(void);
+/* Before the first store: ECORRUPT if the machine stopped and left it damaged. */
+int segment_check_boot(struct segment *seg);
 
 /* ----------------------------------------------------------------- handle.c */
 

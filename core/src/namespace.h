@@ -8,6 +8,7 @@
 
 #define arena_domain shmkv_private_arena_domain
 #define boot_id_read shmkv_private_boot_id_read
+#define boot_word shmkv_private_boot_word
 #define cancel_off shmkv_private_cancel_off
 #define cancel_restore shmkv_private_cancel_restore
 #define cell_return shmkv_private_cell_return
@@ -55,6 +56,7 @@
 #define refuse_key shmkv_private_refuse_key
 #define run_return shmkv_private_run_return
 #define run_take shmkv_private_run_take
+#define segment_check_boot shmkv_private_segment_check_boot
 #define segment_check_header shmkv_private_segment_check_header
 #define segment_check_thawed shmkv_private_segment_check_thawed
 #define segment_check_live shmkv_private_segment_check_live
@@ -65,6 +67,7 @@
 #define segment_map shmkv_private_segment_map
 #define segment_open shmkv_private_segment_open
 #define segment_replace shmkv_private_segment_replace
+#define segment_verify shmkv_private_segment_verify
 #define segment_unmap shmkv_private_segment_unmap
 #define shard_domain shmkv_private_shard_domain
 #define shards_lock shmkv_private_shards_lock

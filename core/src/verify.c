@@ -157,6 +157,15 @@ static void check_bins(struct check *c) {
 
 /* ------------------------------------------------------------------------ index */
 
+/* [OP-11] Its slot had counted it before it was used. A slot that is behind, as after a
+ * power failure, would give it to something else again. */
+static void check_version(struct check *c, uint64_t version, uint64_t where) {
+    uint64_t slot = FIELD(version, SLOT_TAG) - 1;
+    fence_acquire(); /* the record, then the slot that counted it before */
+    if (slot >= c->view.owner_count || version > load_relaxed_u64(&c->view.owners[slot].version))
+        problem(c, where, "version that no owner slot has given");
+}
+
 static void check_record(struct check *c, uint64_t word, uint64_t where, uint32_t shard,
                          unsigned bucket, uint64_t prefix, unsigned depth) {
     struct segment *seg = &c->view;
@@ -170,6 +179,7 @@ static void check_record(struct check *c, uint64_t word, uint64_t where, uint32_
     }
     if (rec->version & 1 || rec->version == 0)
         problem(c, word & OFFSET_IN_WORD, "published record is unfinished");
+    check_version(c, rec->version, word & OFFSET_IN_WORD);
     uint64_t hash = hash_bytes(key_of_record(rec, &shape), shape.key_len, seg->seed);
     if (hash_tag(hash) != (word & IN_PLACE(SLOT_TAG)) || hash_shard(seg, hash) != shard ||
         hash_bucket(hash) != bucket ||
@@ -257,6 +267,7 @@ static void check_shard(struct check *c, uint32_t index) {
         unsigned depth = (unsigned)FIELD(root, ROOT_DEPTH);
         if (dir->depth != depth || dir->version & 1)
             problem(c, root & OFFSET_IN_WORD, "directory is unfinished or of another depth");
+        check_version(c, dir->version, root & OFFSET_IN_WORD);
         uint64_t *words = directory_words(dir);
         for (uint64_t i = 0; i < 1ULL << depth; i++) {
             unsigned local = (unsigned)FIELD(words[i], DIRECTORY_DEPTH);
@@ -490,7 +501,7 @@ static int tell(const struct check *c, const struct segment *seg, shmkv_problem_
                                 (unsigned long long)c->problems[0].offset, c->problems[0].text);
 }
 
-static int verify(struct segment *seg, shmkv_problem_fn fn, void *arg, uint64_t *problems) {
+int segment_verify(struct segment *seg, shmkv_problem_fn fn, void *arg, uint64_t *problems) {
     struct check *c = calloc(1, sizeof *c);
     if (c)
         c->problems = calloc(MAX_REPORTED, sizeof *c->problems);
@@ -511,7 +522,7 @@ int shmkv_verify(shmkv_t *kv, shmkv_problem_fn fn, void *arg, uint64_t *problems
     int err = handle_enter(kv, &seg);
     if (err)
         return err;
-    err = verify(seg, fn, arg, problems);
+    err = segment_verify(seg, fn, arg, problems);
     handle_leave();
     return err;
 }

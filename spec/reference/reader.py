@@ -251,6 +251,10 @@ def check_limit(header, memory):
     return limit
 
 
+def boot_id():
+    return bytes.fromhex(pathlib.Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").replace("-", ""))
+
+
 class Segment:
     """A segment attached read-only."""
 
@@ -278,6 +282,15 @@ class Segment:
         self.max_depth = min(CONSTANT["MAX_DEPTH"], 32 - self.shard_bits)  # [LAYOUT-18]
         self.memory = FileBytes(self.fd)
         check_limit(self.header, self.memory)
+        if writable:
+            self.check_boot()
+
+    def check_boot(self):
+        """[LIFE-22] The verdict of spec 5.9, living owners aside, of whom a file's locks tell and not its bytes."""
+        if self.header["boot"] not in (0, xxh3_64(boot_id())):
+            problems = Verifier(self).problems
+            if problems:
+                raise corrupt(f"after a reboot: {problems[0]}")
 
     def replaced(self):
         state = self.memory.load(offset_of("header", "state"))
@@ -714,6 +727,10 @@ class Verifier:
                  bits("hash", "tag", h))
         if place != (index, prefix, bucket, bits("slot", "tag", entry["slot"])):
             self.problem(f"the record at offset {entry['slot'] & OFFSET_IN_WORD} is in the wrong place for its key")
+        slot = (entry["version"] >> 48) - 1  # [OP-11]
+        if slot >= self.copy.header["owner_count"] or slot < 0 or entry["version"] > self.copy.memory.load(
+                self.copy.header["owners_offset"] + slot * size_of("owner") + offset_of("owner", "version")):
+            self.problem(f"the record at offset {entry['slot'] & OFFSET_IN_WORD} has a version that no owner slot has given")
         if entry["key"] in keys:
             self.problem(f"the record at offset {entry['slot'] & OFFSET_IN_WORD} has a key that another one has")
         keys.add(entry["key"])

@@ -297,6 +297,29 @@ START_TEST(test_freeze_after_a_death_keeps_old_or_new_and_loses_nothing) {
 }
 END_TEST
 
+/* Dead in the middle of anything, and then the machine was started anew: the first writer
+ * verifies, and finds the segment whole before anything is repaired. proves [LIFE-22] */
+START_TEST(test_reboot_after_a_death_finds_a_whole_segment) {
+    scenario = &scenarios[_i];
+    prepare_base();
+    struct shmkv_stats undisturbed = run_undisturbed();
+    bool through = false;
+    for (unsigned n = 1; !through; n += 1 + n / 8) {
+        file_copy(base_path, seg_path);
+        through = get_through(act, n);
+        uint64_t other = 1;
+        file_patch(seg_path, offsetof(header_t, boot), &other, sizeof other);
+        enum outcome outcome = look_at_once();
+        repair();
+        file_read(seg_path, offsetof(header_t, boot), &other, sizeof other);
+        ck_assert_uint_eq(other, boot_word());
+        repair_and_repeat(outcome, &undisturbed);
+        unlink(seg_path);
+    }
+    forget_files();
+}
+END_TEST
+
 /* ------------------------------------------------------------------------------ all */
 
 START_TEST(test_every_fault_point_has_been_died_at) {
@@ -319,6 +342,7 @@ static Suite *crash_suite(void) {
     tcase_add_loop_test(tc, test_death_while_replacing_leaves_the_old_or_the_new_segment, 0, 2);
     tcase_add_loop_test(tc, test_death_while_freezing_leaves_a_frozen_segment_or_not, 0, 2);
     tcase_add_loop_test(tc, test_freeze_after_a_death_keeps_old_or_new_and_loses_nothing, 0, SCENARIO_COUNT);
+    tcase_add_loop_test(tc, test_reboot_after_a_death_finds_a_whole_segment, 0, SCENARIO_COUNT);
     tc = case_new(s, "two deaths");
     tcase_set_timeout(tc, 60);
     tcase_add_loop_test(tc, test_death_of_the_repairer_at_any_point_is_repaired_as_well, 0, 2 * SCENARIO_COUNT);

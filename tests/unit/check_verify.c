@@ -187,6 +187,7 @@ START_TEST(test_verify_finds_damaged_directories) {
     EXPECT_FOUND("no root", shard->root, 0);
     EXPECT_FOUND("directory of another depth", dir->depth, depth + 1);
     EXPECT_FOUND("directory unfinished", dir->version, dir->version | 1);
+    EXPECT_FOUND("directory version of the future", dir->version, dir->version + (1ULL << 41));
     EXPECT_FOUND("word 0", words[0], 0);
     EXPECT_FOUND("word of another group", words[0], words[1]);
     EXPECT_FOUND("word that is too deep", words[0], words[0] + MAKE(DIRECTORY_DEPTH, 1));
@@ -211,6 +212,8 @@ START_TEST(test_verify_finds_damaged_slots_and_records) {
     EXPECT_FOUND("slot lost", *slot, 0);
     EXPECT_FOUND("record unfinished", rec->version, rec->version | 1);
     EXPECT_FOUND("record version 0", rec->version, 0);
+    EXPECT_FOUND("record version of the future", rec->version, rec->version + (1ULL << 41));
+    EXPECT_FOUND("record version of no slot", rec->version, rec->version | 0xffffULL << 48);
     EXPECT_FOUND("value too long", rec->value_len, 0xffffffff);
     EXPECT_FOUND("key too long", rec->key_len, 0xffff);
     uint8_t *bytes = (uint8_t *)rec + SHMKV_RECORD_HEADER_SIZE;

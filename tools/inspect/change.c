@@ -1,5 +1,5 @@
 /*
- * put, del, freeze, unlink: the commands that write.
+ * put, del, freeze, sync, unlink: the commands that write.
  *
  * They open the segment as any program does: they take locks, wait at most for the
  * lock timeout, and refuse a segment of another user unless told otherwise, as a
@@ -146,6 +146,21 @@ static int freeze_run(const struct args *args) {
     return status;
 }
 
+/* --------------------------------------------------------------------------- sync */
+
+static int sync_run(const struct args *args) {
+    int status;
+
+    shmkv_t *kv = open_or_complain(args->operands[0], &status);
+    if (!kv)
+        return status;
+    int err = shmkv_sync(kv);
+    if (err)
+        status = explain(args->operands[0], err);
+    shmkv_close(kv);
+    return status;
+}
+
 /* ------------------------------------------------------------------------- unlink */
 
 static int unlink_run(const struct args *args) {
@@ -197,6 +212,18 @@ const struct command command_freeze = {
         "Nothing is stored, changed or removed in it any more, by anybody; there is no way back.\n"
         "It can be unlinked, and a program that opens it exclusively replaces it.\n",
     .run = freeze_run,
+};
+
+const struct command command_sync = {
+    .name = "sync",
+    .operands = "SEGMENT",
+    .least = 1,
+    .most = 1,
+    .options = "",
+    .summary = "Wait until a segment in a file is on disk",
+    .text = "For power failures: killed programs lose nothing without it. In /dev/shm there is no "
+            "disk,\nand nothing happens.\n",
+    .run = sync_run,
 };
 
 const struct command command_unlink = {

@@ -71,6 +71,7 @@ extern const struct command command_dump;
 extern const struct command command_put; /* change.c */
 extern const struct command command_del;
 extern const struct command command_freeze;
+extern const struct command command_sync;
 extern const struct command command_unlink;
 extern const struct command command_hexdump; /* hexdump.c */
 

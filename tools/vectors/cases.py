@@ -314,7 +314,7 @@ def longer_than_limit(image):
 @valid
 def unused_bytes(image):
     entries = fruits(image)
-    image.copy_in(STRUCT["header"]["frozen"] + 8, b"\xaa" * 100)
+    image.copy_in(STRUCT["header"]["boot"] + 8, b"\xaa" * 100)
     image.copy_in(image.owner(3, "name") + 40, b"\xaa" * 8)
     return Vector(image.data, entries, "Unused bytes that are not zero: ignored.")
 
@@ -324,6 +324,14 @@ def frozen(image):
     entries = fruits(image)
     image.store(STRUCT["header"]["frozen"], 1)
     return Vector(image.data, entries, "Frozen: to be read only.", frozen=True)
+
+
+@valid
+def rebooted(image):
+    entries = fruits(image)
+    image.lock(image.shard(0, "lock"))
+    image.store(STRUCT["header"]["boot"], 1)
+    return Vector(image.data, entries, "Last found whole before a reboot, and whole; a shard is locked by a dead owner.")
 
 
 @valid
@@ -1054,6 +1062,21 @@ def contradiction(function):
 def count_wrong(image):
     """A shard that counts one entry too many."""
     image.add(image.shard(0, "count"), 1)
+
+
+@contradiction
+def version_not_given(image):
+    """A record with a version that its owner slot will give again, as after a power failure."""
+    image.store(image.owner(0, "version"), 1 << 48 | 2)
+
+
+@corrupt
+def rebooted_damaged(image):
+    entries = fruits(image)
+    image.add(image.shard(0, "count"), 1)
+    image.store(STRUCT["header"]["boot"], 1)
+    return Vector(image.data, entries, "Last found whole before a reboot, and a count that is wrong.", attach="ECORRUPT",
+                  attach_readonly="OK", verify="ECORRUPT")
 
 
 @corrupt

@@ -146,11 +146,13 @@ struct shmkv_options {
  * @param opts  NULL: create or attach with defaults
  * @param out   the handle, or NULL on failure; close it with shmkv_close()
  * @return SHMKV_OK; ENAME; EARGUMENT; ENOSEGMENT (EXISTING, READONLY); EFOREIGN;
- *         EFORMAT; ECORRUPT; EOWNER; ENOSHM; ENOSPC; ENOSLOTS; ERESERVE;
+ *         EFORMAT; ECORRUPT (also: the first open for writing after a reboot found it
+ *         damaged); EOWNER; ENOSHM; ENOSPC; ENOSLOTS; ERESERVE;
  *         ETIMEDOUT (EXCLUSIVE); an errno such as EACCES or EMFILE
  * Threads: any.   Fork: the handle works in both processes.
  * Blocks: EXCLUSIVE waits for the locks of the segment it replaces. Others may
- * wait 50 ms for each dead writer whose traces lie behind a stopped one.
+ * wait 50 ms for each dead writer whose traces lie behind a stopped one. The first
+ * to open a file for writing after a reboot verifies it, see shmkv_sync().
  * Spec 5.2 (create), 5.3 (attach), 5.5 (replace).
  */
 int shmkv_open(const char *name, const struct shmkv_options *opts, shmkv_t **out);
@@ -359,6 +361,22 @@ int shmkv_stats(shmkv_t *kv, struct shmkv_stats *stats);
  * after it is SHMKV_EFROZEN.   Cost to readers: none.   Spec 5.8.
  */
 int shmkv_freeze(shmkv_t *kv);
+
+/**
+ * Wait until the segment is on disk, if it is in a regular file: all that was
+ * acknowledged before the call, and its name. Killed processes lose nothing without
+ * it; it is for power failures. What others change during and after the call may
+ * reach the disk in part: then the first open for writing after the machine's
+ * next start verifies the segment, which costs time in proportion to its size,
+ * and refuses one that contradicts itself (ECORRUPT). It cannot tell that a value is
+ * an older one, or a mixture. In /dev/shm there is no disk; the call does no harm.
+ *
+ * @return SHMKV_OK; ECLOSED; ESTALE; an errno, EIO and ENOSPC among them: what is on
+ *         disk is not known then
+ * Threads: any; also read-only handles.   Blocks: for as long as the disk takes; nobody
+ * else waits meanwhile.   Spec 5.9.
+ */
+int shmkv_sync(shmkv_t *kv);
 
 /* One problem found by shmkv_verify(): where, and what is wrong there. */
 typedef void (*shmkv_problem_fn)(void *arg, uint64_t offset, const char *text);
