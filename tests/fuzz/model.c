@@ -5,7 +5,7 @@
  * The input is a string of bytes, read as operations: put, get, delete, count, walk,
  * snapshot, close and open again. Keys come from a small set of all lengths, so that they are
  * overwritten and deleted often, values of all sizes are made of the operation's
- * number. LLVMFuzzerTestOneInput() is what libFuzzer calls, built by hand (docs/testing.md);
+ * number. LLVMFuzzerTestOneInput() is what libFuzzer calls, built by libfuzzer_test.sh;
  * the main() here draws inputs at random, and needs no clang.
  */
 #include <stdio.h>
