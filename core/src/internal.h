@@ -206,8 +206,9 @@ int boot_id_read(uint8_t id[16]);
 void program_name_read(uint8_t name[32]);
 uint64_t pid_namespace(void);
 void process_introduce(owner_t *own);
-bool process_gone(const owner_t *own);
-bool process_stopped(const owner_t *own);
+owner_t process_facts(const owner_t *own);
+bool process_gone(const owner_t *facts);
+bool process_stopped(const owner_t *facts);
 
 /* ------------------------------------------------------------------- fork.c */
 

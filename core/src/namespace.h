@@ -96,6 +96,7 @@
 #define guard_mine shmkv_private_guard_mine
 #define handle_enter_slowly shmkv_private_handle_enter_slowly
 #define pid_namespace shmkv_private_pid_namespace
+#define process_facts shmkv_private_process_facts
 #define process_gone shmkv_private_process_gone
 #define process_introduce shmkv_private_process_introduce
 #define process_stopped shmkv_private_process_stopped

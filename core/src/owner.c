@@ -88,24 +88,24 @@ enum shmkv_liveness owner_liveness(struct segment *seg, uint32_t slot) {
         return SHMKV_ALIVE;
     short found;
     int fd = seg->lock_fd >= 0 ? seg->lock_fd : seg->fd;
-    if (owner_lock(fd, F_OFD_GETLK, F_WRLCK, slot, &found) != 0)
+    /* For a read lock: nobody but an owner can be in its way. */
+    if (owner_lock(fd, F_OFD_GETLK, F_RDLCK, slot, &found) != 0)
         return SHMKV_ALIVE; /* cannot tell: never rob on a doubt */
-    if (found == F_UNLCK || process_gone(own))
-        return SHMKV_DEAD;
-    return SHMKV_ALIVE;
+    owner_t facts = process_facts(own);
+    return found == F_UNLCK || process_gone(&facts) ? SHMKV_DEAD : SHMKV_ALIVE;
 }
 
 void owner_describe(struct segment *seg, uint32_t slot, char *buf, size_t size) {
-    const owner_t *own = &seg->owners[slot];
+    owner_t facts = process_facts(&seg->owners[slot]);
     char name[33];
-    memcpy(name, own->name, 32);
+    memcpy(name, facts.name, 32);
     name[32] = '\0';
     for (char *p = name; *p; p++)
         if (!isprint((unsigned char)*p))
             *p = '?';
-    snprintf(buf, size, "process %u (%s)%s%s", own->pid, *name ? name : "unknown",
-             own->pid_ns == pid_namespace() ? "" : " of another PID namespace",
-             process_stopped(own) ? ", which is stopped" : "");
+    snprintf(buf, size, "process %u (%s)%s%s", facts.pid, *name ? name : "unknown",
+             facts.pid_ns == pid_namespace() ? "" : " of another PID namespace",
+             process_stopped(&facts) ? ", which is stopped" : "");
 }
 
 /* ------------------------------------------------------------------------ reap */

@@ -81,24 +81,36 @@ static bool read_process_stat(const char *path, struct process_stat *ps) {
     return true;
 }
 
-/* Write into a slot who we are. */
+/* The part of a slot that says who the owner is. */
+#define FACTS_BEGIN offsetof(owner_t, pid)
+#define FACTS_SIZE (offsetof(owner_t, unused_88) - FACTS_BEGIN)
+
+/* Write into a slot who we are. Others may be reading it, and take a mixture for what
+ * it is worth: what counts is the owner lock, and the generation in the state word. */
 void process_introduce(owner_t *own) {
     struct process_stat ps = {0};
-    own->pid = (uint32_t)getpid();
-    own->uid = (uint32_t)geteuid();
-    own->pid_ns = pid_namespace();
-    own->start_time = read_process_stat("/proc/self/stat", &ps) ? ps.start_time : 0;
-    own->attached_ns = wall_ns();
-    if (boot_id_read(own->boot_id) != 0)
-        memset(own->boot_id, 0, sizeof own->boot_id);
-    program_name_read(own->name);
+    owner_t us = {.pid = (uint32_t)getpid(), .uid = (uint32_t)geteuid()};
+    us.pid_ns = pid_namespace();
+    us.start_time = read_process_stat("/proc/self/stat", &ps) ? ps.start_time : 0;
+    us.attached_ns = wall_ns();
+    if (boot_id_read(us.boot_id) != 0)
+        memset(us.boot_id, 0, sizeof us.boot_id);
+    program_name_read(us.name);
+    racy_store((uint8_t *)own + FACTS_BEGIN, (const uint8_t *)&us + FACTS_BEGIN, FACTS_SIZE);
+}
+
+/* What a slot says of its owner, as it was read: it may change at any time. */
+owner_t process_facts(const owner_t *own) {
+    owner_t facts = {0};
+    racy_copy((uint8_t *)&facts + FACTS_BEGIN, (const uint8_t *)own + FACTS_BEGIN, FACTS_SIZE);
+    return facts;
 }
 
 /* Same boot and PID namespace: its pid means the same to us. */
-static bool pid_comparable(const owner_t *own) {
+static bool pid_comparable(const owner_t *facts) {
     uint8_t boot[16];
-    return own->pid_ns && own->pid_ns == pid_namespace() && boot_id_read(boot) == 0 &&
-           memcmp(boot, own->boot_id, sizeof boot) == 0;
+    return facts->pid_ns && facts->pid_ns == pid_namespace() && boot_id_read(boot) == 0 &&
+           memcmp(boot, facts->boot_id, sizeof boot) == 0;
 }
 
 /* [LOCK-19] /proc speaks of our PID namespace, and shows us to ourselves. */
@@ -111,17 +123,17 @@ static bool proc_is_ours(void) {
     return atol(self) == (long)getpid();
 }
 
-static bool owner_stat(const owner_t *own, struct process_stat *ps) {
+static bool owner_stat(const owner_t *facts, struct process_stat *ps) {
     char path[32];
-    snprintf(path, sizeof path, "/proc/%u/stat", own->pid);
-    return pid_comparable(own) && proc_is_ours() && read_process_stat(path, ps);
+    snprintf(path, sizeof path, "/proc/%u/stat", facts->pid);
+    return pid_comparable(facts) && proc_is_ours() && read_process_stat(path, ps);
 }
 
 /* Start times are shifted by time namespaces. */
-static bool same_time_namespace(const owner_t *own) {
+static bool same_time_namespace(const owner_t *facts) {
     char path[32];
     struct stat theirs, ours;
-    snprintf(path, sizeof path, "/proc/%u/ns/time", own->pid);
+    snprintf(path, sizeof path, "/proc/%u/ns/time", facts->pid);
     return stat(path, &theirs) == 0 && stat("/proc/self/ns/time", &ours) == 0 &&
            theirs.st_ino == ours.st_ino;
 }
@@ -129,20 +141,20 @@ static bool same_time_namespace(const owner_t *own) {
 /* The lock is held, but perhaps by a child that inherited the descriptor: then
  * the process itself must still be there. [LOCK-18] True only when that is
  * certain. */
-bool process_gone(const owner_t *own) {
-    if (!pid_comparable(own))
+bool process_gone(const owner_t *facts) {
+    if (!pid_comparable(facts))
         return false;
-    if (kill((pid_t)own->pid, 0) != 0 && errno == ESRCH)
+    if (kill((pid_t)facts->pid, 0) != 0 && errno == ESRCH)
         return true;
     struct process_stat ps;
-    if (!owner_stat(own, &ps))
+    if (!owner_stat(facts, &ps))
         return false;
     if (ps.state == 'X' || (ps.state == 'Z' && ps.threads <= 1))
         return true;
-    return own->start_time && ps.start_time != own->start_time && same_time_namespace(own);
+    return facts->start_time && ps.start_time != facts->start_time && same_time_namespace(facts);
 }
 
-bool process_stopped(const owner_t *own) {
+bool process_stopped(const owner_t *facts) {
     struct process_stat ps;
-    return owner_stat(own, &ps) && (ps.state == 'T' || ps.state == 't');
+    return owner_stat(facts, &ps) && (ps.state == 'T' || ps.state == 't');
 }

@@ -191,20 +191,21 @@ static uint32_t locks_held_by(struct segment *seg, uint32_t slot) {
 }
 
 static void report_owner(struct segment *seg, uint32_t slot, struct shmkv_owner *out) {
-    const owner_t *own = &seg->owners[slot];
+    owner_t facts = process_facts(&seg->owners[slot]);
     *out = (struct shmkv_owner){
         .slot = slot,
         .liveness = (int)owner_liveness(seg, slot),
-        .stopped = process_stopped(own),
-        .generation = (uint32_t)FIELD(load_relaxed_u64(&own->state), OWNER_STATE_GENERATION),
-        .pid = own->pid,
-        .uid = own->uid,
-        .pid_ns = own->pid_ns,
-        .start_time = own->start_time,
-        .attached_ns = own->attached_ns,
+        .stopped = process_stopped(&facts),
+        .generation =
+            (uint32_t)FIELD(load_relaxed_u64(&seg->owners[slot].state), OWNER_STATE_GENERATION),
+        .pid = facts.pid,
+        .uid = facts.uid,
+        .pid_ns = facts.pid_ns,
+        .start_time = facts.start_time,
+        .attached_ns = facts.attached_ns,
         .locks_held = locks_held_by(seg, slot),
     };
-    copy_name(out->name, own->name);
+    copy_name(out->name, facts.name);
 }
 
 int shmkv_owners(shmkv_t *kv, struct shmkv_owner *array, size_t capacity, size_t *n) {

@@ -454,20 +454,26 @@ static void close_view(struct check *c) {
     view_close(&c->view);
 }
 
+static uint64_t hash_racy(const void *shared, size_t len, uint64_t seed) {
+    uint8_t copy[SHMKV_SPACE_ENTRIES * sizeof(entry_t)];
+    racy_copy(copy, shared, len);
+    return hash_bytes(copy, len, seed);
+}
+
 /* A number that every commit, in any domain, and every build changes. */
 static uint64_t activity(struct segment *seg) {
     uint64_t sum = load_relaxed_u64(&seg->space->limit);
     for (uint32_t i = 0; i < domain_count(seg); i++) {
         struct domain d = domain_at(seg, i);
         sum =
-            hash_bytes(d.entries, d.capacity * sizeof *d.entries, sum ^ load_relaxed_u64(d.intent));
+            hash_racy(d.entries, d.capacity * sizeof *d.entries, sum ^ load_relaxed_u64(d.intent));
     }
     for (uint32_t i = 0; i < seg->shard_count; i++)
         sum = sum * 31 + load_relaxed_u64(&seg->shards[i].changes);
     for (uint32_t i = 0; i < seg->owner_count; i++) {
         const owner_t *own = &seg->owners[i];
-        sum = hash_bytes(&own->version, sizeof *own - offsetof(owner_t, version),
-                         sum ^ load_relaxed_u64(&own->state));
+        sum = hash_racy(&own->version, sizeof *own - offsetof(owner_t, version),
+                        sum ^ load_relaxed_u64(&own->state));
     }
     fence_acquire();
     return sum;
