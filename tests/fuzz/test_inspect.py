@@ -97,6 +97,39 @@ class Inspector(unittest.TestCase):
             os.unlink(path)
         print("%d segments, %d commands, %.1f s" % (CASES, CASES * len(COMMANDS), time.monotonic() - began))
 
+    def test_another_users_files_looked_at_by_root(self):
+        """In a directory that everybody may write to, as in /dev/shm."""
+        if os.geteuid() != 0:
+            self.skipTest("SKIPPED: not root")
+        os.chmod(self.folder, 0o1777)
+        for case in range(20):
+            name, image = self.mutated()
+            path = os.path.join(self.folder, "\x1b]0;%d\x07" % case)
+            with open(path, "wb") as f:
+                f.write(image)
+            os.chmod(path, 0o666)
+            try:
+                os.chown(path, 12345, 12345)
+            except OSError as e:
+                self.skipTest("SKIPPED: no other users here: %s" % e)
+            for command in COMMANDS:
+                self.look(name, image, path, command)
+        self.assertEqual(len(os.listdir(self.folder)), 20)
+
+    def test_what_is_no_file_is_refused_at_once(self):
+        """A link is not followed, a FIFO not waited for, and nothing is opened for writing."""
+        path, target = os.path.join(self.folder, "\x1b[2J"), os.path.join(self.folder, "target")
+        shutil.copy(os.path.join(IMAGES, "valid", "few-keys.shmkv"), target)
+        before = os.stat(target)
+        for make in [os.mkfifo, os.mkdir, lambda p: os.symlink(target, p), lambda p: os.symlink("/dev/zero", p)]:
+            make(path)
+            for command in COMMANDS:
+                done = subprocess.run([PROGRAM, *command, path], capture_output=True, timeout=60)
+                self.assertIn(done.returncode, range(1, 6), (command, make))
+                self.assertNotIn(b"\x1b", done.stdout + done.stderr, (command, make))
+            os.rmdir(path) if os.path.isdir(path) and not os.path.islink(path) else os.unlink(path)
+        self.assertEqual(before, os.stat(target))
+
     def test_holes_of_gigabytes(self):
         """A small file that says it is large: nobody who looks at it fills it."""
         with open(os.path.join(IMAGES, "valid", "few-keys.shmkv"), "rb") as f:
