@@ -21,7 +21,8 @@ static void set_up(void) {
     ctx = context_of(kv);
     d = shard_domain(seg, 3);
     for (int i = 0; i < WORDS; i++)
-        words[i] = &seg->arenas[SHMKV_DEFAULT_ARENAS - 1].partial[SHMKV_CLASS_COUNT + i]; /* of no class */
+        words[i] =
+            &seg->arenas[SHMKV_DEFAULT_ARENAS - 1].partial[SHMKV_CLASS_COUNT + i]; /* of no class */
     struct key_search s = search_shard(kv, 3, "key");
     key_find(&s, key_of_shard);
 }
@@ -37,7 +38,9 @@ static void entry(unsigned i, uint64_t offset, uint64_t value) {
     d.entries[i].offset = offset;
     d.entries[i].value = value;
 }
-static void entry_for(unsigned i, uint64_t *word, uint64_t value) { entry(i, seg_offset(seg, word), value); }
+static void entry_for(unsigned i, uint64_t *word, uint64_t value) {
+    entry(i, seg_offset(seg, word), value);
+}
 
 /* What a writer leaves that dies with @p n entries complete. */
 static void leave_intent(unsigned n, bool always) {
@@ -264,6 +267,94 @@ START_TEST(test_replay_when_a_fill_makes_no_sense_is_ecorrupt) {
 }
 END_TEST
 
+/* What an entry of one word, which would store what is there already, comes to. */
+static int replay_at(uint64_t offset) {
+    entry(0, offset, *(const uint64_t *)(const void *)(seg->base + offset));
+    leave_intent(1, true);
+    int err = intent_replay(seg, &d);
+    *d.intent = 0;
+    return err;
+}
+
+/* proves [CRASH-04] */
+START_TEST(test_replay_stores_to_fields_that_operations_change_and_to_no_others) {
+    uint64_t owner = seg_offset(seg, &seg->owners[2]), shard = seg_offset(seg, &seg->shards[5]),
+             arena = seg_offset(seg, &seg->arenas[1]), space = seg_offset(seg, seg->space);
+    const uint64_t good[] = {owner + offsetof(owner_t, cell),  owner + offsetof(owner_t, run),
+                             shard + offsetof(shard_t, root),  shard + offsetof(shard_t, changes),
+                             shard + offsetof(shard_t, count), arena + offsetof(arena_t, partial),
+                             space + offsetof(space_t, limit), seg->data_offset};
+    const uint64_t bad[] = {
+        offsetof(header_t, hash_seed),      offsetof(header_t, state),
+        owner + offsetof(owner_t, state),   owner + offsetof(owner_t, start_time),
+        owner + offsetof(owner_t, version), shard + offsetof(shard_t, lock),
+        shard + offsetof(shard_t, intent),  shard + offsetof(shard_t, entries),
+        arena + offsetof(arena_t, lock),    arena + offsetof(arena_t, intent),
+        arena + offsetof(arena_t, entries), space + offsetof(space_t, lock),
+        space + offsetof(space_t, intent),  space + offsetof(space_t, entries)};
+    put_text(kv, key_of_shard, "v");
+    for (size_t i = 0; i < sizeof good / sizeof *good; i++)
+        ck_assert_msg(replay_at(good[i]) == SHMKV_OK, "good %zu", i);
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+        ck_assert_msg(replay_at(bad[i]) == SHMKV_ECORRUPT, "bad %zu", i);
+}
+END_TEST
+
+/* A directory of several words in the shard. */
+static uint64_t grow_directory(uint64_t *count) {
+    struct key_search s = search_shard(kv, 3, "many");
+    char key[KEY_TEXT_SIZE];
+    for (int i = 0; i < 1500; i++) {
+        key_find(&s, key);
+        put_text(kv, key, "v");
+    }
+    uint64_t root = seg->shards[3].root;
+    *count = 1ULL << FIELD(root, ROOT_DEPTH);
+    ck_assert_uint_ge(*count, 4);
+    return seg_offset(seg, directory_words(table_directory(seg, root)));
+}
+
+/* proves [CRASH-04] */
+START_TEST(test_replay_of_a_fill_stays_within_the_shards_directory) {
+    uint64_t n, first = grow_directory(&n), last = first + 8 * (n - 1);
+    const struct {
+        const char *what;
+        uint64_t off, stride, count;
+        int expected;
+    } fills[] = {
+        {"the first word", first, 8, 1, SHMKV_OK},
+        {"the last word", last, 8, 1, SHMKV_OK},
+        {"the last word, with the widest stride", last, 8 * n, 1, SHMKV_OK},
+        {"one more than there are", first, 8, n + 1, SHMKV_ECORRUPT},
+        {"the last and one more", last, 8, 2, SHMKV_ECORRUPT},
+        {"every second, and one more", first, 16, n / 2 + 1, SHMKV_ECORRUPT},
+        {"the word before the first", first - 8, 8, 1, SHMKV_ECORRUPT},
+        {"the word after the last", last + 8, 8, 1, SHMKV_ECORRUPT},
+        {"no words", first, 8, 0, SHMKV_ECORRUPT},
+        {"stride 0", first, 0, 1, SHMKV_ECORRUPT},
+        {"stride 4", first, 4, 1, SHMKV_ECORRUPT},
+        {"a count that overflows", first, 8, ~0ULL / 8 + 2, SHMKV_ECORRUPT},
+        {"a stride that overflows", first, ~7ULL, 2, SHMKV_ECORRUPT},
+    };
+    for (size_t i = 0; i < sizeof fills / sizeof *fills; i++) {
+        uint64_t off = fills[i].off;
+        entry(0, off | FILL_ENTRY, *(const uint64_t *)(const void *)(seg->base + off));
+        entry(1, fills[i].stride, fills[i].count);
+        leave_intent(2, true);
+        int err = intent_replay(seg, &d);
+        ck_assert_msg(err == fills[i].expected, "%s: %s", fills[i].what, result_name(err));
+        *d.intent = 0;
+    }
+    ck_assert_whole(kv);
+    d = arena_domain(seg, 0); /* no arena has a directory */
+    entry(0, first | FILL_ENTRY, *(const uint64_t *)(const void *)(seg->base + first));
+    entry(1, 8, 1);
+    leave_intent(2, true);
+    ck_assert_err(intent_replay(seg, &d), SHMKV_ECORRUPT);
+    *d.intent = 0;
+}
+END_TEST
+
 START_TEST(test_replay_when_the_count_is_impossible_is_ecorrupt) {
     entry_for(0, words[0], 1);
     leave_intent(0, true);
@@ -315,6 +406,8 @@ static Suite *intent_suite(void) {
     tcase_add_checked_fixture(tc, set_up, tear_down);
     tcase_add_test(tc, test_replay_when_an_entry_is_out_of_bounds_is_ecorrupt);
     tcase_add_test(tc, test_replay_when_a_fill_makes_no_sense_is_ecorrupt);
+    tcase_add_test(tc, test_replay_stores_to_fields_that_operations_change_and_to_no_others);
+    tcase_add_test(tc, test_replay_of_a_fill_stays_within_the_shards_directory);
     tcase_add_test(tc, test_replay_when_the_count_is_impossible_is_ecorrupt);
     tcase_add_test(tc, test_replay_when_the_intent_is_not_active_is_ecorrupt);
     tcase_add_test(tc, test_replay_when_entry_0_of_a_conditional_is_nonsense_is_no_crash);
