@@ -28,6 +28,7 @@ needed() {
 		always) ;;
 		bazel7) [ "${1/none/0}" -ge 7 ] || continue ;;
 		test) [ -n "${for_tests:-}" ] || continue ;;
+		bench) continue ;;
 		*) die "tools/lib/packages: $package: when is '$when'?" ;;
 		esac
 		printf '%s %s\n' "$package" "$purpose"
