@@ -8,21 +8,33 @@
 
 #include "tests/bench/stores/store.h"
 
-enum { LIST_MAX = 16, MAX_PROCESSES = 64 };
+enum { LIST_MAX = 16, MAX_PROCESSES = 64, ROUNDS_MAX = 1000 };
+
+enum work_kind {
+    WORK_MIX,
+    WORK_MANY,
+    WORK_HOT,
+    WORK_HOT_READ,
+    WORK_GROW,
+    WORK_OPEN,
+    WORK_REFILL,
+    WORKS
+};
 
 struct list {
     unsigned n;
-    uint64_t values[LIST_MAX];
+    double values[LIST_MAX];
 };
 
 struct options {
-    struct list keys, value_sizes, reads, processes;
-    double zipf; /* 0: uniform */
-    unsigned rounds, slice_ms;
+    bool works[WORKS];
+    struct list keys, value_sizes, reads, processes, zipfs;
+    unsigned rounds, grow_rounds, slice_ms;
     uint64_t seed;
     const char *dir;
+    const char *json; /* a file; "-": standard output, in place of tables */
     bool chosen[STORES];
-    bool roam, undisturbed, json, list, help;
+    bool roam, undisturbed, check, list, help;
     uint64_t count; /* without processes and clocks: that many operations */
 };
 

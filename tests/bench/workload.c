@@ -1,15 +1,6 @@
 #include "tests/bench/workload.h"
 
 #include <math.h>
-#include <string.h>
-
-/* splitmix64, public domain, by Sebastiano Vigna. A bijection: no two keys are alike. */
-static uint64_t mix(uint64_t x) {
-    x += 0x9e3779b97f4a7c15;
-    x = (x ^ x >> 30) * 0xbf58476d1ce4e5b9;
-    x = (x ^ x >> 27) * 0x94d049bb133111eb;
-    return x ^ x >> 31;
-}
 
 uint64_t random_next(struct random *r) { return mix(r->state += 0x9e3779b97f4a7c15); }
 
@@ -40,19 +31,15 @@ static uint64_t draw(const struct popularity *p, struct random *r) {
         rank = 1;
     else
         rank = (uint64_t)((double)p->keys * pow(p->eta * u - p->eta + 1, p->alpha));
-    /* Scattered over the keys by a prime, one to one: those that were stored first lie close together in
-     * some stores, and should not be the popular ones. */
+    /* Scattered over the keys by a prime, one to one: those that were stored first lie close
+     * together in some stores, and should not be the popular ones. */
     return (rank < p->keys ? rank : p->keys - 1) * 2654435761 % p->keys;
 }
 
-static void key_for(uint8_t key[KEY_SIZE], uint64_t number) {
-    uint64_t words[2] = {mix(number), mix(~number)};
-    memcpy(key, words, KEY_SIZE);
-}
-
-void block_draw(struct block *b, const struct popularity *p, struct random *r, unsigned read_percent) {
-    b->ops = BLOCK_OPS;
-    for (unsigned i = 0; i < BLOCK_OPS; i++) {
+void block_draw(struct block *b, unsigned ops, const struct popularity *p, struct random *r,
+                unsigned read_percent) {
+    b->ops = ops;
+    for (unsigned i = 0; i < ops; i++) {
         key_for(b->keys[i], draw(p, r));
         b->read[i] = random_below(r, 100) < read_percent;
     }
@@ -60,7 +47,7 @@ void block_draw(struct block *b, const struct popularity *p, struct random *r, u
 
 void block_walk(struct block *b, uint64_t first, uint64_t step, uint64_t keys, bool read) {
     b->ops = 0;
-    for (uint64_t n = first; n < keys && b->ops < BLOCK_OPS; n += step, b->ops++) {
+    for (uint64_t n = first; n < keys && b->ops < STRETCH_OPS + SINGLE_OPS; n += step, b->ops++) {
         key_for(b->keys[b->ops], n);
         b->read[b->ops] = read;
     }

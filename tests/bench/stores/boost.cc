@@ -40,7 +40,6 @@ struct Handle {
     Segment segment;
     ipc::interprocess_mutex *mutex;
     Map *map;
-    std::size_t value_size;
 };
 
 // The file is sparse: what is not used is not there.
@@ -50,11 +49,10 @@ std::uint64_t segment_size(const store_setup &setup) {
 
 void *open_store(const store_setup &setup, bool fresh) try {
     auto h = std::make_unique<Handle>();
-    h->value_size = setup.value_size;
     h->segment = fresh ? Segment(ipc::create_only, setup.path, segment_size(setup))
                        : Segment(ipc::open_only, setup.path);
     h->mutex = h->segment.find_or_construct<ipc::interprocess_mutex>("mutex")();
-    h->map = h->segment.find_or_construct<Map>("map")(setup.keys, KeyHash(), std::equal_to<Key>(),
+    h->map = h->segment.find_or_construct<Map>("map")(setup.grows ? 1 : setup.keys, KeyHash(), std::equal_to<Key>(),
                                                       h->segment.get_segment_manager());
     return h.release();
 } catch (const std::exception &) {
@@ -65,21 +63,26 @@ void *create(const store_setup *setup) { return open_store(*setup, true); }
 void *attach(const store_setup *setup) { return open_store(*setup, false); }
 void detach(void *handle) { delete static_cast<Handle *>(handle); }
 
-int get(void *handle, const void *key, void *value) try {
-    auto *h = static_cast<Handle *>(handle);
+// The caller holds the mutex.
+int copy_out(const Handle *h, const void *key, void *value, size_t size) {
     Key k;
     std::memcpy(k.data(), key, KEY_SIZE);
-    ipc::scoped_lock<ipc::interprocess_mutex> lock(*h->mutex);
     auto found = h->map->find(k);
-    if (found == h->map->end() || found->second.size() != h->value_size)
+    if (found == h->map->end() || found->second.size() != size)
         return -1;
-    std::memcpy(value, found->second.data(), h->value_size);
+    std::memcpy(value, found->second.data(), size);
     return 0;
+}
+
+int get(void *handle, const void *key, void *value, size_t size) try {
+    auto *h = static_cast<Handle *>(handle);
+    ipc::scoped_lock<ipc::interprocess_mutex> lock(*h->mutex);
+    return copy_out(h, key, value, size);
 } catch (const std::exception &) {
     return -1;
 }
 
-int put(void *handle, const void *key, const void *value) try {
+int put(void *handle, const void *key, const void *value, size_t size) try {
     auto *h = static_cast<Handle *>(handle);
     const auto *bytes = static_cast<const unsigned char *>(value);
     Key k;
@@ -87,10 +90,31 @@ int put(void *handle, const void *key, const void *value) try {
     ipc::scoped_lock<ipc::interprocess_mutex> lock(*h->mutex);
     auto found = h->map->find(k);
     if (found == h->map->end())
-        h->map->emplace(k, Value(bytes, bytes + h->value_size, h->segment.get_segment_manager()));
+        h->map->emplace(k, Value(bytes, bytes + size, h->segment.get_segment_manager()));
     else
-        found->second.assign(bytes, bytes + h->value_size);
+        found->second.assign(bytes, bytes + size);
     return 0;
+} catch (const std::exception &) {
+    return -1;
+}
+
+int get_many(void *handle, const uint8_t *keys, unsigned n, uint8_t *values, size_t size) try {
+    auto *h = static_cast<Handle *>(handle);
+    ipc::scoped_lock<ipc::interprocess_mutex> lock(*h->mutex);
+    for (unsigned i = 0; i < n; i++)
+        if (copy_out(h, keys + i * KEY_SIZE, values + i * size, size) != 0)
+            return -1;
+    return 0;
+} catch (const std::exception &) {
+    return -1;
+}
+
+int remove_key(void *handle, const void *key) try {
+    auto *h = static_cast<Handle *>(handle);
+    Key k;
+    std::memcpy(k.data(), key, KEY_SIZE);
+    ipc::scoped_lock<ipc::interprocess_mutex> lock(*h->mutex);
+    return h->map->erase(k) == 1 ? 0 : -1;
 } catch (const std::exception &) {
     return -1;
 }
@@ -103,8 +127,10 @@ namespace {
 constexpr void *(*create)(const store_setup *) = nullptr;
 constexpr void *(*attach)(const store_setup *) = nullptr;
 constexpr void (*detach)(void *) = nullptr;
-constexpr int (*get)(void *, const void *, void *) = nullptr;
-constexpr int (*put)(void *, const void *, const void *) = nullptr;
+constexpr int (*get)(void *, const void *, void *, size_t) = nullptr;
+constexpr int (*put)(void *, const void *, const void *, size_t) = nullptr;
+constexpr int (*get_many)(void *, const uint8_t *, unsigned, uint8_t *, size_t) = nullptr;
+constexpr int (*remove_key)(void *, const void *) = nullptr;
 }  // namespace
 
 #endif
@@ -119,5 +145,9 @@ extern "C" const store store_boost = {
     nullptr,
     get,
     put,
+    get_many,
+    remove_key,
     nullptr,
+    2.5,
+    false,
 };

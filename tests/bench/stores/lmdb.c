@@ -15,7 +15,6 @@ struct handle {
     MDB_env *env;
     MDB_dbi dbi;
     MDB_txn *read; /* reset between reads */
-    size_t value_size;
 };
 
 static int open_env(struct handle *h, const struct store_setup *setup) {
@@ -49,7 +48,6 @@ static void *attach(const struct store_setup *setup) {
     struct handle *h = calloc(1, sizeof *h);
     if (!h)
         return NULL;
-    h->value_size = setup->value_size;
     int err = open_env(h, setup);
     if (err) {
         mdb_env_close(h->env);
@@ -68,30 +66,43 @@ static void detach(void *handle) {
 }
 
 /* LMDB's interface takes bytes it only reads by a plain pointer. */
-static MDB_val val(const void *bytes, size_t size) { return (MDB_val){size, (void *)(uintptr_t)bytes}; }
+static MDB_val val(const void *bytes, size_t size) {
+    return (MDB_val){size, (void *)(uintptr_t)bytes};
+}
 
-static int get(void *handle, const void *key, void *value) {
+/* Within the read transaction. */
+static int copy_out(struct handle *h, const void *key, void *value, size_t size) {
+    MDB_val k = val(key, KEY_SIZE), v;
+    int err = mdb_get(h->read, h->dbi, &k, &v);
+    if (!err && v.mv_size != size)
+        err = -1;
+    if (!err)
+        memcpy(value, v.mv_data, size);
+    return err;
+}
+
+static int get_many(void *handle, const uint8_t *keys, unsigned n, uint8_t *values, size_t size) {
     struct handle *h = handle;
     int err = mdb_txn_renew(h->read);
     if (err)
         return err;
-    MDB_val k = val(key, KEY_SIZE), v;
-    err = mdb_get(h->read, h->dbi, &k, &v);
-    if (!err && v.mv_size != h->value_size)
-        err = -1;
-    if (!err)
-        memcpy(value, v.mv_data, v.mv_size);
+    for (unsigned i = 0; i < n && !err; i++)
+        err = copy_out(h, keys + i * KEY_SIZE, values + i * size, size);
     mdb_txn_reset(h->read);
     return err;
 }
 
-static int put(void *handle, const void *key, const void *value) {
+static int get(void *handle, const void *key, void *value, size_t size) {
+    return get_many(handle, key, 1, value, size);
+}
+
+static int put(void *handle, const void *key, const void *value, size_t size) {
     struct handle *h = handle;
     MDB_txn *txn;
     int err = mdb_txn_begin(h->env, NULL, 0, &txn);
     if (err)
         return err;
-    MDB_val k = val(key, KEY_SIZE), v = val(value, h->value_size);
+    MDB_val k = val(key, KEY_SIZE), v = val(value, size);
     err = mdb_put(txn, h->dbi, &k, &v, 0);
     if (err) {
         mdb_txn_abort(txn);
@@ -100,7 +111,24 @@ static int put(void *handle, const void *key, const void *value) {
     return mdb_txn_commit(txn);
 }
 
-#define CALLS .create = attach, .attach = attach, .detach = detach, .get = get, .put = put
+static int remove_key(void *handle, const void *key) {
+    struct handle *h = handle;
+    MDB_txn *txn;
+    int err = mdb_txn_begin(h->env, NULL, 0, &txn);
+    if (err)
+        return err;
+    MDB_val k = val(key, KEY_SIZE);
+    err = mdb_del(txn, h->dbi, &k, NULL);
+    if (err) {
+        mdb_txn_abort(txn);
+        return err;
+    }
+    return mdb_txn_commit(txn);
+}
+
+#define CALLS                                                                     \
+    .create = attach, .attach = attach, .detach = detach, .get = get, .put = put, \
+    .get_many = get_many, .remove = remove_key
 #else
 #define CALLS .create = NULL
 #endif
@@ -110,5 +138,6 @@ const struct store store_lmdb = {
     .what = "LMDB, one transaction per operation, MDB_NOSYNC and MDB_WRITEMAP",
     .package = "liblmdb-dev",
     .second_file = "-lock",
+    .room = 2.5,
     CALLS,
 };

@@ -3,7 +3,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 
-#include "tests/bench/stores/table.h"
+#include "tests/bench/stores/flat_table.h"
 
 _Static_assert(sizeof(pthread_mutex_t) <= TABLE_HEAD, "the mutex stands before the entries");
 
@@ -46,21 +46,31 @@ static int lock(struct table *t) {
     return err == EOWNERDEAD ? pthread_mutex_consistent(mutex_of(t)) : err;
 }
 
-static int get(void *handle, const void *key, void *value) {
+static int get(void *handle, const void *key, void *value, size_t size) {
     int err = lock(handle);
     if (!err) {
-        err = table_get(handle, key, value);
+        err = table_get(handle, key, value, size);
         pthread_mutex_unlock(mutex_of(handle));
     }
     return err;
 }
 
-static int put(void *handle, const void *key, const void *value) {
+static int put(void *handle, const void *key, const void *value, size_t size) {
     int err = lock(handle);
     if (!err) {
-        err = table_put(handle, key, value);
+        err = table_put(handle, key, value, size);
         pthread_mutex_unlock(mutex_of(handle));
     }
+    return err;
+}
+
+static int get_many(void *handle, const uint8_t *keys, unsigned n, uint8_t *values, size_t size) {
+    int err = lock(handle);
+    if (err)
+        return err;
+    for (unsigned i = 0; i < n && !err; i++)
+        err = table_get(handle, keys + i * KEY_SIZE, values + i * size, size);
+    pthread_mutex_unlock(mutex_of(handle));
     return err;
 }
 
@@ -72,4 +82,6 @@ const struct store store_mutex = {
     .detach = detach,
     .get = get,
     .put = put,
+    .get_many = get_many,
+    .room = 2.5,
 };

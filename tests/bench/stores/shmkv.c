@@ -1,48 +1,29 @@
 /* shmkv itself, through its public calls, with default options. */
-#include <stdlib.h>
-
 #include <shmkv/shmkv.h>
 
 #include "tests/bench/stores/store.h"
 
-struct handle {
-    shmkv_t *kv;
-    size_t value_size;
-};
-
 static void *open_store(const struct store_setup *setup, int mode) {
     struct shmkv_options opts = {.size = sizeof opts, .mode = mode};
-    struct handle *h = malloc(sizeof *h);
-    if (!h)
-        return NULL;
-    if (shmkv_open(setup->path, &opts, &h->kv)) {
-        free(h);
-        return NULL;
-    }
-    h->value_size = setup->value_size;
-    return h;
+    shmkv_t *kv;
+    return shmkv_open(setup->path, &opts, &kv) == SHMKV_OK ? kv : NULL;
 }
 
 static void *create(const struct store_setup *setup) { return open_store(setup, SHMKV_EXCLUSIVE); }
 static void *attach(const struct store_setup *setup) { return open_store(setup, SHMKV_EXISTING); }
+static void detach(void *handle) { shmkv_close(handle); }
 
-static void detach(void *handle) {
-    struct handle *h = handle;
-    shmkv_close(h->kv);
-    free(h);
-}
-
-static int get(void *handle, const void *key, void *value) {
-    struct handle *h = handle;
+static int get(void *handle, const void *key, void *value, size_t size) {
     size_t len;
-    int err = shmkv_get(h->kv, key, KEY_SIZE, value, h->value_size, &len);
-    return err ? err : len != h->value_size;
+    int err = shmkv_get(handle, key, KEY_SIZE, value, size, &len);
+    return err ? err : len != size;
 }
 
-static int put(void *handle, const void *key, const void *value) {
-    struct handle *h = handle;
-    return shmkv_put(h->kv, key, KEY_SIZE, value, h->value_size);
+static int put(void *handle, const void *key, const void *value, size_t size) {
+    return shmkv_put(handle, key, KEY_SIZE, value, size);
 }
+
+static int remove_key(void *handle, const void *key) { return shmkv_delete(handle, key, KEY_SIZE); }
 
 const struct store store_shmkv = {
     .name = "shmkv",
@@ -53,4 +34,6 @@ const struct store store_shmkv = {
     .why = shmkv_error_detail,
     .get = get,
     .put = put,
+    .remove = remove_key,
+    .room = 1.3,
 };

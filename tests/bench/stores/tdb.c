@@ -8,40 +8,21 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <stdbool.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/types.h>
 #include <tdb.h>
 
-struct handle {
-    struct tdb_context *tdb;
-    size_t value_size;
-};
-
 static void *attach(const struct store_setup *setup) {
-    struct handle *h = calloc(1, sizeof *h);
-    if (!h)
-        return NULL;
-    h->value_size = setup->value_size;
     /* Mutexes come only with CLEAR_IF_FIRST; whoever comes later is not the first. */
-    h->tdb = tdb_runtime_check_for_robust_mutexes()
-                 ? tdb_open(setup->path, (int)setup->keys,
-                            TDB_MUTEX_LOCKING | TDB_CLEAR_IF_FIRST | TDB_NOSYNC | TDB_INCOMPATIBLE_HASH,
-                            O_RDWR | O_CREAT, 0600)
-                 : NULL;
-    if (!h->tdb) {
-        free(h);
+    if (!tdb_runtime_check_for_robust_mutexes())
         return NULL;
-    }
-    return h;
+    return tdb_open(setup->path, (int)setup->keys,
+                    TDB_MUTEX_LOCKING | TDB_CLEAR_IF_FIRST | TDB_NOSYNC | TDB_INCOMPATIBLE_HASH,
+                    O_RDWR | O_CREAT, 0600);
 }
 
-static void detach(void *handle) {
-    struct handle *h = handle;
-    tdb_close(h->tdb);
-    free(h);
-}
+static void detach(void *handle) { tdb_close(handle); }
 
 static TDB_DATA data(const void *bytes, size_t size) {
     return (TDB_DATA){.dptr = (unsigned char *)(uintptr_t)bytes, .dsize = size};
@@ -57,18 +38,22 @@ static int copy_out(TDB_DATA key, TDB_DATA found, void *wanted) {
 }
 
 /* Without the allocation that tdb_fetch() makes. */
-static int get(void *handle, const void *key, void *value) {
-    struct handle *h = handle;
-    TDB_DATA wanted = data(value, h->value_size);
-    return tdb_parse_record(h->tdb, data(key, KEY_SIZE), copy_out, &wanted);
+static int get(void *handle, const void *key, void *value, size_t size) {
+    TDB_DATA wanted = data(value, size);
+    return tdb_parse_record(handle, data(key, KEY_SIZE), copy_out, &wanted);
 }
 
-static int put(void *handle, const void *key, const void *value) {
-    struct handle *h = handle;
-    return tdb_store(h->tdb, data(key, KEY_SIZE), data(value, h->value_size), TDB_REPLACE);
+static int put(void *handle, const void *key, const void *value, size_t size) {
+    return tdb_store(handle, data(key, KEY_SIZE), data(value, size), TDB_REPLACE);
 }
 
-#define CALLS .create = attach, .attach = attach, .detach = detach, .get = get, .put = put
+static int remove_key(void *handle, const void *key) {
+    return tdb_delete(handle, data(key, KEY_SIZE));
+}
+
+#define CALLS                                                                     \
+    .create = attach, .attach = attach, .detach = detach, .get = get, .put = put, \
+    .remove = remove_key
 #else
 #define CALLS .create = NULL
 #endif
@@ -77,5 +62,6 @@ const struct store store_tdb = {
     .name = "tdb",
     .what = "TDB, mutex locking, a hash chain for every key",
     .package = "libtdb-dev",
+    .room = 1.5,
     CALLS,
 };

@@ -1,4 +1,4 @@
-#include "tests/bench/stores/table.h"
+#include "tests/bench/stores/flat_table.h"
 
 #include <fcntl.h>
 #include <sys/mman.h>
@@ -22,7 +22,8 @@ bool table_map(struct table *t, const struct store_setup *setup, bool fresh) {
     void *p = MAP_FAILED;
     /* fallocate: a full file system is an error here and not a SIGBUS later. */
     if (!fresh || fallocate(fd, 0, 0, (off_t)t->size) == 0)
-        p = mmap(NULL, t->size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, fd, 0);
+        p = mmap(NULL, t->size, PROT_READ | PROT_WRITE,
+                 MAP_SHARED | (setup->touch ? MAP_POPULATE : 0), fd, 0);
     close(fd);
     if (p == MAP_FAILED)
         return false;

@@ -6,8 +6,8 @@
  * An entry is a key and its value, and starts a cache line when it fits into one.
  * A key is never all zero, so that is what an empty entry looks like.
  */
-#ifndef SHMKV_TESTS_BENCH_STORES_TABLE_H
-#define SHMKV_TESTS_BENCH_STORES_TABLE_H
+#ifndef SHMKV_TESTS_BENCH_STORES_FLAT_TABLE_H
+#define SHMKV_TESTS_BENCH_STORES_FLAT_TABLE_H
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -29,7 +29,8 @@ struct table {
     size_t entry_size, value_size;
 };
 
-/* Map the file, all of its pages at once. With @p fresh it is made anew, full of zeros. */
+/* Map the file, all of its pages at once if setup.touch. With @p fresh it is made anew, full of
+ * zeros. */
 bool table_map(struct table *t, const struct store_setup *setup, bool fresh);
 void table_unmap(struct table *t);
 
@@ -54,18 +55,21 @@ static inline void table_copy(void *to, const void *from, size_t size) {
         memcpy(to, from, size);
 }
 
-static inline int table_get(const struct table *t, const void *key, void *value) {
+static inline int table_get(const struct table *t, const void *key, void *value, size_t size) {
     const uint8_t *entry = table_find(t, key);
-    if (memcmp(entry, key, KEY_SIZE) != 0)
+    if (size != t->value_size || memcmp(entry, key, KEY_SIZE) != 0)
         return -1;
-    table_copy(value, entry + KEY_SIZE, t->value_size);
+    table_copy(value, entry + KEY_SIZE, size);
     return 0;
 }
 
-static inline int table_put(const struct table *t, const void *key, const void *value) {
+static inline int table_put(const struct table *t, const void *key, const void *value,
+                            size_t size) {
+    if (size != t->value_size)
+        return -1;
     uint8_t *entry = table_find(t, key);
     memcpy(entry, key, KEY_SIZE);
-    table_copy(entry + KEY_SIZE, value, t->value_size);
+    table_copy(entry + KEY_SIZE, value, size);
     return 0;
 }
 
