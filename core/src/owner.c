@@ -64,6 +64,9 @@ int lock_descriptor_open(struct segment *seg) {
     struct stat st;
     if (fstat(fd, &st) != 0 || st.st_dev != seg->dev || st.st_ino != seg->ino) {
         close(fd);
+        /* Such as a new segment that is to take the name of an old one. */
+        if (fstat(seg->fd, &st) == 0 && st.st_nlink == 0)
+            return fail(ENOENT, "%s has no name to open it by (is /proc mounted?)", seg->loc->path);
         return fail(SHMKV_EBUSY, "%s was replaced while being opened", seg->loc->path);
     }
     seg->lock_fd = fd;

@@ -7,7 +7,8 @@
  * them takes it, and the other wants it: while the holder lives, it times out and
  * says who holds it; a waiter that is killed is not taken for the holder; when the
  * holder is killed, the other takes over. The holder's slot is made to show the same
- * start time as the other's: only the namespace tells them apart.
+ * start time as the other's: only the namespace tells them apart. Once more the holder
+ * is of the outer namespace, with a pid that nobody has where the other lives.
  *
  * Exit status: 0 all well, 1 a violation, 77 the system allows no namespaces.
  *
@@ -20,12 +21,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "tests/support/support.h"
+#include "tests/worlds/apart.h"
 
 #define SHORT_MS 60
 
@@ -45,31 +46,6 @@ static unsigned checks;
 
 /* ------------------------------------------------------------------ namespaces */
 
-static void write_text(const char *path, const char *text) {
-    int fd = open(path, O_WRONLY | O_CLOEXEC);
-    if (fd < 0)
-        return;
-    if (write(fd, text, strlen(text)) < 0)
-        perror(path);
-    close(fd);
-}
-
-/* May we make them? Where we are not root, in a user namespace of our own. */
-static bool allowed(void) {
-    int flags = CLONE_NEWPID | (own_proc ? CLONE_NEWNS : 0);
-    char map[2][32];
-    snprintf(map[0], sizeof map[0], "0 %u 1", geteuid());
-    snprintf(map[1], sizeof map[1], "0 %u 1", getegid());
-    if (unshare(flags) == 0)
-        return true;
-    if (unshare(CLONE_NEWUSER) != 0)
-        return false;
-    write_text("/proc/self/setgroups", "deny");
-    write_text("/proc/self/uid_map", map[0]);
-    write_text("/proc/self/gid_map", map[1]);
-    return unshare(flags) == 0;
-}
-
 /* The next child is the first of a new namespace. */
 static pid_t first_of_a_namespace(void (*body)(void *), void *arg) {
     pid_t outer = fork();
@@ -77,7 +53,7 @@ static pid_t first_of_a_namespace(void (*body)(void *), void *arg) {
         return outer;
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     /* Not by child_start(): it compares getppid(), which is 0 in there. */
-    if (!allowed())
+    if (!apart(CLONE_NEWPID | (own_proc ? CLONE_NEWNS : 0)))
         _exit(77);
     fflush(NULL);
     pid_t inner = fork();
@@ -85,8 +61,7 @@ static pid_t first_of_a_namespace(void (*body)(void *), void *arg) {
         prctl(PR_SET_PDEATHSIG, SIGKILL);
         if (getpid() != 1)
             _exit(98);
-        if (own_proc && (mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0 ||
-                         mount("proc", "/proc", "proc", 0, NULL) != 0))
+        if (own_proc && !proc_becomes("proc", NULL))
             _exit(77);
         body(arg);
         fflush(NULL);
@@ -106,6 +81,7 @@ static int outcome(pid_t pid) {
 struct meeting {
     struct gate held, waiting, tried;
     uint32_t domain; /* which lock */
+    bool outside;    /* is the holder of the outer namespace? */
     uint64_t pid_ns[2];
 };
 static struct meeting *meet;
@@ -115,19 +91,19 @@ static bool whole(shmkv_t *kv) {
     return shmkv_verify(kv, NULL, NULL, &problems) == SHMKV_OK && problems == 0;
 }
 
-static shmkv_t *enter(struct context **ctx) {
+static shmkv_t *enter(struct context **ctx, bool outside) {
     struct shmkv_options opts = {.size = sizeof opts, .lock_timeout_ms = SHORT_MS};
     shmkv_t *kv;
     MUST(shmkv_open(name, &opts, &kv) == SHMKV_OK);
     MUST(context_acquire(segment_of(kv), ctx) == SHMKV_OK);
-    MUST((*ctx)->own->pid == 1);
+    MUST(outside || (*ctx)->own->pid == 1);
     return kv;
 }
 
 static void hold(void *arg) {
     (void)arg;
     struct context *ctx;
-    shmkv_t *kv = enter(&ctx);
+    shmkv_t *kv = enter(&ctx, meet->outside);
     struct domain d = domain_at(segment_of(kv), meet->domain);
     meet->pid_ns[0] = pid_namespace();
     MUST(lock_take(ctx, &d) == SHMKV_OK);
@@ -139,10 +115,14 @@ static void hold(void *arg) {
 static void want(void *arg) {
     (void)arg;
     struct context *ctx;
-    shmkv_t *kv = enter(&ctx);
+    shmkv_t *kv = enter(&ctx, false);
     struct domain d = domain_at(segment_of(kv), meet->domain);
     meet->pid_ns[1] = pid_namespace();
     uint32_t slot = (uint32_t)FIELD(load_acquire_u32(d.lock), LOCK_OWNER) - 1;
+    if (meet->outside) { /* nobody in here has its pid */
+        MUST(kill((pid_t)segment_of(kv)->owners[slot].pid, 0) != 0 && errno == ESRCH);
+        MUST(owner_liveness(segment_of(kv), slot) == SHMKV_ALIVE);
+    }
     /* It lives, whatever our process of that pid says: not even if that one started at
      * another time. And then as alike as two can be: the same start time as well. */
     segment_of(kv)->owners[slot].start_time = ctx->own->start_time + 1;
@@ -151,7 +131,7 @@ static void want(void *arg) {
     segment_of(kv)->owners[slot].start_time = ctx->own->start_time;
     MUST(owner_liveness(segment_of(kv), slot) == SHMKV_ALIVE);
     MUST(lock_take(ctx, &d) == SHMKV_ETIMEDOUT);
-    MUST(strstr(shmkv_error_detail(), "process 1 ") != NULL);
+    MUST(meet->outside || strstr(shmkv_error_detail(), "process 1 ") != NULL);
     if (pid_namespace() && segment_of(kv)->owners[slot].pid_ns)
         MUST(strstr(shmkv_error_detail(), "of another PID namespace") != NULL);
     gate_open(&meet->tried);
@@ -169,7 +149,7 @@ static void want(void *arg) {
 static void wait_in_vain(void *arg) {
     (void)arg;
     struct context *ctx;
-    shmkv_t *kv = enter(&ctx);
+    shmkv_t *kv = enter(&ctx, false);
     struct domain d = domain_at(segment_of(kv), meet->domain);
     ctx->patience_ms = 60000;
     gate_open(&meet->waiting);
@@ -187,12 +167,13 @@ static void kill_inner(pid_t outer) {
     MUST(n > 0 && kill(atoi(text), SIGKILL) == 0);
 }
 
-static void one_lock(uint32_t domain) {
+static void one_lock(uint32_t domain, bool outside) {
     meet->held = gate_new();
     meet->waiting = gate_new();
     meet->tried = gate_new();
     meet->domain = domain;
-    pid_t holder = first_of_a_namespace(hold, NULL);
+    meet->outside = outside;
+    pid_t holder = outside ? child_start(hold, NULL) : first_of_a_namespace(hold, NULL);
     MUST(gate_wait(&meet->held));
     pid_t vain = first_of_a_namespace(wait_in_vain, NULL);
     MUST(gate_wait(&meet->waiting));
@@ -201,8 +182,12 @@ static void one_lock(uint32_t domain) {
     kill_inner(vain);
     MUST(outcome(vain) == 100 + SIGKILL);
     MUST(gate_wait(&meet->waiting));
-    kill_inner(holder);
-    MUST(outcome(holder) == 100 + SIGKILL);
+    if (outside) {
+        MUST(child_kill(holder));
+    } else {
+        kill_inner(holder);
+        MUST(outcome(holder) == 100 + SIGKILL);
+    }
     MUST(outcome(wanter) == 0);
     if (own_proc)
         MUST(meet->pid_ns[0] && meet->pid_ns[1] && meet->pid_ns[0] != meet->pid_ns[1]);
@@ -228,11 +213,12 @@ int main(int argc, char **argv) {
     uint32_t shards = segment_of(kv)->shard_count, all = domain_count(segment_of(kv));
     uint32_t domains[] = {0, shards - 1, shards, all - 2, all - 1};
     for (size_t i = 0; i < sizeof domains / sizeof *domains; i++)
-        one_lock(domains[i]);
+        one_lock(domains[i], false);
+    one_lock(0, true);
     MUST(whole(kv));
     MUST(shmkv_close(kv) == SHMKV_OK);
     MUST(shmkv_unlink(name) == SHMKV_OK);
-    printf("%s: 5 locks, 15 processes with pid 1, %u checks outside\n",
+    printf("%s: 6 locks, 17 processes with pid 1, %u checks outside\n",
            own_proc ? "each with a /proc of its own" : "all with the outer /proc", checks);
     return names_sweep(true) ? 1 : 0;
 }
