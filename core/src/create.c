@@ -24,12 +24,14 @@
 
 #define ALLOCATE_AT_ONCE (16ULL << 20)
 
-uint64_t random_u64(void) {
-    uint64_t r;
-    /* Cannot fail for 8 bytes once the system is up (getrandom(2)). */
-    while (getrandom(&r, sizeof r, 0) != (ssize_t)sizeof r)
-        ;
-    return r;
+/* For a few bytes, of which getrandom() never gives a part. It fails where a
+ * filter of system calls forbids it. */
+int random_bytes(void *out, size_t len) {
+    ssize_t n;
+    do
+        n = getrandom(out, len, 0);
+    while (n < 0 && errno == EINTR);
+    return n == (ssize_t)len ? SHMKV_OK : fail(n < 0 ? errno : EIO, "getrandom");
 }
 
 /* ------------------------------------------------------------------------ open */
@@ -47,12 +49,20 @@ static int check_object(const struct location *loc, int fd, unsigned flags) {
     return SHMKV_OK;
 }
 
+/* Another descriptor for the same, above the standard ones; -1 and errno. */
+int fd_copy(int fd) {
+    int copy = fcntl(fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+    if (copy < 0 && errno == EINVAL)
+        errno = EMFILE; /* RLIMIT_NOFILE forbids all of those */
+    return copy;
+}
+
 /* A program whose standard descriptors are closed would get the segment as one of
  * them, and its next message would be written over our header. */
 int fd_above_standard(int fd) {
     if (fd < 0 || fd > STDERR_FILENO)
         return fd;
-    int moved = fcntl(fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1), saved = errno;
+    int moved = fd_copy(fd), saved = errno;
     close(fd);
     errno = saved;
     return moved;
@@ -86,18 +96,18 @@ int file_open(const struct location *loc, bool writable, unsigned flags, int *ou
 /* ---------------------------------------------------------------------- create */
 
 /* [EVOL-04] No feature bit is set: format 1 has none. [EVOL-05] @p h is all zero. */
-static void fill_header(header_t *h, const struct shmkv_options *opts, uint64_t incarnation) {
+static int fill_header(header_t *h, const struct shmkv_options *opts, uint64_t incarnation) {
     memcpy(h->magic, SHMKV_MAGIC, sizeof h->magic);
     h->revision = SHMKV_REVISION;
     h->header_size = sizeof *h;
-    for (int i = 0; i < 16; i += 8) {
-        uint64_t r = random_u64();
-        memcpy(h->uuid + i, &r, 8);
-    }
+    int err = random_bytes(h->uuid, sizeof h->uuid);
+    if (!err)
+        err = random_bytes(&h->hash_seed, sizeof h->hash_seed);
+    if (err)
+        return err;
     h->uuid[6] = (uint8_t)((h->uuid[6] & 0x0f) | 0x40); /* version 4, RFC 9562 */
     h->uuid[8] = (uint8_t)((h->uuid[8] & 0x3f) | 0x80);
     h->incarnation = incarnation;
-    h->hash_seed = random_u64();
     h->shard_count = SHMKV_DEFAULT_SHARDS;
     h->arena_count = SHMKV_DEFAULT_ARENAS;
     h->owner_count = opts->owner_slots ? opts->owner_slots : SHMKV_DEFAULT_OWNERS;
@@ -119,6 +129,7 @@ static void fill_header(header_t *h, const struct shmkv_options *opts, uint64_t 
     h->checksum = hash_bytes(h, offsetof(header_t, checksum), 0);
     h->state = SHMKV_SEGMENT_STATE_LIVE;
     h->boot = boot_word();
+    return SHMKV_OK;
 }
 
 /* RLIMIT_FSIZE kills with SIGXFSZ where it could say no; ask it first. */
@@ -185,8 +196,9 @@ static int fill_file(int fd, const struct location *loc, const struct shmkv_opti
     header_t *h = calloc(1, sizeof *h);
     if (!h)
         return fail(ENOMEM, "%s", loc->path);
-    fill_header(h, opts, incarnation);
-    int err = file_allocate(fd, 0, h->data_offset, loc->path);
+    int err = fill_header(h, opts, incarnation);
+    if (!err)
+        err = file_allocate(fd, 0, h->data_offset, loc->path);
     if (!err) {
         space_t space = {.limit = h->data_offset};
         int e = write_whole(fd, &space, sizeof space, (off_t)h->space_offset);
@@ -202,73 +214,69 @@ static int fill_file(int fd, const struct location *loc, const struct shmkv_opti
 }
 
 /* Without O_TMPFILE: a private name, removed again once the file is linked. */
-static int open_private_name(const struct location *loc) {
-    char path[PATH_MAX];
-    if (snprintf(path, sizeof path, "%s/.shmkv-new-%016llx", loc->dir,
-                 (unsigned long long)random_u64()) >= (int)sizeof path) {
+static int open_private_name(const struct location *loc, struct new_file *file) {
+    uint64_t r;
+    if (random_bytes(&r, sizeof r) != SHMKV_OK)
+        return -1;
+    if (snprintf(file->private_path, sizeof file->private_path, "%s/.shmkv-new-%016llx", loc->dir,
+                 (unsigned long long)r) >= (int)sizeof file->private_path) {
         errno = ENAMETOOLONG;
         return -1;
     }
-    return fd_above_standard(open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600));
+    int fd = open(file->private_path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (fd < 0) {
+        file->private_path[0] = '\0'; /* not ours to remove */
+        return -1;
+    }
+    return fd_above_standard(fd);
 }
 
-static int open_nameless(const struct location *loc) {
+static int open_nameless(const struct location *loc, struct new_file *file) {
+    file->private_path[0] = '\0';
     int fd = fd_above_standard(open(loc->dir, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600));
     if (fd >= 0 || (errno != EOPNOTSUPP && errno != EISDIR && errno != EINVAL && errno != ENOENT))
         return fd;
-    return open_private_name(loc);
+    return open_private_name(loc, file);
 }
 
-/* The name by which the kernel knows an open file: its own link, if it has one. */
-static bool own_path(int fd, char *proc, size_t proc_size, char *path, size_t path_size) {
-    snprintf(proc, proc_size, "/proc/self/fd/%d", fd);
-    ssize_t n = readlink(proc, path, path_size - 1);
-    if (n < 0)
-        return false;
-    path[n] = '\0';
-    return true;
-}
-
-static void drop_private_name(const char *private_path) {
-    if (strstr(private_path, "/.shmkv-new-") != NULL)
-        unlink(private_path);
+static void drop_private_name(struct new_file *file) {
+    if (file->private_path[0])
+        unlink(file->private_path);
+    file->private_path[0] = '\0';
 }
 
 /* Forget a file that was created and never got its name. */
-void file_discard(int fd) {
-    char proc[32], private_path[PATH_MAX];
-    if (own_path(fd, proc, sizeof proc, private_path, sizeof private_path))
-        drop_private_name(private_path);
-    close(fd);
+void file_discard(struct new_file *file) {
+    drop_private_name(file);
+    if (file->fd >= 0)
+        close(file->fd);
+    file->fd = -1;
 }
 
 /* Give the file the name @p path. EEXIST: taken; the file is as before. */
-int file_link(int fd, const char *path) {
-    char proc[32], private_path[PATH_MAX];
-    if (!own_path(fd, proc, sizeof proc, private_path, sizeof private_path))
-        return fail(errno, "naming %s (is /proc mounted?)", path);
+int file_link(struct new_file *file, const char *path) {
+    char proc[32];
+    snprintf(proc, sizeof proc, "/proc/self/fd/%d", file->fd);
+    const char *from = file->private_path[0] ? file->private_path : proc;
     FAULT_POINT("create-before-link");
-    int err = linkat(AT_FDCWD, proc, AT_FDCWD, path, AT_SYMLINK_FOLLOW) == 0 ? 0 : errno;
+    int err = linkat(AT_FDCWD, from, AT_FDCWD, path, AT_SYMLINK_FOLLOW) == 0 ? 0 : errno;
     FAULT_POINT("create-after-link");
     if (err == EEXIST)
         return EEXIST;
+    if (err == ENOENT && from == proc)
+        return fail(err, "naming %s (is /proc mounted?)", path);
     if (err)
         return fail(err, "naming %s", path);
-    drop_private_name(private_path);
+    drop_private_name(file);
     return SHMKV_OK;
 }
 
 int file_create(const struct location *loc, const struct shmkv_options *opts, uint64_t incarnation,
-                int *out) {
-    int fd = open_nameless(loc);
-    if (fd < 0)
-        return errno == ENOSPC ? fail(SHMKV_ENOSPC, "creating %s", loc->path)
-                               : fail(errno, "creating %s", loc->path);
-    int err = fill_file(fd, loc, opts, incarnation);
-    if (err) {
-        file_discard(fd);
-        return err;
-    }
-    *out = fd;
-    return SHMKV_OK;
+                struct new_file *file) {
+    file->fd = open_nameless(loc, file);
+    int err = file->fd < 0 ? fail(errno, "creating %s", loc->path)
+                           : fill_file(file->fd, loc, opts, incarnation);
+    if (err)
+        file_discard(file);
+    return err;
 }

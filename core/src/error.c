@@ -64,6 +64,9 @@ const char *shmkv_version(void) { return SHMKV_VERSION; }
 
 int fail(int err, const char *format, ...) {
     int saved = errno;
+    /* Whichever call the file system said it to. */
+    if (err == ENOSPC || err == EDQUOT)
+        err = SHMKV_ENOSPC;
     struct guard *g = texts();
     if (!g)
         return err;

@@ -15,8 +15,8 @@
 static pthread_mutex_t lockable_mutex = PTHREAD_MUTEX_INITIALIZER;
 static struct segment *lockable;
 static uint32_t *fork_page; /* 1 in the process that set it; 0 in a child that ran no handler */
-static pthread_once_t fork_once = PTHREAD_ONCE_INIT;
-static int fork_error;
+static pthread_mutex_t watching = PTHREAD_MUTEX_INITIALIZER;
+static bool watched; /* under that mutex */
 
 static void forget_parent(void) {
     for (struct segment *seg = lockable; seg; seg = seg->next_lockable) {
@@ -37,23 +37,27 @@ static void after_fork_child(void) {
     pthread_mutex_unlock(&lockable_mutex);
 }
 
-static void watch_forks(void) {
-    void *p =
-        mmap(NULL, SHMKV_PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (p == MAP_FAILED) {
-        fork_error = errno;
-        return;
+static int watch_forks(void) {
+    if (!fork_page) {
+        void *p =
+            mmap(NULL, SHMKV_PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        if (p == MAP_FAILED)
+            return errno;
+        /* Kernels before 4.14 do not know it; then the handler alone must do. */
+        madvise(p, SHMKV_PAGE_SIZE, MADV_WIPEONFORK);
+        fork_page = p;
+        *fork_page = 1;
     }
-    /* Kernels before 4.14 do not know it; then the handler alone must do. */
-    madvise(p, SHMKV_PAGE_SIZE, MADV_WIPEONFORK);
-    fork_page = p;
-    *fork_page = 1;
-    fork_error = pthread_atfork(before_fork, after_fork_parent, after_fork_child);
+    return pthread_atfork(before_fork, after_fork_parent, after_fork_child);
 }
 
+/* Not pthread_once(): what failed for want of memory is tried again by the next opener. */
 int fork_watch(void) {
-    pthread_once(&fork_once, watch_forks);
-    return fork_error ? fail(fork_error, "preparing for fork") : SHMKV_OK;
+    pthread_mutex_lock(&watching);
+    int err = watched ? 0 : watch_forks();
+    watched = !err;
+    pthread_mutex_unlock(&watching);
+    return err ? fail(err, "preparing for fork") : SHMKV_OK;
 }
 
 void fork_check(void) {

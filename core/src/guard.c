@@ -23,8 +23,8 @@
 
 static _Atomic(struct guard *) guards;
 static pthread_key_t guard_key;
-static pthread_once_t guard_once = PTHREAD_ONCE_INIT;
-static int guard_error;
+static pthread_mutex_t key_mutex = PTHREAD_MUTEX_INITIALIZER;
+static bool key_made; /* under that mutex */
 
 _Thread_local struct guard *guard_mine GUARD_TLS;
 
@@ -38,7 +38,14 @@ static void thread_ends(void *arg) {
     atomic_store(&g->taken, 0);
 }
 
-static void prepare(void) { guard_error = pthread_key_create(&guard_key, thread_ends); }
+/* Not pthread_once(): a failure is not for ever. */
+static int prepare(void) {
+    pthread_mutex_lock(&key_mutex);
+    int err = key_made ? 0 : pthread_key_create(&guard_key, thread_ends);
+    key_made = !err;
+    pthread_mutex_unlock(&key_mutex);
+    return err;
+}
 
 static struct guard *reuse(void) {
     for (struct guard *g = atomic_load(&guards); g; g = g->next) {
@@ -63,15 +70,15 @@ static struct guard *new_guard(void) {
 }
 
 int guard_create(void) {
-    pthread_once(&guard_once, prepare);
-    if (guard_error)
-        return guard_error;
+    int err = prepare();
+    if (err)
+        return err;
     struct guard *g = reuse();
     if (!g)
         g = new_guard();
     if (!g)
         return errno;
-    int err = pthread_setspecific(guard_key, g);
+    err = pthread_setspecific(guard_key, g);
     if (err) {
         atomic_store(&g->taken, 0);
         return err;

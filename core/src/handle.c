@@ -18,36 +18,10 @@
 
 /* ------------------------------------------------------------------------ open */
 
-static int open_or_create(const struct location *loc, const struct shmkv_options *opts, int *fd) {
-    for (;;) {
-        int err = file_open(loc, true, opts->flags, fd);
-        if (err != SHMKV_ENOSEGMENT)
-            return err;
-        err = file_create(loc, opts, 1, fd);
-        if (err)
-            return err;
-        err = file_link(*fd, loc->path);
-        if (!err)
-            return SHMKV_OK;
-        file_discard(*fd);
-        if (err != EEXIST)
-            return err;
-        /* Another creator won. What it linked is whole: attach to that. */
-    }
-}
-
-static int open_file(const struct location *loc, const struct shmkv_options *opts, int mode,
-                     int *fd) {
-    int err;
-    switch (mode) {
-    case SHMKV_SHARED:
-        return open_or_create(loc, opts, fd);
-    case SHMKV_EXCLUSIVE:
-        return segment_replace(loc, opts, fd);
-    default:
-        err = file_open(loc, mode != SHMKV_READONLY, opts->flags, fd);
-        return err == SHMKV_ENOSEGMENT ? fail(err, "%s", loc->path) : err;
-    }
+void segment_leave(struct segment *seg) {
+    if (seg && seg->writable)
+        owners_detach(seg);
+    segment_unmap(seg);
 }
 
 /* Claim a slot now: an opener that cannot write should hear it from open. */
@@ -59,13 +33,10 @@ static int claim_first_slot(struct segment *seg) {
     return err;
 }
 
-int segment_open(const struct location *loc, const struct shmkv_options *opts, int mode,
-                 struct segment **out) {
-    int fd, err = open_file(loc, opts, mode, &fd);
-    if (err)
-        return err;
-    bool writable = mode != SHMKV_READONLY;
-    err = segment_map(fd, writable, loc, opts, out);
+/* Map the file and be a writer, or not at all. @p fd is the segment's, or closed. */
+static int enter_file(int fd, bool writable, const struct location *loc,
+                      const struct shmkv_options *opts, struct segment **out) {
+    int err = segment_map(fd, writable, loc, opts, out);
     if (!err && writable)
         err = segment_check_boot(*out);
     if (!err && writable)
@@ -75,6 +46,68 @@ int segment_open(const struct location *loc, const struct shmkv_options *opts, i
         *out = NULL;
     }
     return err;
+}
+
+int segment_create(const struct location *loc, const struct shmkv_options *opts,
+                   uint64_t incarnation, struct segment **out, struct new_file *file) {
+    *out = NULL;
+    int err = file_create(loc, opts, incarnation, file);
+    if (err)
+        return err;
+    int copy = fd_copy(file->fd);
+    err = copy < 0 ? fail(errno, "%s", loc->path) : enter_file(copy, true, loc, opts, out);
+    if (err)
+        file_discard(file);
+    return err;
+}
+
+/* [LIFE-01] The link comes last: what can fail has not failed by then, and an open
+ * that fails leaves nothing behind. */
+int segment_link_new(const struct location *loc, const struct shmkv_options *opts,
+                     struct segment **out) {
+    struct new_file file;
+    int err = segment_create(loc, opts, 1, out, &file);
+    if (err)
+        return err;
+    err = file_link(&file, loc->path);
+    if (err) {
+        segment_leave(*out);
+        *out = NULL;
+    }
+    file_discard(&file); /* the descriptor; the private name, if it is still there */
+    return err;
+}
+
+static int attach(const struct location *loc, const struct shmkv_options *opts, bool writable,
+                  struct segment **out) {
+    int fd, err = file_open(loc, writable, opts->flags, &fd);
+    return err ? err : enter_file(fd, writable, loc, opts, out);
+}
+
+static int attach_or_create(const struct location *loc, const struct shmkv_options *opts,
+                            struct segment **out) {
+    int err;
+    do {
+        err = attach(loc, opts, true, out);
+        if (err == SHMKV_ENOSEGMENT)
+            err = segment_link_new(loc, opts, out);
+        /* Another creator won. What it linked is whole: attach to that. */
+    } while (err == EEXIST);
+    return err;
+}
+
+int segment_open(const struct location *loc, const struct shmkv_options *opts, int mode,
+                 struct segment **out) {
+    int err;
+    switch (mode) {
+    case SHMKV_SHARED:
+        return attach_or_create(loc, opts, out);
+    case SHMKV_EXCLUSIVE:
+        return segment_replace(loc, opts, out);
+    default:
+        err = attach(loc, opts, mode != SHMKV_READONLY, out);
+        return err == SHMKV_ENOSEGMENT ? fail(err, "%s", loc->path) : err;
+    }
 }
 
 static int check_options(const struct shmkv_options *opts, struct shmkv_options *checked) {
@@ -159,8 +192,10 @@ int shmkv_unlink(const char *name) {
         fail(err, "%s", loc.path);
     if (!err) {
         uint8_t magic[SHMKV_MAGIC_SIZE];
-        if (pread(fd, magic, sizeof magic, 0) != (ssize_t)sizeof magic ||
-            memcmp(magic, SHMKV_MAGIC, sizeof magic) != 0)
+        ssize_t n = pread(fd, magic, sizeof magic, 0);
+        if (n < 0)
+            err = fail(errno, "%s", loc.path);
+        else if (n != (ssize_t)sizeof magic || memcmp(magic, SHMKV_MAGIC, sizeof magic) != 0)
             err = fail(SHMKV_EFOREIGN, "%s", loc.path);
         else if (unlink(loc.path) != 0)
             err = errno == ENOENT ? fail(SHMKV_ENOSEGMENT, "%s", loc.path)

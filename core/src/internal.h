@@ -15,6 +15,7 @@
 #ifndef SHMKV_INTERNAL_H
 #define SHMKV_INTERNAL_H
 
+#include <limits.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -43,7 +44,8 @@
 
 /* ------------------------------------------------------------------ error.c */
 
-/* Set the thread's detail text to "<general text>: <story>" and return @p err. */
+/* Set the thread's detail text to "<story>: <general text>" and return @p err, an
+ * errno that means a full file system as SHMKV_ENOSPC. */
 int fail(int err, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /* ------------------------------------------------------------------------ time */
@@ -114,6 +116,7 @@ struct segment {
     uint64_t safe_limit; /* bytes known to be inside the file; only grows; relaxed access */
     uint64_t safe_span;  /* so many from data_offset on have SHORT_READ more behind them */
     int fd;
+    _Atomic(int) size_error; /* errno why we could not ask for the file's size; 0 if we could */
     bool writable;
     dev_t dev;
     ino_t ino;
@@ -171,14 +174,20 @@ int segment_check_header(const header_t *hdr, uint64_t file_size, bool writable,
 /* ----------------------------------------------------------------- create.c */
 
 int file_open(const struct location *loc, bool writable, unsigned flags, int *fd);
+/* One that was created and does not have its name yet. */
+struct new_file {
+    int fd;
+    char private_path[PATH_MAX]; /* empty: it is nameless */
+};
 int file_create(const struct location *loc, const struct shmkv_options *opts, uint64_t incarnation,
-                int *fd);
+                struct new_file *file);
 int fd_above_standard(int fd);
-int file_link(int fd, const char *path);
+int fd_copy(int fd);
+int file_link(struct new_file *file, const char *path);
 /* Make [from, to) of the file real, so that touching it cannot fail later. */
 int file_allocate(int fd, uint64_t from, uint64_t to, const char *path);
-void file_discard(int fd);
-uint64_t random_u64(void);
+void file_discard(struct new_file *file);
+int random_bytes(void *out, size_t len);
 
 /* ------------------------------------------------------------------ owner.c */
 
@@ -427,7 +436,8 @@ void view_close(struct segment *view);
 
 /* ---------------------------------------------------------------- replace.c */
 
-int segment_replace(const struct location *loc, const struct shmkv_options *opts, int *fd);
+int segment_replace(const struct location *loc, const struct shmkv_options *opts,
+                    struct segment **out);
 /* The state after a lock of the segment was taken: SHMKV_OK if it is live. */
 int segment_check_live(struct segment *seg);
 /* SHMKV_EFROZEN if it is to be read only; else SHMKV_OK. See freeze.c. */
@@ -462,6 +472,15 @@ struct shmkv {
 
 int segment_open(const struct location *loc, const struct shmkv_options *opts, int mode,
                  struct segment **out);
+/* A new segment without a name, mapped, with a slot claimed. @p file is for file_link(),
+ * and to be closed or discarded. */
+int segment_create(const struct location *loc, const struct shmkv_options *opts,
+                   uint64_t incarnation, struct segment **out, struct new_file *file);
+/* The same with the name. EEXIST: it is taken, and nothing was made. */
+int segment_link_new(const struct location *loc, const struct shmkv_options *opts,
+                     struct segment **out);
+/* Give back the slots, and unmap. NULL is allowed. */
+void segment_leave(struct segment *seg);
 
 /* handle_enter() begins a call: the handle's segment, after following the name if
  * it was replaced. It stays mapped until handle_leave(). On failure there is

@@ -50,7 +50,7 @@
 #define owners_detach shmkv_private_owners_detach
 #define owners_reap shmkv_private_owners_reap
 #define program_name_read shmkv_private_program_name_read
-#define random_u64 shmkv_private_random_u64
+#define random_bytes shmkv_private_random_bytes
 #define read_value shmkv_private_read_value
 #define record_look shmkv_private_record_look
 #define refuse_key shmkv_private_refuse_key
@@ -88,6 +88,10 @@
 #define write_delete shmkv_private_write_delete
 #define write_put shmkv_private_write_put
 #define fd_above_standard shmkv_private_fd_above_standard
+#define fd_copy shmkv_private_fd_copy
+#define segment_create shmkv_private_segment_create
+#define segment_link_new shmkv_private_segment_link_new
+#define segment_leave shmkv_private_segment_leave
 #define thread_lock shmkv_private_thread_lock
 #define thread_unlock shmkv_private_thread_unlock
 #define view_open shmkv_private_view_open

@@ -43,8 +43,11 @@ static int owner_lock(int fd, int cmd, short type, uint32_t slot, short *found) 
     return r;
 }
 
-static bool slot_try_lock(struct segment *seg, uint32_t slot) {
-    return owner_lock(seg->lock_fd, F_OFD_SETLK, F_WRLCK, slot, NULL) == 0;
+/* 0, or the errno: EAGAIN if somebody has it. */
+static int slot_try_lock(struct segment *seg, uint32_t slot) {
+    if (owner_lock(seg->lock_fd, F_OFD_SETLK, F_WRLCK, slot, NULL) == 0)
+        return 0;
+    return errno == EACCES ? EAGAIN : errno; /* POSIX allows either */
 }
 
 static void slot_unlock(struct segment *seg, uint32_t slot) {
@@ -57,20 +60,25 @@ int lock_descriptor_open(struct segment *seg) {
     char proc[32];
     snprintf(proc, sizeof proc, "/proc/self/fd/%d", seg->fd);
     int fd = fd_above_standard(open(proc, O_RDWR | O_CLOEXEC));
-    if (fd < 0 && errno == ENOENT)
+    bool by_name = fd < 0 && errno == ENOENT; /* /proc is not mounted */
+    if (by_name)
         fd = fd_above_standard(open(seg->loc->path, O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK));
     if (fd < 0)
-        return fail(errno, "%s: opening it for the owner locks", seg->loc->path);
+        return fail(errno, "%s: opening it for the owner locks%s", seg->loc->path,
+                    by_name ? " (is /proc mounted?)" : "");
     struct stat st;
-    if (fstat(fd, &st) != 0 || st.st_dev != seg->dev || st.st_ino != seg->ino) {
+    int err = SHMKV_OK;
+    if (fstat(fd, &st) != 0)
+        err = fail(errno, "%s: opening it for the owner locks", seg->loc->path);
+    else if (st.st_dev != seg->dev || st.st_ino != seg->ino)
+        err = by_name
+                  ? fail(ENOENT, "%s is another file by now (is /proc mounted?)", seg->loc->path)
+                  : fail(SHMKV_EBUSY, "%s was replaced while being opened", seg->loc->path);
+    if (err)
         close(fd);
-        /* Such as a new segment that is to take the name of an old one. */
-        if (fstat(seg->fd, &st) == 0 && st.st_nlink == 0)
-            return fail(ENOENT, "%s has no name to open it by (is /proc mounted?)", seg->loc->path);
-        return fail(SHMKV_EBUSY, "%s was replaced while being opened", seg->loc->path);
-    }
-    seg->lock_fd = fd;
-    return SHMKV_OK;
+    else
+        seg->lock_fd = fd;
+    return err;
 }
 
 /* -------------------------------------------------------------------- liveness */
@@ -176,7 +184,7 @@ static void reap_all(struct context *ctx) {
     for (uint32_t i = 0; i < seg->owner_count; i++) {
         owner_t *own = &seg->owners[i];
         if (FIELD(load_relaxed_u64(&own->state), OWNER_STATE_STATE) == 0 || slot_is_ours(seg, i) ||
-            !slot_try_lock(seg, i))
+            slot_try_lock(seg, i) != 0)
             continue;
         /* A failure (a lock that times out, damage) leaves the slot to the next. */
         if (slot_reap(ctx, i) == SHMKV_OK)
@@ -204,9 +212,13 @@ static int slot_adopt(struct segment *seg, uint32_t slot, struct context *ctx) {
     /* Live in name before the clean-up: locks taken by it must be seen as held
      * by a live owner. The generation goes first, so that a lock word of the
      * dead owner can no longer be mistaken for ours. */
+    uint64_t r = 0;
+    int err = own->version ? SHMKV_OK : random_bytes(&r, sizeof r);
+    if (err)
+        return err;
     process_introduce(own);
     if (own->version == 0)
-        own->version = MAKE(SLOT_TAG, slot + 1) | (random_u64() & 0xffffffffffULL) << 1;
+        own->version = MAKE(SLOT_TAG, slot + 1) | (r & 0xffffffffffULL) << 1;
     store_release_u64(&own->state, state_word(own->state, true, true));
     context_init(ctx, seg, slot);
     FAULT_POINT("claim-after-live");
@@ -218,7 +230,14 @@ static int slot_find(struct segment *seg, unsigned n) {
     struct context *ctx = &seg->contexts[n];
     int failure = SHMKV_OK;
     for (uint32_t i = 0; i < seg->owner_count; i++) {
-        if (slot_is_ours(seg, i) || !slot_try_lock(seg, i))
+        if (slot_is_ours(seg, i))
+            continue;
+        int locked = slot_try_lock(seg, i);
+        if (locked == EAGAIN)
+            continue;
+        if (locked != 0) /* no such locks here, or no memory for one: it may work with the next */
+            failure = fail(locked, "%s: locking owner slot %u", seg->loc->path, i);
+        if (locked != 0)
             continue;
         /* [LOCK-17] Listed before any lock can name it: the kernel tells our other
          * threads that a byte which this handle has locked is free. */

@@ -188,7 +188,7 @@ static void drop_swap(const char *swap, const struct segment *old, const struct 
 
 /* Every shard lock of @p old is ours, and [LIFE-12] shard lock 0 of @p new_, which
  * keeps others from removing it from the swap name. */
-static int replace_locked(struct segment *old, struct segment *new_) {
+static int replace_locked(struct segment *old, struct segment *new_, struct new_file *file) {
     int err = segment_check_live(old);
     if (!name_is(old->loc->path, old))
         return E_RETRY;        /* unlinked, or replaced */
@@ -200,7 +200,7 @@ static int replace_locked(struct segment *old, struct segment *new_) {
         return err;
     store_release_u64(&old->hdr->state, SHMKV_SEGMENT_STATE_REPLACING);
     FAULT_POINT("replace-after-replacing");
-    err = file_link(new_->fd, swap);
+    err = file_link(file, swap);
     bool linked = !err;
     if (err == EEXIST)
         err = E_TAKEN;
@@ -217,82 +217,80 @@ static int replace_locked(struct segment *old, struct segment *new_) {
 }
 
 /* [LIFE-11] All shard locks, from here to the end. */
-static int replace_under_locks(struct context *ctx, struct context *new_ctx) {
+static int replace_under_locks(struct context *ctx, struct context *new_ctx,
+                               struct new_file *file) {
     struct domain first = shard_domain(new_ctx->seg, 0);
     int err = lock_take(new_ctx, &first); /* free: nobody else knows the new segment */
     if (err)
         return err;
     err = shards_lock(ctx);
     if (!err) {
-        err = replace_locked(ctx->seg, new_ctx->seg);
+        err = replace_locked(ctx->seg, new_ctx->seg, file);
         shards_unlock(ctx, ctx->seg->shard_count);
     }
     lock_release(new_ctx, &first);
     return err;
 }
 
-static int map_writable(int fd, const struct location *loc, const struct shmkv_options *opts,
-                        struct segment **seg, struct context **ctx) {
-    int err = segment_map(fd, true, loc, opts, seg);
-    return err ? err : context_acquire(*seg, ctx);
-}
-
-static void leave(struct segment *seg) {
-    if (!seg)
-        return;
-    owners_detach(seg);
-    segment_unmap(seg);
-}
-
-static int replace_existing(const struct location *loc, const struct shmkv_options *opts,
-                            int old_fd, int *fd) {
-    struct segment *old = NULL, *new_ = NULL;
+static int replace_in(struct segment *old, struct segment *new_, struct new_file *file) {
     struct context *ctx, *new_ctx;
-    int new_fd = -1, err = map_writable(old_fd, loc, opts, &old, &ctx);
-    if (!err)
-        err = file_create(loc, opts, old->incarnation + 1, &new_fd);
+    int err = context_acquire(old, &ctx);
+    if (err)
+        return err;
+    err = context_acquire(new_, &new_ctx);
     if (!err) {
-        int copy = fcntl(new_fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
-        err = copy < 0 ? fail(errno, "%s", loc->path)
-                       : map_writable(copy, loc, opts, &new_, &new_ctx);
+        err = replace_under_locks(ctx, new_ctx, file);
+        context_release(new_ctx);
     }
-    if (!err)
-        err = replace_under_locks(ctx, new_ctx);
-    leave(new_);
-    leave(old);
-    if (!err)
-        *fd = new_fd;
-    else if (new_fd >= 0)
-        file_discard(new_fd);
+    context_release(ctx);
+    return err;
+}
+
+/* Both segments are mapped and have a slot of ours before anything is exchanged: an
+ * EXCLUSIVE open that fails has replaced nothing. */
+static int replace_existing(const struct location *loc, const struct shmkv_options *opts,
+                            int old_fd, struct segment **out) {
+    struct segment *old, *new_;
+    struct new_file file;
+    int err = segment_map(old_fd, true, loc, opts, &old);
+    if (err)
+        return err;
+    err = segment_create(loc, opts, old->incarnation + 1, &new_, &file);
+    if (!err) {
+        err = replace_in(old, new_, &file);
+        file_discard(&file);
+        if (err)
+            segment_leave(new_);
+        else
+            *out = new_;
+    }
+    segment_leave(old);
     if (err != E_TAKEN)
         return err;
     err = clear_swap(loc, opts);
     return err ? err : E_RETRY;
 }
 
-static int replace_nothing(const struct location *loc, const struct shmkv_options *opts, int *fd) {
-    int err = file_create(loc, opts, 1, fd);
-    if (err)
-        return err;
-    err = file_link(*fd, loc->path);
-    if (err)
-        file_discard(*fd);
+static int replace_nothing(const struct location *loc, const struct shmkv_options *opts,
+                           struct segment **out) {
+    int err = segment_link_new(loc, opts, out);
     return err == EEXIST ? E_RETRY : err;
 }
 
-static int replace_once(const struct location *loc, const struct shmkv_options *opts, int *fd) {
-    int old_fd;
-    *fd = -1;
-    int err = file_open(loc, true, opts->flags, &old_fd);
+static int replace_once(const struct location *loc, const struct shmkv_options *opts,
+                        struct segment **out) {
+    int old_fd, err = file_open(loc, true, opts->flags, &old_fd);
     if (err == SHMKV_ENOSEGMENT)
-        return replace_nothing(loc, opts, fd);
-    return err ? err : replace_existing(loc, opts, old_fd, fd);
+        return replace_nothing(loc, opts, out);
+    return err ? err : replace_existing(loc, opts, old_fd, out);
 }
 
-int segment_replace(const struct location *loc, const struct shmkv_options *opts, int *fd) {
+int segment_replace(const struct location *loc, const struct shmkv_options *opts,
+                    struct segment **out) {
     int err, cancel = cancel_off();
+    *out = NULL;
     do
-        err = replace_once(loc, opts, fd);
+        err = replace_once(loc, opts, out);
     while (err == E_RETRY);
     cancel_restore(cancel);
     return err;

@@ -52,16 +52,24 @@ static void learn_size(struct segment *seg, uint64_t size) {
 
 bool segment_covers(struct segment *seg, uint64_t end) {
     struct stat st;
-    if (end > seg->reserve || fstat(seg->fd, &st) != 0)
+    if (end > seg->reserve)
+        return false;
+    int failed = fstat(seg->fd, &st) == 0 ? 0 : errno;
+    atomic_store(&seg->size_error, failed);
+    if (failed)
         return false;
     learn_size(seg, (uint64_t)st.st_size);
     return end <= load_relaxed_u64(&seg->safe_limit);
 }
 
 /* Something at @p off is not what it should be: because it lies beyond our
- * reservation, in a file that has outgrown it, or because it is damaged. */
+ * reservation, in a file that has outgrown it, because the system did not tell
+ * how long the file is by now, or because it is damaged. */
 int damaged(const struct segment *seg, shmkv_off_t off, const char *what) {
     struct stat st;
+    int failed = atomic_load(&seg->size_error);
+    if (failed)
+        return fail(failed, "%s: asking for its size", seg->loc->path);
     if (fstat(seg->fd, &st) == 0 && (uint64_t)st.st_size > seg->reserve)
         return fail(SHMKV_ERESERVE, "%s has %llu bytes, the reserve is %llu", seg->loc->path,
                     (unsigned long long)st.st_size, (unsigned long long)seg->reserve);
@@ -158,8 +166,10 @@ static int check_whole(int fd, const header_t *h, const char *path, struct stat 
     uint64_t limit;
     ssize_t n =
         pread(fd, &limit, sizeof limit, (off_t)(h->space_offset + offsetof(space_t, limit)));
-    if (n != (ssize_t)sizeof limit || fstat(fd, st) != 0)
-        return fail(n < 0 ? errno : SHMKV_ECORRUPT, "%s", path);
+    if (n < 0 || fstat(fd, st) != 0)
+        return fail(errno, "%s", path);
+    if (n != (ssize_t)sizeof limit)
+        return fail(SHMKV_ECORRUPT, "%s is truncated in its space block", path);
     if (limit < h->data_offset || limit % SHMKV_PAGE_SIZE || limit > (uint64_t)st->st_size)
         return fail(SHMKV_ECORRUPT,
                     "%s is truncated or its limit is wrong: %llu bytes, the limit is %llu", path,
@@ -208,7 +218,9 @@ static int map_reserve(struct segment *seg, uint64_t wanted, uint64_t file_size,
         if (wanted == least)
             return fail(SHMKV_ERESERVE, "mapping %llu bytes of %s", (unsigned long long)wanted,
                         path);
-        wanted = wanted / 2 > least ? wanted / 2 : least;
+        /* Whole pages: the reserve bounds the allocation limit. */
+        wanted = round_up(wanted / 2, SHMKV_PAGE_SIZE);
+        wanted = wanted > least ? wanted : least;
     }
 }
 

@@ -25,6 +25,13 @@ static void give_up(const char *what) {
     abort();
 }
 
+uint64_t random_u64(void) {
+    uint64_t r;
+    if (random_bytes(&r, sizeof r) != SHMKV_OK)
+        give_up("getrandom");
+    return r;
+}
+
 /* ------------------------------------------------------------------------ names */
 
 static char prefix[64];

@@ -89,6 +89,8 @@ void file_copy(const char *from, const char *to);
 /* Path of the object with a plain name. */
 const char *shm_path(const char *name);
 
+/* 64 bits that nobody can tell beforehand. */
+uint64_t random_u64(void);
 /* Numbers that look random and are the same in every run with the same seed. */
 struct random {
     uint64_t state;
