@@ -135,6 +135,7 @@ CALL(int, fcntl, int fd, int cmd, ...) {
 CALL(int, fallocate, int fd, int mode, off_t from, off_t len) {
     return fails(mode ? CALL_PUNCH : CALL_FALLOCATE) ? -1 : __real_fallocate(fd, mode, from, len);
 }
+CALL(int, fsync, int fd) { return fails(CALL_FSYNC) ? -1 : __real_fsync(fd); }
 CALL(int, fchmod, int fd, mode_t mode) { return fails(CALL_FCHMOD) ? -1 : __real_fchmod(fd, mode); }
 CALL(int, fstat, int fd, struct stat *st) { return fails(CALL_FSTAT) ? -1 : __real_fstat(fd, st); }
 CALL(int, lstat, const char *path, struct stat *st) {
@@ -192,6 +193,10 @@ CALL(int, munmap, void *at, size_t len) {
 }
 CALL(int, madvise, void *at, size_t len, int advice) {
     return fails(CALL_MADVISE) ? -1 : __real_madvise(at, len, advice);
+}
+
+CALL(int, msync, void *at, size_t len, int flags) {
+    return fails(CALL_MSYNC) ? -1 : __real_msync(at, len, flags);
 }
 
 CALL(void *, malloc, size_t size) {

@@ -33,6 +33,8 @@
     X(FALLOCATE, "fallocate", ENOSPC, EDQUOT, EFBIG, EIO, ENOMEM, EOPNOTSUPP, EINTR | ONCE) \
     X(PUNCH, "fallocate to punch", EOPNOTSUPP)                                              \
     X(FCHMOD, "fchmod", EPERM, EIO)                                                         \
+    X(FSYNC, "fsync", EIO, ENOSPC, EDQUOT, EINTR | ONCE)                                    \
+    X(MSYNC, "msync", EIO, ENOMEM)                                                          \
     X(FSTAT, "fstat", EIO, ENOMEM, EBADF)                                                   \
     X(LSTAT, "lstat", EACCES | ONCE, ENOMEM | ONCE)                                         \
     X(STAT, "stat", ENOENT, EACCES, ENOMEM)                                                 \

@@ -33,6 +33,7 @@
 #include <unistd.h>
 
 #include "tests/faults/calls.h"
+#include "tests/faults/must.h"
 #include "tests/support/support.h"
 
 #define BASE 30
@@ -71,18 +72,6 @@ static struct report {
     unsigned failed; /* calls that were made to fail */
     int err;
 } * report;
-static char story[200]; /* the case, for messages */
-
-#define MUST(what)                                                                              \
-    do {                                                                                        \
-        if (!(what)) {                                                                          \
-            fprintf(stderr, "%s: line %d: not true: %s (detail: %s)\n", story, __LINE__, #what, \
-                    shmkv_error_detail());                                                      \
-            fflush(NULL);                                                                       \
-            _exit(1);                                                                           \
-        }                                                                                       \
-    } while (0)
-
 static char case_dir[500], segment_path[520];
 
 /* ---------------------------------------------------------------------- contents */
@@ -485,6 +474,7 @@ static int run_close(struct scene *s) {
     return err;
 }
 
+static int run_sync(struct scene *s) { return shmkv_sync(s->kv); }
 static int run_unlink(struct scene *s) { return shmkv_unlink(s->name); }
 
 #define NEW .from = NULL, .before = ABSENT, .after = ABSENT
@@ -522,6 +512,7 @@ static const struct operation operations[] = {
      .mode = SHMKV_READONLY},
     {"verify", BASED, .prepare = prepare_handle, .run = run_verify},
     {"report", BASED, .prepare = prepare_handle, .run = run_report},
+    {"sync", BASED, .prepare = prepare_handle, .run = run_sync},
     {"close", BASED, .prepare = prepare_handle, .run = run_close},
     {"unlink", BASED, .prepare = prepare_fresh, .run = run_unlink, .removes = true},
     {"replace", BASED, .prepare = prepare_fresh, .run = run_open, .mode = SHMKV_EXCLUSIVE,
