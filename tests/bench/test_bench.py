@@ -28,8 +28,10 @@ class Driver(unittest.TestCase):
         cls.present = {name for name, absent in entries if not absent}
         cls.folder = tempfile.TemporaryDirectory(prefix="shmkv-bench-test.", dir="/dev/shm")
         cls.done = run(
-            "--check", "--json", "--dir=" + cls.folder.name, "--work=mix,many,hot,hot-read,grow,open,refill", "--stores=" + ",".join(cls.stores),
-            "--keys=2000", "--value=33,5000", "--read=0,50,100", "--zipf=0,0.99", "--procs=1,2", "--rounds=2", "--slice=1", "--grow-rounds=2")
+            "--check", "--json", "--dir=" + cls.folder.name, "--stores=" + ",".join(cls.stores),
+            "--work=mix,many,hot,hot-read,grow,open,refill", "--keys=2000", "--value=33,5000", "--read=0,50,100",
+            "--zipf=0,0.99", "--procs=1,2", "--rounds=2", "--slice=1", "--grow-rounds=2",
+        )
 
     def test_every_store_gives_back_what_was_put(self):
         # --check compares whole values; the driver fails if one is wrong.

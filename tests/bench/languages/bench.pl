@@ -25,7 +25,8 @@ my %value_of = map { $_ => $_ x 2 } @keys;
 my (%hash, $kv, $shash, $map, $env, $dbi, $cache, %tied);
 
 # Of each store: what opens it, and the idiomatic expressions for one get and one overwrite. `hash` is the
-# yardstick, and `package` is Debian's or what there is in place of one. With LMDB a transaction for each operation, as when several processes use it.
+# yardstick, and `package` is Debian's or what there is in place of one. With LMDB
+# a transaction for each operation, as when several processes use it.
 my @stores = (
     { name => 'hash', get => '$hash{$key}', put => '$hash{$key} = $value', open => sub { 1 } },
     {   name => 'shmkv',
@@ -152,7 +153,8 @@ sub measure {
             shmkv_ratio => ratio($times{$name}, $times{shmkv}),
         };
     }
-    return { work => 'perl', operation => $operation, keys => $count, key_size => 16, value_size => 32, stores => \%figures };
+    my %work = (work => 'perl', operation => $operation, keys => $count, key_size => 16, value_size => 32);
+    return { %work, stores => \%figures };
 }
 
 my (@present, %skipped);

@@ -166,7 +166,8 @@ def main():
     keys = [b"%016x" % (i * 2654435761) for i in range(1, COUNT + 1)]
     random.Random(1).shuffle(keys)
     present, skipped = [], {}
-    with tempfile.TemporaryDirectory(prefix="shmkv-bench-python.", dir=os.environ.get("SHMKV_BENCH_DIR", "/dev/shm")) as folder:
+    place = os.environ.get("SHMKV_BENCH_DIR", "/dev/shm")
+    with tempfile.TemporaryDirectory(prefix="shmkv-bench-python.", dir=place) as folder:
         for kind in (Dict(), Shmkv(), Lmdb(), Tdb(), Diskcache(), Manager()):
             try:
                 present.append((kind, kind.open(folder)))
@@ -180,9 +181,8 @@ def main():
         results = [measure(operation, present, keys) for operation in ("get", "overwrite")]
         for kind, store in present:
             check(kind, store, keys)
-    language = "Python " + platform.python_version()
-    json.dump({"language": language, "skipped": skipped, "rounds": ROUNDS, "results": results, "complete": True}, sys.stdout, indent=1)
-    print()
+    told = {"language": "Python " + platform.python_version(), "skipped": skipped, "rounds": ROUNDS, "results": results}
+    print(json.dumps(dict(told, complete=True), indent=1))
 
 
 if __name__ == "__main__":

@@ -80,7 +80,8 @@ def measure(operation, present, keys)
   end
   ratio = ->(name, to) { median(times[name].zip(times[to]).map { |a, b| a / b }).round(4) }
   figures = times.keys.to_h do |name|
-    [name, { ns: median(times[name]).round(1), hash_ratio: ratio.call(name, "Hash"), shmkv_ratio: ratio.call(name, "shmkv") }]
+    ns = median(times[name]).round(1)
+    [name, { ns: ns, hash_ratio: ratio.call(name, "Hash"), shmkv_ratio: ratio.call(name, "shmkv") }]
   end
   { work: "ruby", operation: operation, keys: COUNT, key_size: 16, value_size: 32, stores: figures }
 end
@@ -103,4 +104,5 @@ Dir.mktmpdir("shmkv-bench-ruby.", ENV.fetch("SHMKV_BENCH_DIR", "/dev/shm")) do |
   results = %w[get overwrite].map { |operation| measure(operation, present, keys) }
   present.each { |kind, store| check(kind, store, keys) }
 end
-puts JSON.pretty_generate(language: "Ruby #{RUBY_VERSION}", skipped: skipped, rounds: ROUNDS, results: results, complete: true)
+puts JSON.pretty_generate(language: "Ruby #{RUBY_VERSION}", skipped: skipped, rounds: ROUNDS, results: results,
+                          complete: true)

@@ -65,9 +65,9 @@ def _frame(title, unit, axis, names):
         parts.append('<path d="M%d %.1fH%d" stroke="#dddddd"/>' % (LEFT, y, LEFT + PLOT_WIDTH))
         parts.append(_text(LEFT - 6, y + 4, _number(tick), "end", 11))
     for i, name in enumerate(names):
-        y = TOP + 10 + 20 * i
-        parts.append('<rect x="%d" y="%d" width="12" height="12" fill="%s"/>' % (WIDTH - RIGHT + 14, y, COLOURS[i % len(COLOURS)]))
-        parts.append(_text(WIDTH - RIGHT + 32, y + 10, name, "start"))
+        x, y, colour = WIDTH - RIGHT + 14, TOP + 10 + 20 * i, COLOURS[i % len(COLOURS)]
+        parts.append('<rect x="%d" y="%d" width="12" height="12" fill="%s"/>' % (x, y, colour))
+        parts.append(_text(x + 18, y + 10, name, "start"))
     return parts
 
 
@@ -83,9 +83,11 @@ def bars(title, unit, groups, series, logarithmic=False):
             if values[g] is None:
                 continue
             x, y = LEFT + group_width * (g + 0.1) + width * s, axis.y(values[g])
+            note = html.escape("%s, %s: %.4g" % (name, group, values[g]))
             parts.append(
-                '<rect x="%.1f" y="%.1f" width="%.1f" height="%.1f" fill="%s"><title>%s, %s: %.4g</title></rect>'
-                % (x, y, width * 0.92, TOP + PLOT_HEIGHT - y, COLOURS[s % len(COLOURS)], html.escape(name), html.escape(group), values[g]))
+                '<rect x="%.1f" y="%.1f" width="%.1f" height="%.1f" fill="%s"><title>%s</title></rect>'
+                % (x, y, width * 0.92, TOP + PLOT_HEIGHT - y, COLOURS[s % len(COLOURS)], note)
+            )
     return "\n".join(parts + ["</svg>", ""])
 
 
@@ -102,5 +104,6 @@ def lines(title, unit, points, series, logarithmic=True):
         parts.append('<polyline points="%s" fill="none" stroke="%s" stroke-width="2"/>' % (
             " ".join("%.1f,%.1f" % spot[:2] for spot in spots), colour))
         for x, y, v in spots:
-            parts.append('<circle cx="%.1f" cy="%.1f" r="3" fill="%s"><title>%s: %.4g</title></circle>' % (x, y, colour, html.escape(name), v))
+            note = html.escape("%s: %.4g" % (name, v))
+            parts.append('<circle cx="%.1f" cy="%.1f" r="3" fill="%s"><title>%s</title></circle>' % (x, y, colour, note))
     return "\n".join(parts + ["</svg>", ""])

@@ -16,10 +16,8 @@ ALL_STORES = "--stores=shmkv,flat,array,mutex,lmdb,tdb,boost"
 
 def _standing(keys, values, works, turns):
     """A step for each data set, so that little is lost when one is interrupted."""
-    return [
-        Step("mix-%s-%d" % (keys, value), "bench", ["--work=" + works, "--keys=" + keys, "--value=%d" % value] + MIX + turns, 30)
-        for value in values
-    ]
+    arguments = ["--work=" + works, "--keys=" + keys] + MIX + turns
+    return [Step("mix-%s-%d" % (keys, value), "bench", arguments + ["--value=%d" % value], 30) for value in values]
 
 
 def quick():

@@ -8,7 +8,6 @@ plan.py says what is measured and how long it takes, performance.md.in has the w
 import argparse
 import datetime
 import os
-import re
 import signal
 import subprocess
 import sys
@@ -34,11 +33,6 @@ def commit():
     return told.stdout.strip()
 
 
-def fill_in(template, page):
-    """{{name}} becomes what the method of that name gives. An unknown name is an error."""
-    return re.sub(r"\{\{(\w+)\}\}", lambda match: getattr(page, match.group(1))(), template)
-
-
 def write(path, text):
     with open(path + ".new", "w") as file:
         file.write(text)
@@ -47,7 +41,7 @@ def write(path, text):
 
 def write_page(out, page):
     with open(os.path.join(HERE, "performance.md.in")) as file:
-        text = fill_in(file.read(), page)
+        text = page.text(file.read())
     charts = os.path.join(out, "performance")
     for name in os.listdir(charts):
         if name.endswith(".svg") and name not in page.charts:
@@ -60,10 +54,11 @@ def write_page(out, page):
 def parse(arguments):
     parser = argparse.ArgumentParser(prog="report", description=__doc__.splitlines()[0])
     parser.add_argument("--out", required=True, help="where performance.md and performance/ go")
-    parser.add_argument("--quick", action="store_true", help="fewer settings, shorter turns: minutes in place of more than an hour")
-    parser.add_argument("--resume", action="store_true", help="keep the steps that the same programs have done before")
+    flag = {"action": "store_true"}
+    parser.add_argument("--quick", help="fewer settings, shorter turns: minutes in place of more than an hour", **flag)
+    parser.add_argument("--resume", help="keep the steps that the same programs have done before", **flag)
     parser.add_argument("--only", metavar="STEPS", help="of the plan only these steps, with commas")
-    parser.add_argument("--draw", action="store_true", help="measure nothing: write the page from the numbers that are there")
+    parser.add_argument("--draw", help="measure nothing: write the page from the numbers that are there", **flag)
     return parser.parse_args(arguments)
 
 
@@ -87,7 +82,8 @@ def find_programs():
     os.environ["TEST_SRCDIR"] = os.path.dirname(TOP)
     programs = {name: os.path.join(TOP, os.environ["SHMKV_BENCH_" + name.upper()]) for name in ("bench", *SCRIPTS)}
     # The launchers of the languages never change; bench has the core in it.
-    sources = {name: [programs["bench"], os.path.join(TOP, "tests/bench/languages", script)] for name, script in SCRIPTS.items()}
+    scripts = os.path.join(TOP, "tests/bench/languages")
+    sources = {name: [programs["bench"], os.path.join(scripts, script)] for name, script in SCRIPTS.items()}
     return programs, sources
 
 
@@ -112,7 +108,6 @@ def take_facts(options, folder):
 def main():
     options = parse(sys.argv[1:])
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
-    programs, sources = find_programs()
     here = os.environ.get("BUILD_WORKING_DIRECTORY")
     out = os.path.join(here, options.out) if here else os.path.abspath(options.out)
     folder = os.path.join(out, "performance", "data")
@@ -123,6 +118,7 @@ def main():
         records = [record for record in found if record]
         failed = {step.name: "not measured" for step, record in zip(chosen, found) if not record}
     else:
+        programs, sources = find_programs()
         records, failed = steps.run_all(chosen, programs, sources, folder, options.resume)
     driver = [record["output"] for record in records if record["program"] == "bench"]
     if not driver:

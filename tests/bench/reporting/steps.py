@@ -7,7 +7,6 @@ fails or takes too long is told and left out; the others go on.
 import hashlib
 import json
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -25,7 +24,7 @@ def load(path):
 def save(path, record):
     """All or nothing: an interrupted run leaves no half a file."""
     with open(path + ".new", "w") as file:
-        json.dump(record, file, indent=1, sort_keys=True)
+        json.dump(record, file, indent=1)  # in its order: that of the stores
         file.write("\n")
     os.replace(path + ".new", path)
 
@@ -46,22 +45,26 @@ def _identity(step, programs, sources):
 
 def _run(command, seconds):
     """Gives what it printed. The process is always over at the end, and has had time to remove its files."""
-    process = subprocess.Popen(command, stdout=subprocess.PIPE)
-    try:
-        output, _ = process.communicate(timeout=seconds)
-    except BaseException as reason:
-        process.send_signal(signal.SIGTERM)
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
         try:
-            process.wait(10)
+            output, _ = process.communicate(timeout=seconds)
         except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-        if isinstance(reason, subprocess.TimeoutExpired):
+            _end(process)
             raise RuntimeError("took longer than %.0f minutes" % (seconds / 60)) from None
-        raise
+        except BaseException:
+            _end(process)
+            raise
     if process.returncode != 0:
         raise RuntimeError("ended with status %d" % process.returncode)
     return json.loads(output)
+
+
+def _end(process):
+    process.terminate()
+    try:
+        process.wait(10)
+    except subprocess.TimeoutExpired:
+        process.kill()
 
 
 def run_all(plan, programs, sources, folder, resume):
