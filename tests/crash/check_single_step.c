@@ -8,7 +8,8 @@
  *  - on the spot, while the child stands still: one who was attached all along gets
  *    every key, the subject's old or new value and never again the old one after the
  *    new, and a cursor gives every entry once. A process that may do nothing but read
- *    and write what it has open (seccomp) gets them too: no lock, no waiting;
+ *    and write what it has open (seccomp) gets them too: no lock, no waiting. The
+ *    inspector's get, dump and check, in a process of their own, say the same;
  *  - in a copy, in which everybody is dead: what check_crash.c asks of its deaths.
  *
  * With SHMKV_STEP_ALL=1 every state is repaired in a copy, otherwise a sample of them.
@@ -17,11 +18,13 @@
  * proves [OP-03] [CRASH-05] [CRASH-06] [LOCK-22]
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/seccomp.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -30,6 +33,7 @@
 
 #include "tests/crash/scenarios.h"
 #include "tests/crash/stepping.h"
+#include "tools/inspect/inspect.h"
 
 /* Everything, or as much as fits into an ordinary test run? */
 static bool complete(void) {
@@ -109,6 +113,94 @@ static void get_without_system_calls(void *arg) {
     syscall(SYS_exit, good ? 0 : 1);
 }
 
+/* ---------------------------------------------------------------------- inspector */
+
+const char *command_name = "inspector"; /* of its messages */
+
+/* How long its commands took in the processor, opening the segment included, starting a process
+ * not. */
+#define COMMANDS 3
+static const struct command *const inspected[COMMANDS] = {&command_get, &command_dump, &command_check};
+static struct inspector_times {
+    size_t n, over;
+    uint64_t most, sum;
+} *inspector; /* of each; shared with the processes that run them */
+
+static uint64_t processor_ns(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+static void inspector_took(struct inspector_times *times_, uint64_t ns) {
+    times_->n++;
+    times_->sum += ns;
+    times_->most = ns > times_->most ? ns : times_->most;
+    times_->over += ns > 1000000;
+}
+
+static int run_command(int which, int out) {
+    const char *operands[] = {seg_path, subject};
+    struct args args = {.raw = which == 0,
+                        .limit = UINT64_MAX,
+                        .length = UINT64_MAX,
+                        .count = which == 0 ? 2 : 1,
+                        .operands = (char **)(uintptr_t)operands};
+    if (ftruncate(out, 0) != 0 || lseek(out, 0, SEEK_SET) != 0)
+        _exit(1);
+    uint64_t before = processor_ns();
+    int status = inspected[which]->run(&args);
+    fflush(stdout);
+    inspector_took(&inspector[which], processor_ns() - before);
+    return status;
+}
+
+static bool said_right(int which, int status, enum outcome outcome, const char *said, size_t len) {
+    long size = outcome == OLD ? scenario->before : scenario->after;
+    uint64_t lines = 0;
+    switch (which) {
+    case 0:
+        return size == ABSENT ? status == STATUS_NO && len == 0
+                              : status == STATUS_OK && is_value(subject, size, said, len);
+    case 1:
+        for (size_t i = 0; i < len; i++)
+            lines += said[i] == '\n';
+        return status == STATUS_OK && lines == entries_after(outcome);
+    default:
+        return status == STATUS_OK && len == 3 && memcmp(said, "ok\n", 3) == 0;
+    }
+}
+
+static void inspect(void *arg) {
+    const enum outcome *outcome = arg;
+    int out = memfd_create("said", MFD_CLOEXEC), complaints = memfd_create("complaints", MFD_CLOEXEC);
+    int tell = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+    if (out < 0 || dup2(out, STDOUT_FILENO) < 0 || dup2(complaints, STDERR_FILENO) < 0)
+        _exit(1);
+    for (int i = 0; i < COMMANDS; i++) {
+        int status = run_command(i, out);
+        off_t len = lseek(out, 0, SEEK_END);
+        void *said = len > 0 ? mmap(NULL, (size_t)len, PROT_READ, MAP_SHARED, out, 0) : NULL;
+        if (said == MAP_FAILED || !said_right(i, status, *outcome, said, (size_t)len)) {
+            char why[512];
+            ssize_t n = pread(complaints, why, sizeof why, 0);
+            dprintf(tell, "shmkv-inspect %s: status %d, %ld bytes %.*s\n", inspected[i]->name, status, (long)len,
+                    n > 0 ? (int)n : 0, why);
+            _exit(1);
+        }
+        if (said)
+            munmap(said, (size_t)len);
+    }
+    _exit(0);
+}
+
+static void print_inspector_times(void) {
+    for (int i = 0; i < COMMANDS && inspector->n; i++)
+        printf("  %zu times shmkv-inspect %s beside it: mean %.0f us of processor time, most %.0f us, over 1 ms %zu\n",
+               inspector[i].n, inspected[i]->name, (double)inspector[i].sum / (double)inspector[i].n / 1e3,
+               (double)inspector[i].most / 1e3, inspector[i].over);
+}
+
 /* On the spot. */
 static enum outcome look_beside(shmkv_t *kv, enum outcome before) {
     enum outcome outcome = subject_outcome(kv);
@@ -121,6 +213,8 @@ static void look_around(shmkv_t *kv, enum outcome outcome) {
         each_bystander(kv, false);
     check_cursor(kv, entries_after(outcome));
     ck_assert(child_succeeded(child_start(get_without_system_calls, kv)));
+    fflush(stdout);
+    ck_assert_msg(child_succeeded(child_start(inspect, &outcome)), "the inspector says something else");
 }
 
 /* ------------------------------------------------------------------- in a copy */
@@ -152,6 +246,8 @@ static void step_through(void (*body)(void), const struct shmkv_stats *undisturb
     struct sample look = sample_of(all, 3000), copy = sample_of(all, copies);
     struct stepping s;
     make_value_ready();
+    if (!inspector)
+        inspector = shared_memory(COMMANDS * sizeof *inspector);
     step_begin(&s, body, seg_path, false);
     shmkv_t *reader = open_mode(seg_path, SHMKV_READONLY);
     enum outcome outcome = subject_outcome(reader);
@@ -188,6 +284,7 @@ START_TEST(test_every_instruction_of_an_operation_leaves_old_or_new_and_loses_no
     step_through(act, &undisturbed, scenario->states, 30, &t);
     print_tally(scenario->what, &t);
     print_times();
+    print_inspector_times();
     ck_assert_uint_gt(t.copies, 0);
     forget_files();
 }

@@ -40,6 +40,10 @@ static void put_sized(shmkv_t *kv, const char *key, long size) {
     ck_assert_ok(shmkv_put(kv, key, strlen(key), value_of(key, size), (size_t)size));
 }
 
+bool is_value(const char *key, long size, const void *got, size_t len) {
+    return len == (size_t)size && memcmp(got, value_of(key, size), len) == 0;
+}
+
 bool has_value(shmkv_t *kv, const char *key, long size) {
     static uint8_t got[LARGEST];
     size_t len;
@@ -48,7 +52,7 @@ bool has_value(shmkv_t *kv, const char *key, long size) {
                   shmkv_error_detail());
     if (size == ABSENT || err)
         return size == ABSENT && err;
-    return len == (size_t)size && memcmp(got, value_of(key, size), len) == 0;
+    return is_value(key, size, got, len);
 }
 
 static long bystander_size(int i) { return i % 5 == 0 ? 3000 : i % 3 == 0 ? 200 : i; }

@@ -45,6 +45,7 @@ enum outcome { OLD, NEW };
 enum outcome look_at_once(void);
 /* Parts of it, for a handle that is open already. */
 bool has_value(shmkv_t *kv, const char *key, long size);
+bool is_value(const char *key, long size, const void *got, size_t len);
 void each_bystander(shmkv_t *kv, bool put);
 void check_cursor(shmkv_t *kv, uint64_t entries); /* gives each entry once, also over a half-done split */
 uint64_t entries_after(enum outcome outcome);

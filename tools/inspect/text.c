@@ -99,7 +99,8 @@ static void print_byte(FILE *stream, unsigned char byte) {
         fputs("\\r", stream);
         break;
     default:
-        fprintf(stream, "\\x%02x", byte);
+        fputs("\\x", stream);
+        print_hex(stream, &byte, 1);
     }
 }
 
