@@ -112,18 +112,17 @@ static inline void racy_copy_words(uint8_t *out, const uint8_t *src, size_t len)
 }
 static inline void racy_copy(void *dst, const uint8_t *src, size_t len) {
     uint8_t *out = dst;
-    if (len < 16 || RACY_BY_WORDS) {
+    if (__builtin_expect(len - 16 <= 16, 1) && !RACY_BY_WORDS) {
+        /* From both ends, so that the middle may be copied twice. */
+        memcpy(out, src, 16);
+        memcpy(out + len - 16, src + len - 16, 16);
+    } else if (len < 16 || RACY_BY_WORDS) {
         racy_copy_words(out, src, len);
     } else if (len > 64) {
         memcpy(out, src, len);
     } else {
-        /* From both ends, so that the middle may be copied twice. */
-        memcpy(out, src, 16);
-        if (len > 32) {
-            memcpy(out + 16, src + 16, 16);
-            memcpy(out + len - 32, src + len - 32, 16);
-        }
-        memcpy(out + len - 16, src + len - 16, 16);
+        memcpy(out, src, 32);
+        memcpy(out + len - 32, src + len - 32, 32);
     }
 }
 
@@ -131,17 +130,18 @@ static inline void racy_copy(void *dst, const uint8_t *src, size_t len) {
 static inline bool racy_equal(const uint8_t *shared, const void *private_, size_t len) {
     const uint64_t *words = (const uint64_t *)(const void *)shared;
     const uint8_t *mine = private_;
-    uint64_t first = 0, last;
+    uint64_t first = 0;
+#if !RACY_BY_WORDS
     if (__builtin_expect(len - 9 < 8, 1)) {
-        /* Nine to sixteen bytes without a loop: the first eight, and the last eight, to
-         * whose place in ours the bytes of the second word are shifted. */
-        unsigned shift = (unsigned)(16 - len) * 8;
-        memcpy(&first, mine, 8);
-        memcpy(&last, mine + len - 8, 8);
-        first ^= load_relaxed_u64(words);
-        last ^= load_relaxed_u64(words + 1) << shift;
-        return !(first | last >> shift);
+        /* Nine to sixteen bytes without a loop: the first eight, and the last eight. */
+        uint64_t theirs[2], ours[2];
+        memcpy(&theirs[0], shared, 8);
+        memcpy(&theirs[1], shared + len - 8, 8);
+        memcpy(&ours[0], mine, 8);
+        memcpy(&ours[1], mine + len - 8, 8);
+        return !((theirs[0] ^ ours[0]) | (theirs[1] ^ ours[1]));
     }
+#endif
     for (; len > 8; len -= 8, mine += 8) {
         memcpy(&first, mine, 8);
         if (load_relaxed_u64(words++) != first)
@@ -152,7 +152,7 @@ static inline bool racy_equal(const uint8_t *shared, const void *private_, size_
 }
 
 /*
- * Which of seven words have the upper 16 bits of @p tag: bit 4 i + 3 for word i.
+ * Which of seven words have the upper 16 bits of @p tag: bit 2 i + 1 for word i.
  * A hint, as the words may change at any time. An eighth word must follow.
  */
 static inline uint32_t racy_tags(const uint64_t *words, uint64_t tag) {
@@ -163,19 +163,19 @@ static inline uint32_t racy_tags(const uint64_t *words, uint64_t tag) {
                                 _mm_cmpeq_epi16(_mm_load_si128(pairs + 1), wanted));
     __m128i b = _mm_packs_epi16(_mm_cmpeq_epi16(_mm_load_si128(pairs + 2), wanted),
                                 _mm_cmpeq_epi16(_mm_load_si128(pairs + 3), wanted));
-    /* A byte for every 16 bits by now: the tag is the last of a word's four. */
-    return ((uint32_t)_mm_movemask_epi8(a) | (uint32_t)_mm_movemask_epi8(b) << 16) & 0x08888888;
+    /* A byte for every 16 bits by now, and the tag is the last of a word's four. As two
+     * pairs, of which the second has the sign of its last byte; packing keeps signs. */
+    return (uint32_t)_mm_movemask_epi8(_mm_packs_epi16(a, b)) & 0x2aaa;
 #else
     uint32_t hits = 0;
     for (int i = 0; i < 7; i++)
-        hits |= (uint32_t)(load_relaxed_u64(&words[i]) >> 48 == tag >> 48) << (4 * i + 3);
+        hits |= (uint32_t)(load_relaxed_u64(&words[i]) >> 48 == tag >> 48) << (2 * i + 1);
     return hits;
 #endif
 }
 /* The first of the words in @p hits, which is not 0. */
 static inline const uint64_t *racy_tag_first(const uint64_t *words, uint32_t hits) {
-    return (const uint64_t *)(const void *)((const uint8_t *)words +
-                                            ((unsigned)__builtin_ctz(hits) * 2 & ~7u));
+    return words + ((unsigned)__builtin_ctz(hits) >> 1);
 }
 
 /* Fill a record that stale readers may still be looking at: relaxed words, and

@@ -34,7 +34,6 @@ static void thread_ends(void *arg) {
     /* A cancelled thread may not have come to the end of its call. */
     for (int i = 0; i < MAX_NESTING; i++)
         atomic_store(&g->inside[i], NULL);
-    g->depth = 0;
     atomic_store(&g->taken, 0);
 }
 
@@ -108,7 +107,6 @@ void guard_forget_threads(void) {
             continue;
         for (int i = 0; i < MAX_NESTING; i++)
             atomic_store(&g->inside[i], NULL);
-        g->depth = 0;
         atomic_store(&g->taken, 0);
     }
 }

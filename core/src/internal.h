@@ -111,10 +111,15 @@ struct context {
 
 /* One mapped file. Everything here is private to the process. */
 struct segment {
+    /* All that the short way of reading needs, in one line of the cache. */
     uint8_t *base;
+    uint64_t safe_span; /* so many bytes from data_offset on have SHORT_READ more behind them */
+    uint64_t data_offset, seed;
+    shard_t *shards;
+    uint32_t shard_mask, shard_bits;
+
     uint64_t reserve;
     uint64_t safe_limit; /* bytes known to be inside the file; only grows; relaxed access */
-    uint64_t safe_span;  /* so many from data_offset on have SHORT_READ more behind them */
     int fd;
     _Atomic(int) size_error; /* errno why we could not ask for the file's size; 0 if we could */
     bool writable;
@@ -123,14 +128,13 @@ struct segment {
     const struct location *loc; /* the handle's */
     uint32_t lock_timeout_ms;
 
-    /* Copies of sealed header fields, so that no later scribble moves a bound. */
-    uint64_t seed;
-    uint32_t shard_bits, shard_count, arena_count, owner_count;
-    uint64_t data_offset, max_size, max_key, max_value, incarnation;
+    /* Copies of sealed header fields, as are some above, so that no later scribble
+     * moves a bound. */
+    uint32_t shard_count, arena_count, owner_count;
+    uint64_t max_size, max_key, max_value, incarnation;
     unsigned max_depth;
-    header_t *hdr;
+    header_t *hdr; /* at base */
     owner_t *owners;
-    shard_t *shards;
     arena_t *arenas;
     space_t *space;
 
@@ -313,7 +317,7 @@ struct place {
     unsigned need_spares; /* more overflow buckets */
 };
 static inline uint32_t hash_shard(const struct segment *seg, uint64_t hash) {
-    return (uint32_t)(hash & (seg->shard_count - 1));
+    return (uint32_t)hash & seg->shard_mask;
 }
 static inline uint64_t hash_directory(const struct segment *seg, uint64_t hash) {
     return hash >> seg->shard_bits;
@@ -321,7 +325,17 @@ static inline uint64_t hash_directory(const struct segment *seg, uint64_t hash) 
 static inline uint64_t hash_bucket(uint64_t hash) {
     return (FIELD(hash, HASH_BUCKET) * SHMKV_GROUP_BUCKETS) >> SHMKV_HASH_BUCKET_BITS;
 }
+#define BUCKET_SHIFT 6
+_Static_assert(1 << BUCKET_SHIFT == SHMKV_BUCKET_SIZE, "a bucket is a line");
 static inline uint64_t hash_tag(uint64_t hash) { return hash & IN_PLACE(SLOT_TAG); }
+
+/* Where the hash's bucket is in its group: bytes from the page's start. */
+static inline uint64_t hash_bucket_offset(uint64_t hash) {
+    uint64_t scaled = FIELD(hash, HASH_BUCKET) * SHMKV_GROUP_BUCKETS;
+    /* The whole part of the product is the number; as many bytes, in one shift less. */
+    return SHMKV_RUN_HEADER_SIZE +
+           (scaled >> (SHMKV_HASH_BUCKET_BITS - BUCKET_SHIFT) & ~(SHMKV_BUCKET_SIZE - 1ULL));
+}
 
 static inline bucket_t *group_bucket(run_t *group, uint64_t b) {
     return (bucket_t *)(void *)((uint8_t *)group + SHMKV_RUN_HEADER_SIZE) + b;
@@ -497,8 +511,10 @@ void segment_leave(struct segment *seg);
 /* What we keep of a thread: which segments it is inside of (guard.c), and the
  * texts it was told (error.c). */
 struct guard {
+    /* From the outermost call inwards, NULL behind the innermost. A call writes its own
+     * place only, and puts NULL back, so one that interrupts another finds it as it was. */
     _Atomic(struct segment *) inside[MAX_NESTING];
-    unsigned depth; /* its thread's only, as are the texts */
+    /* Its thread's only. */
     char detail[DETAIL_SIZE], system_text[SYSTEM_TEXT_SIZE];
     atomic_uint taken;  /* a thread has it */
     struct guard *next; /* list of all; records are reused, never freed */
@@ -516,35 +532,48 @@ extern _Thread_local struct guard *guard_mine GUARD_TLS;
 /* Give this thread its record; an errno if there is no memory for it. */
 int guard_create(void);
 
-static inline int guard_enter(shmkv_t *kv, struct segment **out) {
-    *out = NULL;
-    if (__builtin_expect(!guard_mine, 0)) {
-        int err = guard_create();
-        if (err)
-            return fail(err, "preparing a thread");
-    }
-    struct guard *g = guard_mine;
-    if (__builtin_expect(g->depth == MAX_NESTING, 0))
-        return fail(SHMKV_EDEADLK, "%d calls inside each other", MAX_NESTING);
-    _Atomic(struct segment *) *inside = &g->inside[g->depth++];
+/* Begin a call, in a free place of this thread's record. */
+static inline struct segment *guard_show(_Atomic(struct segment *) *place, shmkv_t *kv) {
     struct segment *seg = atomic_load_explicit(&kv->seg, memory_order_acquire);
     for (;;) {
-        atomic_store_explicit(inside, seg, memory_order_relaxed);
+        atomic_store_explicit(place, seg, memory_order_relaxed);
         /* ORDER guard-show: the record, then the look at the handle. Pairs with
          * guard-look, whose membarrier stands in for the fence missing here. */
         atomic_signal_fence(memory_order_seq_cst);
         struct segment *now = atomic_load_explicit(&kv->seg, memory_order_acquire);
-        if (__builtin_expect(now == seg, 1))
-            break;
+        if (likely(now == seg))
+            return seg;
         seg = now;
     }
-    *out = seg;
+}
+static inline void guard_hide(_Atomic(struct segment *) *place) {
+    atomic_store_explicit(place, NULL, memory_order_release);
+}
+
+/* How many calls this thread is inside of. */
+static inline unsigned guard_depth(struct guard *g) {
+    unsigned n = 0;
+    while (n < MAX_NESTING && atomic_load_explicit(&g->inside[n], memory_order_relaxed))
+        n++;
+    return n;
+}
+
+static inline int guard_enter(shmkv_t *kv, struct segment **out) {
+    *out = NULL;
+    if (unlikely(!guard_mine)) {
+        int err = guard_create();
+        if (err)
+            return fail(err, "preparing a thread");
+    }
+    unsigned depth = guard_depth(guard_mine);
+    if (unlikely(depth == MAX_NESTING))
+        return fail(SHMKV_EDEADLK, "%d calls inside each other", MAX_NESTING);
+    *out = guard_show(&guard_mine->inside[depth], kv);
     return SHMKV_OK;
 }
 
 static inline void guard_leave(void) {
-    struct guard *g = guard_mine;
-    atomic_store_explicit(&g->inside[--g->depth], NULL, memory_order_release);
+    guard_hide(&guard_mine->inside[guard_depth(guard_mine) - 1]);
 }
 
 bool guard_in_use(const struct segment *seg);
@@ -552,14 +581,19 @@ void guard_forget_threads(void);
 
 int handle_enter_slowly(shmkv_t *kv, struct segment **out);
 
+/* [LIFE-15] At the beginning of every operation. */
+static inline bool segment_is_live(const struct segment *seg) {
+    const header_t *hdr = (const header_t *)(const void *)seg->base;
+    return likely(load_relaxed_u64(&hdr->state) == SHMKV_SEGMENT_STATE_LIVE);
+}
+
 static inline int handle_enter(shmkv_t *kv, struct segment **out) {
     if (__builtin_expect(!kv, 0))
         return fail(SHMKV_ECLOSED, "segment");
     int err = guard_enter(kv, out);
     if (__builtin_expect(err != SHMKV_OK, 0))
         return err;
-    /* [LIFE-15] At the beginning of every operation. */
-    if (__builtin_expect(load_relaxed_u64(&(*out)->hdr->state) == SHMKV_SEGMENT_STATE_LIVE, 1))
+    if (segment_is_live(*out))
         return SHMKV_OK;
     guard_leave();
     return handle_enter_slowly(kv, out);

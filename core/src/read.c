@@ -228,111 +228,178 @@ static COLD int read_whole_way(struct segment *seg, struct want *w) {
 
 /* --------------------------------------------------------------- the short way */
 
-/* The key's bucket, in the group that the route leads to; NULL: not that easily. */
-static inline const bucket_t *find_bucket_short(const struct segment *seg, uint64_t hash,
-                                                struct route *r) {
-    uint64_t span = load_relaxed_u64(&seg->safe_span);
+/* The place of the directory word; NULL: not that easily. */
+static inline const uint64_t *directory_word_short(const struct segment *seg, uint64_t span,
+                                                   uint64_t hash, struct route *r) {
     r->root_word = &seg->shards[hash_shard(seg, hash)].root;
     r->root = load_acquire_u64(r->root_word);
     uint64_t index = hash_directory(seg, hash) & ~(~0ULL << FIELD(r->root, ROOT_DEPTH));
     /* Also if there is no root: it begins at 0, before the data. */
     shmkv_off_t off = (r->root & OFFSET_IN_WORD) + index * 8;
-    if (unlikely(off - seg->data_offset >= span))
-        return NULL;
-    r->directory_word = (const uint64_t *)(const void *)(seg->base + off + sizeof(directory_t));
-    r->directory = load_acquire_u64(r->directory_word);
-    off = r->directory & PAGE_IN_WORD;
-    if (unlikely(off - seg->data_offset >= span ||
-                 FIELD(r->directory, DIRECTORY_DEPTH) > FIELD(r->root, ROOT_DEPTH)))
-        return NULL;
-    return group_bucket((run_t *)(void *)(seg->base + off), hash_bucket(hash));
+    return likely(off - seg->data_offset < span)
+               ? (const uint64_t *)(const void *)(seg->base + off + sizeof(directory_t))
+               : NULL;
 }
 
-/* E_RETRY: it is not as in nearly all cases, so go the whole way. */
-static inline __attribute__((always_inline)) int
-read_short_way(const struct segment *seg, const void *key, size_t key_len, uint64_t hash,
-               bool exists_only, void *buf, size_t buf_len, size_t *val_len) {
-    struct route route;
-    const bucket_t *b = find_bucket_short(seg, hash, &route);
-    if (unlikely(!b))
-        return E_RETRY;
+/* The key's bucket, in the group that the directory word leads to; NULL likewise. */
+static inline const bucket_t *bucket_short(const struct segment *seg, uint64_t span, uint64_t hash,
+                                           struct route *r) {
+    r->directory = load_acquire_u64(r->directory_word);
+    shmkv_off_t off = r->directory & PAGE_IN_WORD;
+    /* The depths, with whatever should be 0 above them. */
+    bool deeper = r->directory >> SHMKV_DIRECTORY_DEPTH_SHIFT > r->root >> SHMKV_ROOT_DEPTH_SHIFT;
+    if (unlikely(off - seg->data_offset >= span) || unlikely(deeper))
+        return NULL;
+    return (const bucket_t *)(const void *)(seg->base + off + hash_bucket_offset(hash));
+}
+
+/* What a record says of its value. */
+struct facts {
+    size_t len;
+    unsigned type;
+    uint64_t version;
+};
+
+/* The slot that has the tag, and nothing yet of the record it leads to. */
+struct candidate {
+    const uint64_t *slot;
+    uint64_t word;
+    const uint8_t *rec;
+};
+
+/* SHMKV_OK: the only record to look at first. ENOTFOUND. E_RETRY: not that easily. */
+static inline int candidate_short(const struct segment *seg, uint64_t span, const bucket_t *b,
+                                  uint64_t hash, const struct route *route, struct candidate *c) {
     uint32_t hits = racy_tags(b->slots, hash);
     if (unlikely(!hits)) {
         uint64_t link = load_acquire_u64(&b->link);
         fence_acquire();
-        return link | route_changes(&route) ? E_RETRY : SHMKV_ENOTFOUND;
+        return link | route_changes(route) ? E_RETRY : SHMKV_ENOTFOUND;
     }
-    const uint64_t *slot = racy_tag_first(b->slots, hits);
-    uint64_t word = load_acquire_u64(slot);
-    shmkv_off_t off = word & OFFSET_IN_WORD;
-    if (unlikely(off - seg->data_offset >= load_relaxed_u64(&seg->safe_span)))
-        return E_RETRY;
-    const uint8_t *rec = seg->base + off;
-    const uint64_t *words = (const uint64_t *)(const void *)rec;
+    c->slot = racy_tag_first(b->slots, hits);
+    c->word = load_acquire_u64(c->slot);
+    shmkv_off_t off = c->word & OFFSET_IN_WORD;
+    c->rec = seg->base + off;
+    return likely(off - seg->data_offset < span) ? SHMKV_OK : E_RETRY;
+}
+
+/* The candidate's value, if it is the key's. Of @p facts all are set but the data,
+ * whatever the result. */
+static inline __attribute__((always_inline)) int
+value_short(const struct route *route, const struct candidate *c, const void *key, size_t key_len,
+            bool exists_only, void *buf, size_t buf_len, struct facts *facts) {
+    const uint64_t *words = (const uint64_t *)(const void *)c->rec;
     /* ORDER read-version: as in read_record(). */
     uint64_t version = load_acquire_u64(&words[0]);
     uint64_t lengths = load_relaxed_u64(&words[1]);
-    /* The key's length and no flags, whatever the type. */
-    if (unlikely((lengths >> 32 & 0xff00ffff) != key_len - 1))
-        return E_RETRY;
     size_t len = lengths & 0xffffffff, value = record_value_offset(key_len, false);
-    if (unlikely(value + len > shmkv_class_sizes[FIELD(word, SLOT_CLASS)] ||
-                 !racy_equal(rec + SHMKV_RECORD_HEADER_SIZE, key, key_len)))
+    *facts = (struct facts){.len = len, .type = lengths >> 48 & 0xff, .version = version};
+    /* An even version; the key's length and no flags, whatever the type; inside the cell;
+     * the key. */
+    if (unlikely(version & 1) || unlikely((lengths >> 32 & 0xff00ffff) != key_len - 1) ||
+        unlikely(value + len > shmkv_class_sizes[FIELD(c->word, SLOT_CLASS)]) ||
+        unlikely(!racy_equal(c->rec + SHMKV_RECORD_HEADER_SIZE, key, key_len)))
         return E_RETRY;
-    *val_len = len;
     bool fits = exists_only || len <= buf_len;
     if (likely(fits && !exists_only))
-        racy_copy(buf, rec + value, len);
+        racy_copy(buf, c->rec + value, len);
     fence_acquire();
-    uint64_t changes = record_changes(slot, word, words, version) | route_changes(&route);
-    if (unlikely(changes | (version & 1)))
+    if (unlikely(record_changes(c->slot, c->word, words, version) | route_changes(route)))
         return E_RETRY;
     return likely(fits) ? SHMKV_OK : SHMKV_ETOOSMALL;
 }
 
+/* E_RETRY: it is not as in nearly all cases, so go the whole way. */
+static inline __attribute__((always_inline)) int read_short_way(const struct segment *seg,
+                                                                const void *key, size_t key_len,
+                                                                bool exists_only, void *buf,
+                                                                size_t buf_len, size_t *val_len) {
+    struct route route;
+    struct candidate c;
+    uint64_t hash = hash_inline(key, key_len, seg->seed);
+    uint64_t span = load_relaxed_u64(&seg->safe_span);
+    route.directory_word = directory_word_short(seg, span, hash, &route);
+    if (unlikely(!route.directory_word))
+        return E_RETRY;
+    const bucket_t *b = bucket_short(seg, span, hash, &route);
+    if (unlikely(!b))
+        return E_RETRY;
+    int err = candidate_short(seg, span, b, hash, &route, &c);
+    if (unlikely(err))
+        return err;
+    struct facts facts;
+    err = value_short(&route, &c, key, key_len, exists_only, buf, buf_len, &facts);
+    *val_len = facts.len;
+    return err;
+}
+
+static COLD int read_with_hash(struct segment *seg, const void *key, size_t key_len, uint64_t hash,
+                               bool exists_only, void *buf, size_t buf_len, size_t *val_len) {
+    struct want w = {.key = key,
+                     .key_len = key_len,
+                     .hash = hash,
+                     .exists_only = exists_only,
+                     .buf = buf,
+                     .buf_len = buf_len};
+    int result = read_whole_way(seg, &w);
+    *val_len = w.val_len;
+    return result;
+}
+
 int read_value(struct segment *seg, const void *key, size_t key_len, void *buf, size_t buf_len,
                size_t *val_len) {
-    uint64_t hash = hash_inline(key, key_len, seg->seed);
     size_t len = 0;
-    int result = read_short_way(seg, key, key_len, hash, false, buf, buf_len, &len);
-    if (unlikely(result == E_RETRY)) {
-        struct want w = {
-            .key = key, .key_len = key_len, .hash = hash, .buf = buf, .buf_len = buf_len};
-        result = read_whole_way(seg, &w);
-        len = w.val_len;
-    }
+    int result = read_short_way(seg, key, key_len, false, buf, buf_len, &len);
+    if (unlikely(result == E_RETRY))
+        result = read_with_hash(seg, key, key_len, hash_bytes(key, key_len, seg->seed), false, buf,
+                                buf_len, &len);
     if (val_len)
         *val_len = len;
     return result;
 }
 
-static int read_exists(struct segment *seg, const void *key, size_t key_len) {
-    uint64_t hash = hash_inline(key, key_len, seg->seed);
-    size_t len;
-    int result = read_short_way(seg, key, key_len, hash, true, NULL, 0, &len);
-    if (unlikely(result == E_RETRY)) {
-        struct want w = {.key = key, .key_len = key_len, .hash = hash, .exists_only = true};
-        result = read_whole_way(seg, &w);
-    }
-    return result;
-}
-
 /* ---------------------------------------------------------------- public calls */
 
-int shmkv_get(shmkv_t *kv, const void *key, size_t key_len, void *buf, size_t buf_len,
-              size_t *val_len) {
+static COLD int get_slowly(shmkv_t *kv, const void *key, size_t key_len, void *buf, size_t buf_len,
+                           size_t *val_len) {
     struct segment *seg;
     int err = key_check(key, key_len);
-    if (unlikely(err))
+    if (err)
         return err;
-    if (unlikely(!buf && buf_len))
+    if (!buf && buf_len)
         return fail(SHMKV_EARGUMENT, "no buffer");
     err = handle_enter(kv, &seg);
-    if (unlikely(err))
+    if (err)
         return err;
     err = read_value(seg, key, key_len, buf, buf_len, val_len);
     handle_leave();
     return err;
+}
+
+/* The usual call is all in line, entry and hash and all: a thread that is in no other
+ * call, a live segment, a key of 9 to 16 bytes, and the short way. */
+int shmkv_get(shmkv_t *kv, const void *key, size_t key_len, void *buf, size_t buf_len,
+              size_t *val_len) {
+    struct guard *g = guard_mine;
+    if (unlikely(!g) || unlikely(!kv) || unlikely(!key) || unlikely(!buf) || unlikely(!val_len) ||
+        unlikely(key_len - 9 >= 8) ||
+        unlikely(atomic_load_explicit(&g->inside[0], memory_order_relaxed) != NULL))
+        return get_slowly(kv, key, key_len, buf, buf_len, val_len);
+    struct segment *seg = guard_show(&g->inside[0], kv);
+    int result = E_RETRY;
+    if (segment_is_live(seg))
+        result = read_short_way(seg, key, key_len, false, buf, buf_len, val_len);
+    guard_hide(&g->inside[0]);
+    return likely(result != E_RETRY) ? result : get_slowly(kv, key, key_len, buf, buf_len, val_len);
+}
+
+static int read_exists(struct segment *seg, const void *key, size_t key_len) {
+    size_t len;
+    int result = read_short_way(seg, key, key_len, true, NULL, 0, &len);
+    if (unlikely(result == E_RETRY))
+        result = read_with_hash(seg, key, key_len, hash_bytes(key, key_len, seg->seed), true, NULL,
+                                0, &len);
+    return result;
 }
 
 int shmkv_exists(shmkv_t *kv, const void *key, size_t key_len) {

@@ -227,6 +227,7 @@ static int map_reserve(struct segment *seg, uint64_t wanted, uint64_t file_size,
 static void adopt_header(struct segment *seg, const header_t *h) {
     seg->seed = h->hash_seed;
     seg->shard_count = h->shard_count;
+    seg->shard_mask = h->shard_count - 1;
     seg->shard_bits = (uint32_t)__builtin_ctz(h->shard_count);
     seg->max_depth = SHMKV_HASH_BUCKET_SHIFT - seg->shard_bits;
     if (seg->max_depth > SHMKV_MAX_DEPTH)

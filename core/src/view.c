@@ -19,6 +19,7 @@ static void rebase(struct segment *view, const struct segment *seg, uint8_t *bas
         .ino = seg->ino,
         .loc = seg->loc,
         .seed = seg->seed,
+        .shard_mask = seg->shard_mask,
         .shard_bits = seg->shard_bits,
         .shard_count = seg->shard_count,
         .arena_count = seg->arena_count,

@@ -1,6 +1,7 @@
 /* The hash, by the vectors of spec 3.6, and how its bits are cut. */
 #include <string.h>
 
+#include "core/src/hash.h"
 #include "tests/support/checks.h"
 
 static const struct {
@@ -36,6 +37,20 @@ START_TEST(test_hash_of_unaligned_bytes_is_the_same) {
 }
 END_TEST
 
+/* What is spelled out here for the usual lengths, against the library. */
+START_TEST(test_hash_of_usual_keys_is_that_of_the_library) {
+    uint8_t key[20];
+    uint64_t seed = 0, state = 1;
+    for (int round = 0; round < 1000; round++) {
+        for (size_t i = 0; i < sizeof key; i++)
+            key[i] = (uint8_t)((state = state * 6364136223846793005 + 1442695040888963407) >> 56);
+        for (size_t len = 8; len <= 17; len++)
+            ck_assert_uint_eq(hash_inline(key, len, seed), XXH3_64bits_withSeed(key, len, seed));
+        seed = state;
+    }
+}
+END_TEST
+
 /* proves [LIFE-03] as far as a test can: two segments, two seeds */
 START_TEST(test_seed_of_each_segment_is_its_own) {
     const char *a = unique_name(), *b = unique_name();
@@ -50,7 +65,7 @@ END_TEST
 
 START_TEST(test_hash_bits_are_cut_into_disjoint_fields) {
     uint64_t hash = 0xfedcba9876543210;
-    struct segment seg = {.shard_count = 64, .shard_bits = 6};
+    struct segment seg = {.shard_mask = 63, .shard_bits = 6};
     ck_assert_uint_eq(hash_shard(&seg, hash), 0x10);
     ck_assert_uint_eq(hash_directory(&seg, hash) & 0xff, (0x76543210u >> 6) & 0xff);
     ck_assert_uint_eq(hash_bucket(hash), 0xba98u * 63 >> 16);
@@ -62,16 +77,22 @@ START_TEST(test_bucket_of_any_hash_is_below_63) {
     ck_assert_uint_eq(hash_bucket(0), 0);
     ck_assert_uint_eq(hash_bucket(~0ULL), SHMKV_GROUP_BUCKETS - 1);
     struct random r = random_begin("buckets");
-    for (int i = 0; i < 100000; i++)
-        ck_assert_uint_lt(hash_bucket(random_next(&r)), SHMKV_GROUP_BUCKETS);
+    for (int i = 0; i < 100000; i++) {
+        uint64_t hash = random_next(&r), bucket = hash_bucket(hash);
+        ck_assert_uint_lt(bucket, SHMKV_GROUP_BUCKETS);
+        ck_assert_uint_eq(hash_bucket_offset(hash),
+                          SHMKV_RUN_HEADER_SIZE + bucket * SHMKV_BUCKET_SIZE);
+    }
 }
 END_TEST
 
 static Suite *hash_suite(void) {
     Suite *s = suite_create("hash");
     TCase *tc = case_new(s, "vectors");
-    tcase_add_loop_test(tc, test_hash_of_a_vector_is_as_specified, 0, (int)(sizeof vectors / sizeof *vectors));
+    tcase_add_loop_test(tc, test_hash_of_a_vector_is_as_specified, 0,
+                        (int)(sizeof vectors / sizeof *vectors));
     tcase_add_test(tc, test_hash_of_unaligned_bytes_is_the_same);
+    tcase_add_test(tc, test_hash_of_usual_keys_is_that_of_the_library);
     tcase_add_test(tc, test_seed_of_each_segment_is_its_own);
     tc = case_new(s, "bits");
     tcase_add_test(tc, test_hash_bits_are_cut_into_disjoint_fields);
