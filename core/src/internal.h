@@ -357,12 +357,14 @@ directory_t *table_directory(struct segment *seg, uint64_t root);
  * used as it was read: its cell may be free by now, or another record's. */
 struct shape {
     uint64_t key_len, val_len;
+    unsigned type;
     bool extra;
 };
 static inline struct shape shape_of(uint64_t lengths) {
     return (struct shape){
         .key_len = (lengths >> 32 & 0xffff) + 1,
         .val_len = lengths & 0xffffffff,
+        .type = lengths >> 48 & 0xff,
         .extra = lengths >> 56 & SHMKV_RECORD_FLAG_EXTRA,
     };
 }
@@ -436,6 +438,31 @@ int group_return(struct context *ctx, uint64_t *field);
 
 int read_value(struct segment *seg, const void *key, size_t key_len, void *buf, size_t buf_len,
                size_t *val_len);
+
+/* Where the value and the facts of an entry go, with SHMKV_OK and SHMKV_ETOOSMALL. */
+int read_item(struct segment *seg, const void *key, size_t key_len, void *buf, size_t buf_len,
+              struct shmkv_item *item);
+
+/* ------------------------------------------------------------------ value.c */
+
+/* What a value of this type and length counts as: bytes, unless they fit each other
+ * [LAYOUT-26]. */
+static inline int type_of_value(unsigned type, uint64_t len) {
+    switch (type) {
+    case SHMKV_TEXT:
+    case SHMKV_JSON:
+        return (int)type;
+    case SHMKV_INT64:
+    case SHMKV_FLOAT64:
+        return len == 8 ? (int)type : SHMKV_BYTES;
+    case SHMKV_BOOLEAN:
+        return len == 1 ? (int)type : SHMKV_BYTES;
+    case SHMKV_NULL:
+        return len == 0 ? (int)type : SHMKV_BYTES;
+    default:
+        return SHMKV_BYTES;
+    }
+}
 
 /* ------------------------------------------------------------------ write.c */
 

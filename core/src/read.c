@@ -53,6 +53,8 @@ struct want {
     size_t val_len;
     bool exists_only;
     unsigned odd; /* how often what was found made no sense */
+    unsigned type;
+    uint64_t version, expiry_ns, owner;
 };
 
 /* ORDER read-recheck: the copied bytes, then the words again. Pairs with
@@ -157,6 +159,10 @@ static inline int read_record(struct segment *seg, const struct route *route, co
         owner = load_relaxed_u64(&words[3]);
     }
     w->val_len = shape.val_len;
+    w->type = shape.type;
+    w->version = version;
+    w->expiry_ns = expiry;
+    w->owner = owner;
     int result = SHMKV_OK;
     if (!w->exists_only) {
         if (likely(shape.val_len <= w->buf_len))
@@ -358,6 +364,139 @@ int read_value(struct segment *seg, const void *key, size_t key_len, void *buf, 
     return result;
 }
 
+int read_item(struct segment *seg, const void *key, size_t key_len, void *buf, size_t buf_len,
+              struct shmkv_item *item) {
+    struct want w = {.key = key,
+                     .key_len = key_len,
+                     .hash = hash_inline(key, key_len, seg->seed),
+                     .buf = buf,
+                     .buf_len = buf_len};
+    int result = read_whole_way(seg, &w);
+    if (result == SHMKV_OK || result == SHMKV_ETOOSMALL)
+        *item = (struct shmkv_item){.data = buf,
+                                    .len = w.val_len,
+                                    .type = type_of_value(w.type, w.val_len),
+                                    .flags = w.owner ? SHMKV_BOUND : 0,
+                                    .expires_ns = w.expiry_ns,
+                                    .version = w.version};
+    return result;
+}
+
+/* ----------------------------------------------------------------------- many keys */
+
+/*
+ * A get waits for its bucket and then for its record, one after the other. Those of
+ * many keys can be waited for together: each key goes through four steps, each of
+ * which asks for the memory that the next will look at, and AHEAD other keys take a
+ * step before its next. Only the last step, and what it checks, makes a key's answer.
+ */
+#define AHEAD 8
+#define STEPS 4
+
+/* A key on its way. A bucket or record of NULL: it goes the whole way, at the end. */
+struct lookup {
+    uint64_t hash;
+    struct route route;
+    const bucket_t *bucket;
+    struct candidate candidate;
+    bool absent;
+};
+
+/* The last key's value in the buffer, and the room behind it. */
+struct room {
+    uint8_t *at;
+    size_t left;
+};
+
+static inline void look_for_root(const struct segment *seg, uint64_t span,
+                                 const struct shmkv_bytes *key, struct lookup *l) {
+    l->hash = hash_inline(key->data, key->len, seg->seed);
+    l->candidate.rec = NULL;
+    l->absent = false;
+    l->route.directory_word = directory_word_short(seg, span, l->hash, &l->route);
+    if (likely(l->route.directory_word != NULL))
+        prefetch(l->route.directory_word);
+}
+
+static inline void look_for_bucket(const struct segment *seg, uint64_t span, struct lookup *l) {
+    l->bucket = NULL;
+    if (likely(l->route.directory_word != NULL))
+        l->bucket = bucket_short(seg, span, l->hash, &l->route);
+    if (likely(l->bucket != NULL))
+        prefetch(l->bucket);
+}
+
+static inline void look_for_record(const struct segment *seg, uint64_t span, struct lookup *l) {
+    if (unlikely(!l->bucket))
+        return;
+    int err = candidate_short(seg, span, l->bucket, l->hash, &l->route, &l->candidate);
+    if (likely(err == SHMKV_OK)) {
+        prefetch(l->candidate.rec);
+    } else {
+        l->candidate.rec = NULL;
+        l->absent = err == SHMKV_ENOTFOUND;
+    }
+}
+
+static inline int look_at_value(struct segment *seg, const struct lookup *l,
+                                const struct shmkv_bytes *key, struct shmkv_item *item,
+                                struct room *room) {
+    struct facts facts;
+    int result = E_RETRY;
+    if (unlikely(l->absent))
+        return SHMKV_ENOTFOUND;
+    if (likely(l->candidate.rec != NULL))
+        result = value_short(&l->route, &l->candidate, key->data, key->len, false, room->at,
+                             room->left, &facts);
+    if (unlikely(result == E_RETRY))
+        return read_item(seg, key->data, key->len, room->at, room->left, item);
+    *item = (struct shmkv_item){.data = room->at,
+                                .len = facts.len,
+                                .type = type_of_value(facts.type, facts.len),
+                                .version = facts.version};
+    return result;
+}
+
+/* One key's answer. SHMKV_OK: go on with the next. */
+static inline int answer(struct segment *seg, const struct lookup *l, const struct shmkv_bytes *key,
+                         struct shmkv_item *item, struct room *room) {
+    int result = look_at_value(seg, l, key, item, room);
+    if (unlikely(result)) {
+        if (result != SHMKV_ETOOSMALL)
+            *item = (struct shmkv_item){0};
+        item->data = NULL;
+        item->result = result;
+        return result == SHMKV_ENOTFOUND ? SHMKV_OK : result;
+    }
+    room->at += item->len;
+    room->left -= item->len;
+    return SHMKV_OK;
+}
+
+static int read_many(struct segment *seg, size_t n, const struct shmkv_bytes *keys,
+                     struct shmkv_item *items, struct room *room, size_t *done) {
+    struct lookup ring[AHEAD * STEPS];
+    uint64_t span = load_relaxed_u64(&seg->safe_span);
+#define AT(i) (&ring[(i) % (AHEAD * STEPS)])
+    for (size_t i = 0; i < n + (STEPS - 1) * AHEAD; i++) {
+        if (i < n)
+            look_for_root(seg, span, &keys[i], AT(i));
+        if (i - AHEAD < n)
+            look_for_bucket(seg, span, AT(i - AHEAD));
+        if (i - 2 * AHEAD < n)
+            look_for_record(seg, span, AT(i - 2 * AHEAD));
+        size_t last = i - 3 * AHEAD;
+        if (last < n) {
+            int err = answer(seg, AT(last), &keys[last], &items[last], room);
+            if (unlikely(err))
+                return err;
+            *done = last + 1;
+        }
+    }
+#undef AT
+    return SHMKV_OK;
+}
+
 /* ---------------------------------------------------------------- public calls */
 
 static COLD int get_slowly(shmkv_t *kv, const void *key, size_t key_len, void *buf, size_t buf_len,
@@ -411,5 +550,31 @@ int shmkv_exists(shmkv_t *kv, const void *key, size_t key_len) {
         return err;
     err = read_exists(seg, key, key_len);
     handle_leave();
+    return err;
+}
+
+/* The keys that can be looked up, from the first on. */
+static size_t good_keys(size_t n, const struct shmkv_bytes *keys) {
+    size_t good = 0;
+    while (good < n && keys[good].data && keys[good].len - 1 < SHMKV_MAX_KEY)
+        good++;
+    return good;
+}
+
+int shmkv_get_many(shmkv_t *kv, size_t n, const struct shmkv_bytes *keys, struct shmkv_item *items,
+                   void *buf, size_t buf_len, size_t *done) {
+    size_t ignored, *finished = done ? done : &ignored;
+    *finished = 0;
+    if ((n && (!keys || !items)) || (!buf && buf_len))
+        return fail(SHMKV_EARGUMENT, "no keys, no items or no buffer");
+    struct segment *seg;
+    int err = handle_enter(kv, &seg);
+    if (err)
+        return err;
+    size_t good = good_keys(n, keys);
+    err = read_many(seg, good, keys, items, &(struct room){buf, buf_len}, finished);
+    handle_leave();
+    if (!err && good < n)
+        err = items[good].result = refuse_key(keys[good].data, keys[good].len);
     return err;
 }

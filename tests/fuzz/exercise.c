@@ -58,6 +58,14 @@ static void look(struct exercise *e, shmkv_t *kv, const struct keys *keys) {
     for (unsigned i = 0; i < keys->count; i++)
         e->read_ok += shmkv_get(kv, keys->key[i].bytes, keys->key[i].len, buffer, sizeof buffer,
                                 &n) == SHMKV_OK;
+    struct shmkv_bytes asked[16];
+    struct shmkv_item items[16];
+    for (unsigned i = 0; i < 16 && keys->count; i++)
+        asked[i] = (struct shmkv_bytes){keys->key[i % keys->count].bytes,
+                                        keys->key[i % keys->count].len};
+    shmkv_get_many(kv, keys->count ? 16 : 0, asked, items, buffer, sizeof buffer, &n);
+    for (size_t i = 0; i < n; i++)
+        e->read_ok += items[i].result == SHMKV_OK;
     for (char name[3] = "a0"; name[1] < '8'; name[1]++)
         shmkv_exists(kv, name, 2);
     shmkv_cursor_t *c;

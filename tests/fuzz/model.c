@@ -84,6 +84,12 @@ static void get(shmkv_t *kv, unsigned k) {
     int err = shmkv_get(kv, key_room, key_of(k), got, sizeof got, &len);
     EXPECT(err == (model[k].present ? SHMKV_OK : SHMKV_ENOTFOUND));
     EXPECT(err || same(k, got, len));
+    struct shmkv_bytes key[2] = {{key_room, key_of(k)}, {key_room, key_of(k)}};
+    struct shmkv_item item[2];
+    err = shmkv_get_many(kv, 2, key, item, got, sizeof got, &len);
+    EXPECT(err == SHMKV_OK || (err == SHMKV_ETOOSMALL && len == 1 && item[1].len == model[k].len));
+    EXPECT(item[0].result == (model[k].present ? SHMKV_OK : SHMKV_ENOTFOUND));
+    EXPECT(item[0].result || same(k, item[0].data, item[0].len));
 }
 
 static void delete_(shmkv_t *kv, unsigned k) {

@@ -157,6 +157,7 @@ static void walk(shmkv_t *kv) {
 static void one_call(shmkv_t *kv, struct random *r) {
     static uint8_t buf[128 << 10];
     static struct shmkv_lock locks[128];
+    static struct shmkv_item items[4];
     static struct shmkv_owner owners[8];
     char key[32];
     size_t n, len = (size_t)snprintf(key, sizeof key, "key-%u", (unsigned)random_below(r, 3000));
@@ -184,6 +185,10 @@ static void one_call(shmkv_t *kv, struct random *r) {
     default:
         if (random_below(r, 3) == 0)
             CALL(shmkv_get(kv, key, len, buf, sizeof buf, &n));
+        else if (random_below(r, 4) == 0)
+            CALL(shmkv_get_many(kv, 4,
+                                (struct shmkv_bytes[4]){{key, len}, {"a", 1}, {key, 1}, {key, len}},
+                                items, buf, sizeof buf, &n));
         else if (random_below(r, 4) == 0)
             CALL(shmkv_delete(kv, key, len));
         else

@@ -119,6 +119,35 @@ static uint64_t yes(int err) {
     return err == SHMKV_OK;
 }
 
+/* The key between some hot ones, all of which must be whole. */
+static uint64_t get_among_others(struct recorder *r, const struct call *c) {
+    enum { OTHERS = 4 };
+    uint32_t keys[OTHERS + 1];
+    struct shmkv_bytes asked[OTHERS + 1];
+    struct shmkv_item items[OTHERS + 1];
+    uint64_t place = random_below(&r->random, OTHERS + 1), found = 0;
+    for (unsigned i = 0; i <= OTHERS; i++) {
+        keys[i] = i == place ? c->key : (uint32_t)random_below(&r->random, settings.hot);
+        asked[i] = (struct shmkv_bytes){&keys[i], sizeof keys[i]};
+    }
+    size_t done = 0;
+    while (done <= OTHERS) {
+        size_t n;
+        int err = shmkv_get_many(r->kv, OTHERS + 1 - done, asked + done, items + done, r->value,
+                                 sizeof r->value, &n);
+        if (err != SHMKV_ETOOSMALL)
+            must(err);
+        for (; n--; done++) {
+            if (!yes(items[done].result))
+                continue;
+            uint64_t id = id_of(items[done].data, items[done].len, keys[done]);
+            if (done == place)
+                found = id;
+        }
+    }
+    return found;
+}
+
 /* The result. */
 static uint64_t carry_out(struct recorder *r, const struct call *c) {
     size_t len;
@@ -132,6 +161,8 @@ static uint64_t carry_out(struct recorder *r, const struct call *c) {
     case EXISTS:
         return yes(shmkv_exists(r->kv, &c->key, sizeof c->key));
     default:
+        if (random_below(&r->random, 3) == 0)
+            return get_among_others(r, c);
         err = shmkv_get(r->kv, &c->key, sizeof c->key, r->value, sizeof r->value, &len);
         return yes(err) ? id_of(r->value, len, c->key) : 0;
     }

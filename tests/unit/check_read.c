@@ -241,6 +241,125 @@ END_TEST
 START_TEST(test_get_when_a_writer_is_stopped_after_its_commit_is_new) { expect_readers_go_on(&ready); }
 END_TEST
 
+/* -------------------------------------------------------------------------- many keys */
+
+#define SOME 500
+
+/* Keys of 1 to 40 bytes, of which every third is absent, with values of 0 to 40 KB. */
+static void fill_some(char keys[SOME][41], struct shmkv_bytes asked[SOME]) {
+    static char value[40000];
+    for (unsigned i = 0; i < SOME; i++) {
+        int len = snprintf(keys[i], 41, "%u%.*s", i, (int)(i % 36), "....................................");
+        asked[i] = (struct shmkv_bytes){keys[i], (size_t)len};
+        memset(value, 'a' + (int)i % 26, sizeof value);
+        if (i % 3)
+            ck_assert_ok(shmkv_put(kv, keys[i], (size_t)len, value, i % 50 == 1 ? sizeof value : i % 70));
+    }
+}
+
+static void check_as_get(const struct shmkv_bytes *key, const struct shmkv_item *item) {
+    static char value[40000];
+    size_t len;
+    ck_assert_err(shmkv_get(kv, key->data, key->len, value, sizeof value, &len), item->result);
+    if (item->result == SHMKV_OK) {
+        ck_assert_uint_eq(item->len, len);
+        ck_assert(memcmp(item->data, value, len) == 0);
+        ck_assert_int_eq(item->type, SHMKV_BYTES);
+        ck_assert_uint_eq(item->expires_ns, 0);
+        ck_assert_uint_eq(item->flags, 0);
+        ck_assert_uint_ne(item->version, 0);
+    } else {
+        ck_assert_ptr_null(item->data);
+    }
+}
+
+START_TEST(test_get_many_is_the_same_as_a_get_of_each) {
+    static char keys[SOME][41], buf[SOME * 2000];
+    struct shmkv_bytes asked[SOME];
+    struct shmkv_item items[SOME];
+    fill_some(keys, asked);
+    for (size_t n = 0; n <= SOME; n = n < 70 ? n + 1 : n + 43) {
+        size_t done = 77;
+        const char *end = buf;
+        memset(items, 0xff, sizeof items);
+        ck_assert_ok(shmkv_get_many(kv, n, asked, items, buf, sizeof buf, &done));
+        ck_assert_uint_eq(done, n);
+        for (size_t i = 0; i < n; i++) {
+            check_as_get(&asked[i], &items[i]);
+            ck_assert(items[i].result || items[i].data == end);
+            end += items[i].len;
+        }
+    }
+}
+END_TEST
+
+START_TEST(test_get_many_when_the_buffer_is_full_tells_the_size_and_goes_on_from_there) {
+    static char keys[SOME][41], buf[40000];
+    struct shmkv_bytes asked[SOME];
+    struct shmkv_item items[SOME];
+    fill_some(keys, asked);
+    size_t from = 0, room = 0, calls = 0;
+    for (; from < SOME; calls++) {
+        size_t done;
+        memset(buf, '#', sizeof buf);
+        int err = shmkv_get_many(kv, SOME - from, asked + from, items + from, buf, room, &done);
+        for (size_t i = from; i < from + done; i++)
+            check_as_get(&asked[i], &items[i]);
+        ck_assert(memchr(buf + room, 'a', sizeof buf - room) == NULL);
+        from += done;
+        if (from == SOME)
+            break;
+        ck_assert_int_eq(err, SHMKV_ETOOSMALL);
+        ck_assert_int_eq(items[from].result, SHMKV_ETOOSMALL);
+        room = items[from].len; /* just enough for this one */
+    }
+    ck_assert_uint_gt(calls, 10);
+}
+END_TEST
+
+START_TEST(test_get_many_gives_what_goes_with_the_value) {
+    const char *keys[] = {"plain", "of an hour", "past", "nobody's"};
+    struct shmkv_bytes asked[4];
+    struct shmkv_item items[4];
+    char buf[100];
+    uint64_t hour = wall_clock_ns() + 3600000000000u;
+    put_text(kv, keys[0], "v");
+    record_of(keys[0])->type = SHMKV_TEXT;
+    add_extra(keys[1], "w", hour, 0);
+    add_extra(keys[2], "x", 1, 0);
+    add_extra(keys[3], "y", 0, 0xffffff);
+    for (int i = 0; i < 4; i++)
+        asked[i] = (struct shmkv_bytes){keys[i], strlen(keys[i])};
+    ck_assert_ok(shmkv_get_many(kv, 4, asked, items, buf, sizeof buf, NULL));
+    ck_assert_int_eq(items[0].type, SHMKV_TEXT);
+    ck_assert_uint_eq(items[0].version, record_of(keys[0])->version);
+    ck_assert_uint_eq(items[1].expires_ns, hour);
+    ck_assert_uint_eq(items[1].version, record_of(keys[1])->version);
+    ck_assert_mem_eq(items[1].data, "w", 1);
+    ck_assert_int_eq(items[2].result, SHMKV_ENOTFOUND);
+    ck_assert_int_eq(items[3].result, SHMKV_ENOTFOUND);
+}
+END_TEST
+
+START_TEST(test_get_many_with_wrong_arguments_says_so) {
+    struct shmkv_bytes asked[3] = {{"a", 1}, {"", 0}, {"b", 1}};
+    struct shmkv_item items[3];
+    char buf[10];
+    size_t done;
+    put_text(kv, "a", "v");
+    ck_assert_err(shmkv_get_many(kv, 3, asked, items, buf, sizeof buf, &done), SHMKV_EKEY);
+    ck_assert_uint_eq(done, 1);
+    ck_assert_int_eq(items[0].result, SHMKV_OK);
+    ck_assert_int_eq(items[1].result, SHMKV_EKEY);
+    ck_assert_err(shmkv_get_many(kv, 1, NULL, items, buf, sizeof buf, &done), SHMKV_EARGUMENT);
+    ck_assert_err(shmkv_get_many(kv, 1, asked, NULL, buf, sizeof buf, &done), SHMKV_EARGUMENT);
+    ck_assert_err(shmkv_get_many(kv, 1, asked, items, NULL, 1, &done), SHMKV_EARGUMENT);
+    ck_assert_err(shmkv_get_many(NULL, 1, asked, items, buf, sizeof buf, &done), SHMKV_ECLOSED);
+    ck_assert_uint_eq(done, 0);
+    ck_assert_ok(shmkv_get_many(kv, 0, NULL, NULL, NULL, 0, &done));
+}
+END_TEST
+
 /* ------------------------------------------------------------------------------ races */
 
 /* Values that tell whether they are torn: every word is the first one. */
@@ -252,58 +371,98 @@ static size_t size_of_round(uint64_t round) {
     return sizes[round % (sizeof sizes / sizeof *sizes)];
 }
 
+/* How keys are read: one at a time, of a length that has a straight line of its own and of
+ * one that has not, or many together. */
+static const struct way {
+    size_t key_len;
+    bool many;
+} ways[] = {{8, false}, {16, false}, {16, true}};
+
+struct race {
+    volatile int stop;
+    struct way way;
+};
+
 static void write_rounds(void *arg) {
-    volatile uint64_t *stop = arg;
+    struct race *race = arg;
     static uint64_t value[2500];
     shmkv_t *mine = open_ok(name, NULL);
-    for (uint64_t round = 1; !*stop; round++) {
-        uint64_t key = round % HOT_KEYS;
+    for (uint64_t round = 1; !race->stop; round++) {
+        uint64_t key[2] = {round % HOT_KEYS, 0};
         size_t size = size_of_round(round / HOT_KEYS);
         for (size_t i = 0; i < size / 8; i++)
             value[i] = round;
-        ck_assert_ok(shmkv_put(mine, &key, sizeof key, value, size));
+        ck_assert_ok(shmkv_put(mine, key, race->way.key_len, value, size));
         if (round % 17 == 0) {
-            key = HOT_KEYS + round % 5;
-            shmkv_delete(mine, &key, sizeof key);
-            ck_assert_ok(shmkv_put(mine, &key, sizeof key, value, size));
+            key[0] = HOT_KEYS + round % 5;
+            shmkv_delete(mine, key, race->way.key_len);
+            ck_assert_ok(shmkv_put(mine, key, race->way.key_len, value, size));
         }
     }
     ck_assert_ok(shmkv_close(mine));
 }
 
+/* Whole, and what was written for this key. */
+static void check_round(uint64_t key, const uint64_t *value, size_t len) {
+    bool torn = false; /* an assertion each would take longer than the reading */
+    for (size_t i = 1; i < len / 8; i++)
+        torn |= value[i] != value[0];
+    ck_assert(!torn);
+    if (key < HOT_KEYS && value[0]) {
+        ck_assert_uint_eq(value[0] % HOT_KEYS, key);
+        ck_assert_uint_eq(len, size_of_round(value[0] / HOT_KEYS));
+    }
+}
+
+#define MANY (HOT_KEYS + 5)
+
+/* All keys, one after the other or together. Returns how many values differ from the last. */
+static unsigned read_round(shmkv_t *reader, struct way way, uint64_t last[MANY]) {
+    static uint64_t buf[2500 * MANY], keys[MANY][2];
+    struct shmkv_bytes asked[MANY];
+    struct shmkv_item items[MANY];
+    unsigned changes = 0;
+    uint64_t *at = buf;
+    for (uint64_t k = 0; k < MANY; k++) {
+        keys[k][0] = k;
+        asked[k] = (struct shmkv_bytes){keys[k], way.key_len};
+        items[k].data = at;
+        if (way.many)
+            continue;
+        items[k].result = shmkv_get(reader, keys[k], way.key_len, at, 20000, &items[k].len);
+        at += 2500;
+    }
+    if (way.many)
+        ck_assert_ok(shmkv_get_many(reader, MANY, asked, items, buf, sizeof buf, NULL));
+    for (uint64_t k = 0; k < MANY; k++) {
+        if (items[k].result == SHMKV_ENOTFOUND && k >= HOT_KEYS)
+            continue;
+        ck_assert_ok(items[k].result);
+        const uint64_t *value = items[k].data;
+        check_round(k, value, items[k].len);
+        changes += value[0] != last[k];
+        last[k] = value[0];
+    }
+    return changes;
+}
+
 /* proves [OP-04] [OP-05] [OP-06] [OP-10] [LOCK-26] [LOCK-27] [LAYOUT-03] */
 START_TEST(test_get_while_two_processes_overwrite_is_never_torn_and_never_missing) {
-    volatile uint64_t *stop = shared_memory(sizeof *stop);
-    for (uint64_t key = 0; key < HOT_KEYS; key++) {
-        uint64_t zero = 0;
-        ck_assert_ok(shmkv_put(kv, &key, sizeof key, &zero, sizeof zero));
+    struct race *race = shared_memory(sizeof *race);
+    race->way = ways[_i];
+    for (uint64_t k = 0; k < HOT_KEYS; k++) {
+        uint64_t zero = 0, key[2] = {k, 0};
+        ck_assert_ok(shmkv_put(kv, key, race->way.key_len, &zero, sizeof zero));
     }
     pid_t pids[2];
     for (int i = 0; i < 2; i++)
-        pids[i] = child_start(write_rounds, (void *)(uintptr_t)stop);
+        pids[i] = child_start(write_rounds, race);
     shmkv_t *reader = open_mode(name, SHMKV_READONLY);
-    static uint64_t buf[2500];
-    uint64_t changes = 0, last = 0, until = now_ms() + 20000;
+    uint64_t last[MANY] = {0}, changes = 0, until = now_ms() + 20000;
     int reads;
-    for (reads = 0; reads < READS && now_ms() < until; reads++) {
-        uint64_t key = (uint64_t)reads % (HOT_KEYS + 5);
-        size_t len = 0;
-        int err = shmkv_get(reader, &key, sizeof key, buf, sizeof buf, &len);
-        if (err == SHMKV_ENOTFOUND && key >= HOT_KEYS)
-            continue;
-        ck_assert_ok(err);
-        bool torn = false; /* an assertion each would take longer than the reading */
-        for (size_t i = 1; i < len / 8; i++)
-            torn |= buf[i] != buf[0];
-        ck_assert(!torn);
-        if (key < HOT_KEYS && buf[0]) {
-            ck_assert_uint_eq(buf[0] % HOT_KEYS, key);
-            ck_assert_uint_eq(len, size_of_round(buf[0] / HOT_KEYS));
-        }
-        changes += buf[0] != last;
-        last = buf[0];
-    }
-    *stop = 1;
+    for (reads = 0; reads < READS && now_ms() < until; reads += MANY)
+        changes += read_round(reader, race->way, last);
+    race->stop = 1;
     ck_assert(child_succeeded(pids[0]) && child_succeeded(pids[1]));
     printf("%d reads, %llu saw a change\n", reads, (unsigned long long)changes);
     ck_assert_uint_gt(changes, 100);
@@ -330,9 +489,16 @@ static Suite *read_suite(void) {
     tcase_add_checked_fixture(tc, set_up, tear_down);
     tcase_add_test(tc, test_get_when_a_writer_is_stopped_before_its_commit_is_old);
     tcase_add_test(tc, test_get_when_a_writer_is_stopped_after_its_commit_is_new);
+    tc = case_new(s, "many keys");
+    tcase_add_checked_fixture(tc, set_up, tear_down);
+    tcase_add_test(tc, test_get_many_is_the_same_as_a_get_of_each);
+    tcase_add_test(tc, test_get_many_when_the_buffer_is_full_tells_the_size_and_goes_on_from_there);
+    tcase_add_test(tc, test_get_many_gives_what_goes_with_the_value);
+    tcase_add_test(tc, test_get_many_with_wrong_arguments_says_so);
     tc = case_new(s, "races");
     tcase_add_checked_fixture(tc, set_up, tear_down);
-    tcase_add_test(tc, test_get_while_two_processes_overwrite_is_never_torn_and_never_missing);
+    tcase_add_loop_test(tc, test_get_while_two_processes_overwrite_is_never_torn_and_never_missing, 0,
+                        (int)(sizeof ways / sizeof *ways));
     return s;
 }
 

@@ -196,6 +196,24 @@ int shmkv_get(shmkv_t *kv, const void *key, size_t key_len,
               void *buf, size_t buf_len, size_t *val_len);
 
 /**
+ * Get the values of @p n keys, each as by shmkv_get(), but in much less time than one
+ * after the other when they are more than the processor's caches hold: it looks ahead,
+ * so that the keys wait for memory together. Each key is looked up at a moment of its own.
+ *
+ * @param items  out: of each key what shmkv_get_item() tells, and in `result` SHMKV_OK or
+ *               SHMKV_ENOTFOUND; `data` lies in @p buf, without regard to alignment
+ * @param buf,buf_len  where the values go, one behind the other
+ * @param done   out, may be NULL: how many keys are finished, from the first on
+ * @return SHMKV_OK: all are finished; ETOOSMALL: @p buf is full, and the next key's item has
+ *         the `len` that its value needs: go on from there; EARGUMENT; otherwise as
+ *         shmkv_get(), and the next key's `result` says the same if it is the key's fault
+ * Owner: the caller keeps all of it.   Threads, fork, blocking, order: as shmkv_get().
+ * Spec 6.2.
+ */
+int shmkv_get_many(shmkv_t *kv, size_t n, const struct shmkv_bytes *keys,
+                   struct shmkv_item *items, void *buf, size_t buf_len, size_t *done);
+
+/**
  * Tell whether @p key is present.
  *
  * @return SHMKV_OK if it is; ENOTFOUND if not; otherwise as shmkv_get()
