@@ -459,7 +459,7 @@ static native_t Store_info(Store *self)
     NUMBER(incarnation), NUMBER(shard_count), NUMBER(arena_count), NUMBER(owner_count);
     NUMBER(max_key), NUMBER(max_value), NUMBER(max_size), NUMBER(created_ns);
     NUMBER(creator_uid), NUMBER(creator_pid), TEXT(creator_name), NUMBER(permissions);
-    NUMBER(uid), NUMBER(file_size), NUMBER(file_allocated);
+    NUMBER(uid), NUMBER(file_size), NUMBER(file_allocated), NUMBER(huge_bytes);
     return finished(map, failed);
 }
 

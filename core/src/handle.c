@@ -120,7 +120,7 @@ static int check_options(const struct shmkv_options *opts, struct shmkv_options 
     }
     if (checked->mode < SHMKV_SHARED || checked->mode > SHMKV_READONLY)
         return fail(SHMKV_EARGUMENT, "mode %d", checked->mode);
-    if (checked->flags & ~(unsigned)(SHMKV_STAY | SHMKV_ANY_OWNER))
+    if (checked->flags & ~(unsigned)(SHMKV_STAY | SHMKV_ANY_OWNER | SHMKV_HUGE_PAGES))
         return fail(SHMKV_EARGUMENT, "flags 0x%x", checked->flags);
     if (checked->owner_slots > SHMKV_MAX_OWNERS)
         return fail(SHMKV_EARGUMENT, "%u owner slots; the most are %u", checked->owner_slots,

@@ -123,6 +123,7 @@ struct segment {
     int fd;
     _Atomic(int) size_error; /* errno why we could not ask for the file's size; 0 if we could */
     bool writable;
+    bool huge; /* pages are wanted */
     dev_t dev;
     ino_t ino;
     const struct location *loc; /* the handle's */
@@ -171,6 +172,17 @@ static inline void *seg_at(struct segment *seg, shmkv_off_t off, uint64_t len) {
 static inline shmkv_off_t seg_offset(const struct segment *seg, const void *p) {
     return (shmkv_off_t)((const uint8_t *)p - seg->base);
 }
+
+/* ------------------------------------------------------------------- huge.c */
+
+/* As mmap() of the file from its start, at an address that huge pages can be had at. */
+void *map_aligned(uint64_t size, int prot, int fd);
+/* Make them of what the file has, as far as the system lets us, and let it go on. */
+void huge_pages(const struct segment *seg, uint64_t file_size);
+/* How much of the mapping has them. */
+uint64_t huge_mapped(const struct segment *seg);
+
+/* ---------------------------------------------------------------- segment.c */
 
 /* Check what is true of every segment's header before anything else is believed. */
 int segment_check_header(const header_t *hdr, uint64_t file_size, bool writable, const char *path);

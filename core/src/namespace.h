@@ -51,6 +51,9 @@
 #define owners_reap shmkv_private_owners_reap
 #define program_name_read shmkv_private_program_name_read
 #define random_bytes shmkv_private_random_bytes
+#define huge_mapped shmkv_private_huge_mapped
+#define huge_pages shmkv_private_huge_pages
+#define map_aligned shmkv_private_map_aligned
 #define read_item shmkv_private_read_item
 #define read_value shmkv_private_read_value
 #define record_look shmkv_private_record_look

@@ -43,6 +43,7 @@ static int report_info(struct segment *seg, struct shmkv_info *info) {
         .uid = st.st_uid,
         .file_size = (uint64_t)st.st_size,
         .file_allocated = (uint64_t)st.st_blocks * 512,
+        .huge_bytes = seg->huge ? huge_mapped(seg) : 0,
     };
     memcpy(info->uuid, h->uuid, sizeof info->uuid);
     copy_name(info->creator_name, h->creator_name);

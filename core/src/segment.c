@@ -207,7 +207,8 @@ static int map_reserve(struct segment *seg, uint64_t wanted, uint64_t file_size,
         return fail(SHMKV_ERESERVE, "%s has %llu bytes, the reserve is %llu", path,
                     (unsigned long long)file_size, (unsigned long long)wanted);
     for (;;) {
-        void *p = mmap(NULL, wanted, prot, MAP_SHARED | MAP_NORESERVE, seg->fd, 0);
+        void *p = seg->huge ? map_aligned(wanted, prot, seg->fd)
+                            : mmap(NULL, wanted, prot, MAP_SHARED | MAP_NORESERVE, seg->fd, 0);
         if (p != MAP_FAILED) {
             seg->base = p;
             seg->reserve = wanted;
@@ -262,6 +263,8 @@ static int map_segment(struct segment *seg, const struct shmkv_options *opts) {
         learn_size(seg, (uint64_t)st.st_size);
         /* A core dump of a process is not the place for everybody's data. */
         madvise(seg->base, seg->reserve, MADV_DONTDUMP);
+        if (seg->huge)
+            huge_pages(seg, (uint64_t)st.st_size);
     }
     free(h);
     return err;
@@ -280,6 +283,7 @@ int segment_map(int fd, bool writable, const struct location *loc, const struct 
     seg->writable = writable;
     seg->loc = loc;
     seg->lock_timeout_ms = opts->lock_timeout_ms;
+    seg->huge = opts->flags & SHMKV_HUGE_PAGES;
     int err = map_segment(seg, opts);
     if (!err && writable)
         err = segment_open_locks(seg);

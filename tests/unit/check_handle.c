@@ -25,7 +25,7 @@ START_TEST(test_open_when_an_option_is_wrong_is_eargument) {
         {.size = size + 8},
         {.size = size, .mode = 4},
         {.size = size, .mode = -1},
-        {.size = size, .flags = 4},
+        {.size = size, .flags = 8},
         {.size = size, .flags = ~0u},
         {.size = size, .owner_slots = SHMKV_MAX_OWNERS + 1},
         {.size = size, .owner_slots = ~0u},

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -452,6 +453,11 @@ static void open_with_little_address_space(void *arg) {
     put_text(kv, "k", "small");
     ck_assert_uint_lt(segment_of(kv)->reserve, 3ULL << 30);
     ck_assert_ok(shmkv_close(kv));
+    struct shmkv_options opts = {.size = sizeof opts, .flags = SHMKV_HUGE_PAGES};
+    kv = open_ok(arg, &opts);
+    ck_assert_value(kv, "k", "small");
+    ck_assert_uint_lt(segment_of(kv)->reserve, 3ULL << 30);
+    ck_assert_ok(shmkv_close(kv));
 }
 
 START_TEST(test_open_under_rlimit_as_takes_a_smaller_reserve) {
@@ -464,6 +470,68 @@ START_TEST(test_open_under_rlimit_as_takes_a_smaller_reserve) {
     ck_assert_value(kv, "k", "small");
     finish(kv, name);
 #endif
+}
+END_TEST
+
+/* ---------------------------------------------------------------------- huge pages */
+
+#define HUGE_PAGE (2u << 20)
+
+/* Does this system make a huge page of memory like a segment's, now? */
+static bool huge_pages_are_made(void) {
+    char path[300];
+    snprintf(path, sizeof path, "/dev/shm/%s", unique_name());
+    int fd = open(path, O_RDWR | O_CREAT, 0600);
+    ck_assert_int_eq(posix_fallocate(fd, 0, 4 * HUGE_PAGE), 0);
+    uint8_t *p = mmap(NULL, 4 * HUGE_PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    ck_assert(p != MAP_FAILED);
+    p += -(uintptr_t)p % HUGE_PAGE;
+    /* Only where the file's offset and the address agree can there be one. */
+    bool made = mmap(p, HUGE_PAGE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd, 0) == p &&
+                madvise(p, HUGE_PAGE, 25 /* MADV_COLLAPSE */) == 0;
+    close(fd);
+    unlink(path);
+    return made;
+}
+
+static void put_numbers(shmkv_t *kv, uint32_t n) {
+    char value[1000] = "";
+    for (uint32_t i = 0; i < n; i++) {
+        memcpy(value, &i, sizeof i);
+        ck_assert_ok(shmkv_put(kv, &i, sizeof i, value, sizeof value));
+    }
+}
+
+static void check_numbers(shmkv_t *kv, uint32_t n) {
+    char value[1000];
+    for (uint32_t i = 0; i < n; i++) {
+        ck_assert_ok(shmkv_get(kv, &i, sizeof i, value, sizeof value, NULL));
+        ck_assert_mem_eq(value, &i, sizeof i);
+    }
+}
+
+START_TEST(test_open_for_huge_pages_is_the_same_segment_and_tells_what_came_of_it) {
+    const char *name = unique_name();
+    bool made = huge_pages_are_made();
+    shmkv_t *plain = open_ok(name, NULL);
+    put_numbers(plain, 10000);
+    for (int mode = SHMKV_EXISTING; mode <= SHMKV_READONLY; mode++) {
+        struct shmkv_options opts = {.size = sizeof opts, .mode = mode, .flags = SHMKV_HUGE_PAGES};
+        shmkv_t *kv = open_ok(name, &opts);
+        ck_assert_uint_eq((uintptr_t)segment_of(kv)->base % HUGE_PAGE, 0);
+        check_numbers(kv, 10000);
+        uint64_t huge = info_of(kv).huge_bytes;
+        printf("%llu of %llu bytes by huge pages%s\n", (unsigned long long)huge,
+               (unsigned long long)info_of(kv).file_size, made ? "" : ", which are not made here");
+        ck_assert_uint_le(huge, info_of(kv).file_size);
+        ck_assert(huge > 0 || !made);
+        if (mode == SHMKV_EXISTING)
+            put_numbers(kv, 20000);
+        ck_assert_ok(shmkv_close(kv));
+    }
+    check_numbers(plain, 20000);
+    ck_assert_uint_eq(info_of(plain).huge_bytes, 0);
+    finish(plain, name);
 }
 END_TEST
 
@@ -513,6 +581,7 @@ static Suite *segment_suite(void) {
     tcase_add_test(tc, test_get_when_others_outgrew_the_reserve_is_ereserve);
     tcase_add_test(tc, test_open_under_rlimit_as_takes_a_smaller_reserve);
     tcase_add_test(tc, test_header_when_scribbled_over_after_opening_moves_no_bound);
+    tcase_add_test(tc, test_open_for_huge_pages_is_the_same_segment_and_tells_what_came_of_it);
     return s;
 }
 

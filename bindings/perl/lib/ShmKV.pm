@@ -29,7 +29,7 @@ my %LIMIT = (
 );
 
 # Of each option that is true or false, the bit in shmkv_options.flags.
-my %FLAG = (stay => 1, any_owner => 2);
+my %FLAG = (stay => 1, any_owner => 2, huge_pages => 4);
 
 use constant { KEYS => 0, VALUES => 1, ITEMS => 2 };
 
@@ -237,10 +237,12 @@ Of a segment that is created: its mode bits (0600), the number of concurrent wri
 Address space to set aside, in bytes; how long to wait for the lock of a live
 process (5000).
 
-=item stay, any_owner
+=item stay, any_owner, huge_pages
 
 True: die with Stale when the segment is replaced instead of moving along; accept a
-segment that belongs to somebody else.
+segment that belongs to somebody else; map by huge pages what the system gives them
+for, which is worth it from some 100,000 entries on (huge_bytes of C<info> tells what
+came of it).
 
 =back
 

@@ -43,12 +43,14 @@ module ShmKV
   #        live process (5000)
   # stay:: raise Stale when the segment is replaced, instead of moving along
   # any_owner:: accept a segment that belongs to somebody else
+  # huge_pages:: map by huge pages what the system gives them for; worth it from some
+  #        100,000 entries on (+huge_bytes+ of info tells what came of it)
   #
   # Raises BadName, BadArgument, NoSegment, Foreign, Format, Corrupt, WrongOwner,
   # NoSpace, SystemFailure and others. Only +:exclusive+ may wait, for the locks of
   # the segment it replaces; other Ruby threads run meanwhile.
   def self.open(name, mode: :shared, permissions: 0, owner_slots: 0, max_size: 0,
-                reserve: 0, lock_timeout_ms: 0, stay: false, any_owner: false)
+                reserve: 0, lock_timeout_ms: 0, stay: false, any_owner: false, huge_pages: false)
     number = MODES[mode] or
       refuse_argument("mode is one of #{MODES.keys.map(&:inspect).join(', ')}, not #{mode.inspect}")
     limits = { permissions: [permissions, 0o7777], owner_slots: [owner_slots, 2**32 - 1],
@@ -59,7 +61,7 @@ module ShmKV
 
       refuse_argument("#{option} is an integer from 0 to #{most}, not #{value.inspect}")
     end
-    flags = (stay ? 1 : 0) | (any_owner ? 2 : 0)
+    flags = (stay ? 1 : 0) | (any_owner ? 2 : 0) | (huge_pages ? 4 : 0)
     store = Store.send(:new, name, number, flags, reserve, lock_timeout_ms, permissions, owner_slots, max_size)
     return store unless block_given?
 

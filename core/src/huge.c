@@ -1,0 +1,85 @@
+/*
+ * Huge pages, for those who ask: SHMKV_HUGE_PAGES.
+ *
+ * A lookup in a store of many millions of entries touches pages at random, and with
+ * pages of 4 KiB nearly each touch is also a walk through the page tables, in a virtual
+ * machine through two of them. Pages of 2 MiB spare most of that. They are a property of a
+ * mapping and of the file's memory, not of the format: other processes see the same
+ * bytes at the same offsets, whatever their pages.
+ *
+ * A huge page needs three things: addresses that agree with offsets in the file below
+ * 2 MiB (map_aligned), a mapping that is marked for it, so that the kernel makes huge pages
+ * in its own time (MADV_HUGEPAGE), and, for what the file has by now, somebody to do it
+ * at once (MADV_COLLAPSE, Linux 6.1). Each may be refused: by an older kernel, by its
+ * settings, by the file system, for want of memory in one piece. Then the pages stay
+ * small, and nothing else changes. huge_mapped() tells what came of it.
+ *
+ * Doing it while the segment grows was passed over: a put would now and then wait for
+ * 2 MiB to be copied.
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "internal.h"
+
+#define HUGE_PAGE (2ULL << 20)
+
+#ifndef MADV_COLLAPSE
+#define MADV_COLLAPSE 25
+#endif
+
+void *map_aligned(uint64_t size, int prot, int fd) {
+    uint8_t *hole =
+        mmap(NULL, size + HUGE_PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (hole == MAP_FAILED)
+        return MAP_FAILED;
+    uint64_t front = -(uintptr_t)hole % HUGE_PAGE;
+    void *p = mmap(hole + front, size, prot, MAP_SHARED | MAP_NORESERVE | MAP_FIXED, fd, 0);
+    int error = errno;
+    if (p == MAP_FAILED) {
+        munmap(hole, size + HUGE_PAGE);
+    } else {
+        if (front)
+            munmap(hole, front);
+        munmap(hole + front + size, HUGE_PAGE - front);
+    }
+    errno = error;
+    return p;
+}
+
+void huge_pages(const struct segment *seg, uint64_t file_size) {
+    if (madvise(seg->base, seg->reserve, MADV_HUGEPAGE) != 0)
+        return;
+    /* A piece at a time: the kernel may have no memory for one, and for the next it has. */
+    for (uint64_t off = 0; off + HUGE_PAGE <= file_size; off += HUGE_PAGE)
+        if (madvise(seg->base + off, HUGE_PAGE, MADV_COLLAPSE) != 0 && errno == EINVAL)
+            return; /* it does not know how, or not for this file */
+}
+
+/* "7f0012345000-7f0812345000 rw-s ..." begins a mapping in the list. */
+static bool line_begins(const char *line, uintptr_t *from) {
+    uintptr_t to;
+    return sscanf(line, "%" SCNxPTR "-%" SCNxPTR " ", from, &to) == 2;
+}
+
+uint64_t huge_mapped(const struct segment *seg) {
+    FILE *maps = fopen("/proc/self/smaps", "re");
+    if (!maps)
+        return 0;
+    char line[512];
+    bool ours = false;
+    uint64_t sum = 0, kib;
+    uintptr_t from, base = (uintptr_t)seg->base;
+    while (fgets(line, sizeof line, maps)) {
+        if (line_begins(line, &from))
+            ours = from >= base && from - base < seg->reserve;
+        else if (ours && (sscanf(line, "ShmemPmdMapped: %" SCNu64, &kib) == 1 ||
+                          sscanf(line, "FilePmdMapped: %" SCNu64, &kib) == 1))
+            sum += kib * 1024;
+    }
+    fclose(maps);
+    return sum;
+}
