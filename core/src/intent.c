@@ -49,28 +49,32 @@ void txn_fill(struct txn *t, uint64_t *first, uint64_t value, uint64_t stride, u
 static inline void store_after(const struct after *a) {
     uint64_t *word = a->word;
     store_release_u64(word, a->value);
-    for (uint64_t n = a->count; --n;) {
-        word += a->stride / 8;
-        store_release_u64(word, a->value);
-    }
+    if (unlikely(a->count > 1))
+        for (uint64_t n = a->count; --n;) {
+            word += a->stride / 8;
+            store_release_u64(word, a->value);
+        }
+}
+
+static inline entry_t *write_entry(entry_t *e, uint64_t offset, uint64_t value) {
+    store_relaxed_u64(&e->offset, offset);
+    store_relaxed_u64(&e->value, value);
+    return e + 1;
 }
 
 /* Write the entries; returns how many that makes. */
-static unsigned write_entries(const struct txn *t) {
-    unsigned n = 0;
-    for (unsigned i = 0; i < t->n; i++) {
-        const struct after *a = &t->after[i];
-        bool fill = a->count > 1;
-        entry_t *e = &t->d->entries[n++];
-        store_relaxed_u64(&e->offset, seg_offset(t->ctx->seg, a->word) | (fill ? FILL_ENTRY : 0));
-        store_relaxed_u64(&e->value, a->value);
-        if (!fill)
-            continue;
-        e = &t->d->entries[n++];
-        store_relaxed_u64(&e->offset, a->stride);
-        store_relaxed_u64(&e->value, a->count);
+static inline unsigned write_entries(const struct txn *t) {
+    entry_t *e = t->d->entries;
+    for (const struct after *a = t->after; a < t->after + t->n; a++) {
+        uint64_t offset = seg_offset(t->ctx->seg, a->word);
+        if (likely(a->count == 1)) {
+            e = write_entry(e, offset, a->value);
+        } else {
+            e = write_entry(e, offset | FILL_ENTRY, a->value);
+            e = write_entry(e, a->stride, a->count);
+        }
     }
-    return n;
+    return (unsigned)(e - t->d->entries);
 }
 
 static void commit(struct txn *t, enum shmkv_op op, bool always) {

@@ -52,25 +52,24 @@ record_t *record_look(struct segment *seg, uint64_t word, struct shape *shape) {
 /* Look through one bucket. 1: found, 0: not here, negative: damage. */
 static int find_in_bucket(struct context *ctx, bucket_t *b, uint64_t tag, const void *key,
                           size_t key_len, struct place *place) {
-    for (int i = 0; i < SHMKV_BUCKET_SLOTS; i++) {
-        uint64_t word = load_relaxed_u64(&b->slots[i]);
-        if (!(word & OFFSET_IN_WORD)) {
-            if (!place->slot)
-                place->slot = &b->slots[i];
-            continue;
-        }
-        if ((word & IN_PLACE(SLOT_TAG)) != tag)
+    for (uint32_t hits = racy_tags(b->slots, tag); hits; hits &= hits - 1) {
+        uint64_t *slot = b->slots + (racy_tag_first(b->slots, hits) - b->slots);
+        uint64_t word = load_relaxed_u64(slot);
+        if (!(word & OFFSET_IN_WORD)) /* and the tag 0 */
             continue;
         struct shape shape;
         const record_t *rec = record_look(ctx->seg, word, &shape);
         if (!rec)
-            return damaged(ctx->seg, seg_offset(ctx->seg, &b->slots[i]), "a slot leads nowhere");
+            return damaged(ctx->seg, seg_offset(ctx->seg, slot), "a slot leads nowhere");
         if (shape.key_len == key_len && racy_equal(key_of_record(rec, &shape), key, key_len)) {
-            place->slot = &b->slots[i];
+            place->slot = slot;
             place->word = word;
             return 1;
         }
     }
+    for (int i = 0; i < SHMKV_BUCKET_SLOTS && !place->slot; i++)
+        if (!(load_relaxed_u64(&b->slots[i]) & OFFSET_IN_WORD))
+            place->slot = &b->slots[i];
     return 0;
 }
 
