@@ -8,14 +8,15 @@
  * bytes at the same offsets, whatever their pages.
  *
  * A huge page needs three things: addresses that agree with offsets in the file below
- * 2 MiB (map_aligned), a mapping that is marked for it, so that the kernel makes huge pages
- * in its own time (MADV_HUGEPAGE), and, for what the file has by now, somebody to do it
- * at once (MADV_COLLAPSE, Linux 6.1). Each may be refused: by an older kernel, by its
- * settings, by the file system, for want of memory in one piece. Then the pages stay
- * small, and nothing else changes. huge_mapped() tells what came of it.
+ * 2 MiB (map_aligned), a mapping that is marked for it, so that the kernel makes them in
+ * its own time too (MADV_HUGEPAGE), and somebody to do it at once (MADV_COLLAPSE, Linux 6.1;
+ * in memory it works whatever shmem_enabled says). Each may be refused: by an older
+ * kernel, by its settings, by the file system, for want of memory in one piece. Then the
+ * pages stay small, and nothing else changes. huge_mapped() tells what came of it.
  *
- * Doing it while the segment grows was passed over: a put would now and then wait for
- * 2 MiB to be copied.
+ * What the file has is done when it is mapped. A segment that grows grows to the end of a
+ * huge page, which is allocated as always and then made one: a put waits about a millisecond
+ * for each 2 MiB. (A hole cannot be collapsed, and fallocate knows nothing of the mark.)
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -50,13 +51,22 @@ void *map_aligned(uint64_t size, int prot, int fd) {
     return p;
 }
 
-void huge_pages(const struct segment *seg, uint64_t file_size) {
-    if (madvise(seg->base, seg->reserve, MADV_HUGEPAGE) != 0)
-        return;
-    /* A piece at a time: the kernel may have no memory for one, and for the next it has. */
-    for (uint64_t off = 0; off + HUGE_PAGE <= file_size; off += HUGE_PAGE)
+/* A piece at a time: the kernel may have no memory for one, and for the next it has. */
+static void collapse(const struct segment *seg, uint64_t from, uint64_t to) {
+    for (uint64_t off = from; off + HUGE_PAGE <= to; off += HUGE_PAGE)
         if (madvise(seg->base + off, HUGE_PAGE, MADV_COLLAPSE) != 0 && errno == EINVAL)
             return; /* it does not know how, or not for this file */
+}
+
+void huge_pages(const struct segment *seg, uint64_t file_size) {
+    if (madvise(seg->base, seg->reserve, MADV_HUGEPAGE) == 0)
+        collapse(seg, 0, file_size);
+}
+
+uint64_t huge_limit(uint64_t limit) { return round_up(limit, HUGE_PAGE); }
+
+void huge_grow(const struct segment *seg, uint64_t from, uint64_t to) {
+    collapse(seg, huge_limit(from), to);
 }
 
 /* "7f0012345000-7f0812345000 rw-s ..." begins a mapping in the list. */

@@ -179,6 +179,10 @@ static inline shmkv_off_t seg_offset(const struct segment *seg, const void *p) {
 void *map_aligned(uint64_t size, int prot, int fd);
 /* Make them of what the file has, as far as the system lets us, and let it go on. */
 void huge_pages(const struct segment *seg, uint64_t file_size);
+/* Where a segment of them ends that reaches to @p limit at least. */
+uint64_t huge_limit(uint64_t limit);
+/* What was just allocated between the limits. */
+void huge_grow(const struct segment *seg, uint64_t from, uint64_t to);
 /* How much of the mapping has them. */
 uint64_t huge_mapped(const struct segment *seg);
 

@@ -51,6 +51,8 @@
 #define owners_reap shmkv_private_owners_reap
 #define program_name_read shmkv_private_program_name_read
 #define random_bytes shmkv_private_random_bytes
+#define huge_grow shmkv_private_huge_grow
+#define huge_limit shmkv_private_huge_limit
 #define huge_mapped shmkv_private_huge_mapped
 #define huge_pages shmkv_private_huge_pages
 #define map_aligned shmkv_private_map_aligned

@@ -216,7 +216,10 @@ static int extend(struct context *ctx, const struct domain *d, uint64_t pages, u
         return fail(SHMKV_ERESERVE, "%s needs %llu bytes, the reserve is %llu", seg->loc->path,
                     (unsigned long long)least, (unsigned long long)seg->reserve);
     /* A whole slice if it can be had, else what is needed. */
-    uint64_t new_limit = min(limit + SHMKV_SLICE_SIZE, min(most, seg->reserve));
+    uint64_t wanted = limit + SHMKV_SLICE_SIZE;
+    if (seg->huge)
+        wanted = huge_limit(wanted);
+    uint64_t new_limit = min(wanted, min(most, seg->reserve));
     if (new_limit < least)
         new_limit = least;
     /* CRASH extend: death between this call and the commit of append() leaves
@@ -227,6 +230,8 @@ static int extend(struct context *ctx, const struct domain *d, uint64_t pages, u
         err = file_allocate(seg->fd, limit, new_limit, seg->loc->path);
     }
     FAULT_POINT("extend-after-allocate");
+    if (!err && seg->huge)
+        huge_grow(seg, limit, new_limit);
     if (!err && !segment_covers(seg, new_limit))
         err = damaged(ctx->seg, limit, "the file is shorter than it was");
     return err ? err : append(ctx, d, limit, new_limit);

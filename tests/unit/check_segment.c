@@ -525,8 +525,12 @@ START_TEST(test_open_for_huge_pages_is_the_same_segment_and_tells_what_came_of_i
                (unsigned long long)info_of(kv).file_size, made ? "" : ", which are not made here");
         ck_assert_uint_le(huge, info_of(kv).file_size);
         ck_assert(huge > 0 || !made);
-        if (mode == SHMKV_EXISTING)
+        if (mode == SHMKV_EXISTING) {
             put_numbers(kv, 20000);
+            ck_assert_uint_eq(info_of(kv).file_size % HUGE_PAGE, 0);
+            ck_assert_uint_ge(info_of(kv).huge_bytes, huge);
+            ck_assert_uint_eq(info_of(kv).file_allocated, info_of(kv).file_size);
+        }
         ck_assert_ok(shmkv_close(kv));
     }
     check_numbers(plain, 20000);

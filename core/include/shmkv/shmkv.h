@@ -120,10 +120,10 @@ enum shmkv_flags {
     SHMKV_HUGE_PAGES = 4 /* map by huge pages (2 MiB) what the system gives them for. Worth
                           * it from some 100,000 entries on, which a lookup then finds in a
                           * third less time. What is there at the opening is done at once,
-                          * about a millisecond for 2 MiB; what is added later, by the
-                          * kernel in its own time. /dev/shm needs Linux 6.1, or
-                          * /sys/kernel/mm/transparent_hugepage/shmem_enabled at "advise".
-                          * Refused, it changes nothing: see shmkv_info() */
+                          * about a millisecond for 2 MiB, and what this process adds is
+                          * added by 2 MiB at a time. Needs Linux 6.1 and, elsewhere than
+                          * in /dev/shm, a file system that knows them. Refused, the pages
+                          * stay small: see shmkv_info() */
 };
 
 /*
