@@ -140,6 +140,10 @@ int shmkv_open(const char *name, const struct shmkv_options *opts, shmkv_t **out
     int err = check_options(opts, &checked);
     if (!err)
         err = fork_watch();
+    /* What a thread needs for its first call is had now, rather than missed by a get. */
+    int memory = err || guard_mine ? 0 : guard_create();
+    if (memory)
+        err = fail(memory, "preparing a thread");
     if (err)
         return err;
     shmkv_t *kv = calloc(1, sizeof *kv);

@@ -191,7 +191,7 @@ int shmkv_unlink(const char *name);
  * @param val_len  out, may be NULL: full size of the value, bytes, on SHMKV_OK and
  *                 SHMKV_ETOOSMALL; otherwise without meaning
  * @return SHMKV_OK; ENOTFOUND; ETOOSMALL (@p buf without meaning); EKEY; ECLOSED; EBUSY; ESTALE;
- *         ERESERVE; ECORRUPT
+ *         ERESERVE; ECORRUPT; ENOMEM by the first call of a thread other than the opening one
  * Owner: the caller keeps @p key and @p buf.   Threads: any.   Fork: any.
  * Blocks: never: takes no lock and writes nothing shared; returns the old or the
  * new value while a writer is stopped or dead. Bounded retries, then EBUSY. The
