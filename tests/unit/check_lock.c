@@ -55,7 +55,8 @@ START_TEST(test_lock_when_taken_names_slot_and_generation) {
     ck_assert_ok(lock_take(ctx, &d));
     uint64_t generation = FIELD(ctx->own->state, OWNER_STATE_GENERATION);
     ck_assert_uint_eq(FIELD(lock_word(kv, &d), LOCK_OWNER), ctx->slot + 1);
-    ck_assert_uint_eq(FIELD(lock_word(kv, &d), LOCK_GENERATION), generation & SHMKV_LOCK_GENERATION_MASK);
+    ck_assert_uint_eq(FIELD(lock_word(kv, &d), LOCK_GENERATION),
+                      generation & SHMKV_LOCK_GENERATION_MASK);
     ck_assert(lock_held(ctx, &d));
     lock_release(ctx, &d);
     ck_assert_uint_eq(lock_word(kv, &d), 0);
@@ -95,7 +96,7 @@ END_TEST
 
 static struct counters {
     volatile uint64_t under_lock; /* plain: the lock alone makes the sum right */
-} *counters;
+} * counters;
 
 static void count_under_lock(shmkv_t *kv) {
     struct context *ctx = context_of(kv);
@@ -357,7 +358,8 @@ START_TEST(test_exclusive_when_an_owner_is_stopped_is_etimedout_and_changes_noth
     put_text(kv, "k", "v");
     pid_t pid = start_holder(7);
     ck_assert(child_stop(pid));
-    struct shmkv_options opts = {.size = sizeof opts, .mode = SHMKV_EXCLUSIVE, .lock_timeout_ms = SHORT_MS};
+    struct shmkv_options opts = {
+        .size = sizeof opts, .mode = SHMKV_EXCLUSIVE, .lock_timeout_ms = SHORT_MS};
     ck_assert_err(shmkv_open(name, &opts, &fresh), SHMKV_ETIMEDOUT);
     ck_assert_value(kv, "k", "v");
     ck_assert_uint_eq(info_of(kv).state, SHMKV_SEGMENT_STATE_LIVE);
@@ -389,6 +391,32 @@ START_TEST(test_lock_when_two_hogs_pass_it_on_is_had_in_the_end) {
     for (int i = 0; i < 20; i++)
         put_text(kv, key_in(kv, 7), "v");
     ck_assert(child_kill(a) && child_kill(b));
+    finish(kv, name);
+}
+END_TEST
+
+/* Nor is it waited for without end: the patience is for the lock, not for one owner of it. */
+START_TEST(test_lock_when_others_pass_it_on_for_longer_than_the_patience_is_etimedout) {
+    shmkv_t *kv = open_ok(name, NULL);
+    pid_t a = child_start(hog, NULL), b = child_start(hog, NULL);
+    struct context *ctx = context_of(kv);
+    struct domain d = shard_domain(segment_of(kv), 7);
+    ck_assert(gate_wait(&ready) && gate_wait(&ready));
+    ctx->patience_ms = 0;
+    int err = SHMKV_OK;
+    for (uint64_t end = now_ms() + 30000; !err && now_ms() < end;) {
+        err = lock_take(ctx, &d);
+        if (!err)
+            lock_release(ctx, &d);
+    }
+    ck_assert_int_eq(err, SHMKV_ETIMEDOUT);
+    ck_assert_detail("shard 7 is held by");
+    ck_assert_uint_eq(ctx->locks, 0);
+    ck_assert(child_kill(a) && child_kill(b));
+    ctx->patience_ms = 1000;
+    ck_assert_ok(lock_take(ctx, &d)); /* whatever the dead left of it */
+    lock_release(ctx, &d);
+    context_release(ctx);
     finish(kv, name);
 }
 END_TEST
@@ -485,6 +513,7 @@ static Suite *lock_suite(void) {
     tcase_add_test(tc, test_snapshot_when_an_owner_is_stopped_is_etimedout_and_holds_nothing);
     tcase_add_test(tc, test_exclusive_when_an_owner_is_stopped_is_etimedout_and_changes_nothing);
     tcase_add_test(tc, test_lock_when_two_hogs_pass_it_on_is_had_in_the_end);
+    tcase_add_test(tc, test_lock_when_others_pass_it_on_for_longer_than_the_patience_is_etimedout);
     tc = case_new(s, "re-entry");
     tcase_add_checked_fixture(tc, set_up, NULL);
     tcase_add_test(tc, test_put_in_a_handler_when_the_thread_holds_the_lock_is_edeadlk);
