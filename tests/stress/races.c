@@ -164,7 +164,8 @@ static void await_writes(uint64_t more) {
 
 static void *replace_on(void *arg) {
     (void)arg;
-    struct shmkv_options o = {.size = sizeof o, .mode = SHMKV_EXCLUSIVE};
+    struct shmkv_options o = patient;
+    o.mode = SHMKV_EXCLUSIVE;
     while (atomic_load(&working)) {
         shmkv_t *new;
         await_writes(operations / 4);
@@ -217,7 +218,7 @@ static int run(int argc, char **argv) {
     operations = argc > 1 ? strtoull(argv[1], NULL, 0) : 20000;
     run_seed = random_begin("races").state;
     name = unique_name();
-    must(shmkv_open(name, NULL, &kv));
+    must(shmkv_open(name, &patient, &kv));
     atomic_store(&working, WRITERS);
     for (unsigned i = 0; i < WRITERS + OTHERS; i++) {
         if (i < WRITERS)

@@ -27,6 +27,9 @@
             die("%s: %s (%s)", #call, shmkv_strerror(err_), shmkv_error_detail());        \
     } while (0)
 
+/* Threads under a sanitizer on a busy machine wait for each other longer than usual. */
+static const struct shmkv_options patient = {.size = sizeof patient, .lock_timeout_ms = 60000};
+
 static inline void print_problem(void *arg, uint64_t offset, const char *text) {
     (void)arg;
     fprintf(stderr, "  0x%llx: %s\n", (unsigned long long)offset, text);

@@ -131,7 +131,7 @@ static int run(int argc, char **argv) {
     operations = argc > 1 ? strtoull(argv[1], NULL, 0) : 20000;
     run_seed = random_begin("threads").state;
     const char *name = unique_name();
-    must(shmkv_open(name, NULL, &kv));
+    must(shmkv_open(name, &patient, &kv));
     static struct thread threads[THREADS];
     for (uint64_t i = 0; i < THREADS; i++) {
         threads[i].number = i;

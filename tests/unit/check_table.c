@@ -21,7 +21,8 @@ static struct place place_of(const char *key) {
     struct place place;
     uint64_t hash = hash_of(kv, key, strlen(key));
     struct context *ctx = context_of(kv);
-    ck_assert_ok(table_find(ctx, &seg->shards[hash_shard(seg, hash)], hash, key, strlen(key), &place));
+    ck_assert_ok(
+        table_find(ctx, &seg->shards[hash_shard(seg, hash)], hash, key, strlen(key), &place));
     context_release(ctx);
     return place;
 }
@@ -138,7 +139,7 @@ END_TEST
 
 /* --------------------------------------------------------------------------- damage */
 
-static char *key = (char *)(uintptr_t)"the key";
+static char *key = (char *)(uintptr_t) "the key";
 
 /* Readers and writers of the key say ECORRUPT, or at least verify does and nobody
  * crashes; then the word is put right. proves [OP-01] [OP-02] [LAYOUT-04] */
@@ -168,22 +169,27 @@ static void expect_damage(uint64_t *word, uint64_t wrong, bool sure) {
     if (*word == wrong)
         *word = right;
     if (sure) {
-        ck_assert_msg(got == SHMKV_ECORRUPT, "get with 0x%llx: %s", (unsigned long long)wrong, result_name(got));
-        ck_assert_msg(put == SHMKV_ECORRUPT, "put with 0x%llx: %s", (unsigned long long)wrong, result_name(put));
-        ck_assert_msg(walked == SHMKV_ECORRUPT, "cursor with 0x%llx: %s", (unsigned long long)wrong, result_name(walked));
-        ck_assert_msg(snapped == SHMKV_ECORRUPT, "snapshot with 0x%llx: %s", (unsigned long long)wrong, result_name(snapped));
+        ck_assert_msg(got == SHMKV_ECORRUPT, "get with 0x%llx: %s", (unsigned long long)wrong,
+                      result_name(got));
+        ck_assert_msg(put == SHMKV_ECORRUPT, "put with 0x%llx: %s", (unsigned long long)wrong,
+                      result_name(put));
+        ck_assert_msg(walked == SHMKV_ECORRUPT, "cursor with 0x%llx: %s", (unsigned long long)wrong,
+                      result_name(walked));
+        ck_assert_msg(snapped == SHMKV_ECORRUPT, "snapshot with 0x%llx: %s",
+                      (unsigned long long)wrong, result_name(snapped));
     }
-    ck_assert_msg(verified == SHMKV_ECORRUPT, "verify with 0x%llx: %s", (unsigned long long)wrong, result_name(verified));
+    ck_assert_msg(verified == SHMKV_ECORRUPT, "verify with 0x%llx: %s", (unsigned long long)wrong,
+                  result_name(verified));
 }
 
 static const uint64_t *wild_offsets(size_t *n) {
     static uint64_t wild[6];
-    wild[0] = 0x1000;                                 /* the owner slots */
-    wild[1] = seg->data_offset - SHMKV_PAGE_SIZE;     /* before the first run */
-    wild[2] = info_of(kv).file_size;                  /* just beyond the file */
-    wild[3] = 1ULL << 34;                             /* in the reservation, beyond the file */
-    wild[4] = SHMKV_MAX_SEGMENT - SHMKV_PAGE_SIZE;    /* beyond the reservation */
-    wild[5] = 0x10;                                   /* the header */
+    wild[0] = 0x1000;                              /* the owner slots */
+    wild[1] = seg->data_offset - SHMKV_PAGE_SIZE;  /* before the first run */
+    wild[2] = info_of(kv).file_size;               /* just beyond the file */
+    wild[3] = 1ULL << 34;                          /* in the reservation, beyond the file */
+    wild[4] = SHMKV_MAX_SEGMENT - SHMKV_PAGE_SIZE; /* beyond the reservation */
+    wild[5] = 0x10;                                /* the header */
     *n = 6;
     return wild;
 }
@@ -214,6 +220,46 @@ START_TEST(test_find_when_a_directory_word_is_damaged_is_ecorrupt) {
 }
 END_TEST
 
+START_TEST(test_put_when_a_directory_word_leads_to_a_slab_is_ecorrupt) {
+    put_text(kv, key, "v");
+    uint64_t root = seg->shards[hash_of(kv, key, strlen(key)) & 63].root;
+    uint64_t *word = &directory_words(table_directory(seg, root))[0], right = *word;
+    uint64_t slab = place_of(key).word & PAGE_IN_WORD;
+    run_t *run = seg_at(seg, slab, sizeof *run);
+    ck_assert_uint_eq(FIELD(head_of(run), RUN_KIND), SHMKV_RUN_KIND_SLAB);
+    *word = slab;
+    ck_assert_err(shmkv_put(kv, key, strlen(key), "w", 1), SHMKV_ECORRUPT);
+    ck_assert_detail("leads to no group");
+    *word = right;
+    ck_assert_value(kv, key, "v");
+}
+END_TEST
+
+/* Words that do not follow from each other could make a walk look at each of them for
+ * each of them: 2^50 looks. Its budget ends that. */
+START_TEST(test_groups_when_a_directory_makes_no_sense_cost_no_more_than_the_budget) {
+    uint64_t group = seg->data_offset, words[8], budget = 3;
+    struct group_view view;
+    put_text(kv, key, "v"); /* so that the offsets are in the file */
+    for (uint64_t i = 0; i < 8; i++)
+        words[i] = group + i * SHMKV_PAGE_SIZE; /* depth 0, and all different */
+    ck_assert_int_eq(group_view_at(seg, words, 3, 0, 0, 7, &budget, &view), E_RETRY);
+    ck_assert_uint_eq(budget, 0);
+    for (uint64_t i = 0; i < 8; i++)
+        words[i] = group;
+    budget = 3;
+    ck_assert_int_eq(group_view_at(seg, words, 3, 0, 0, 0, &budget, &view), SHMKV_OK);
+    ck_assert_uint_eq(budget, 0);
+    ck_assert(!view.exact); /* not known, so every key is looked at */
+    budget = group_view_budget(3);
+    ck_assert_int_eq(group_view_at(seg, words, 3, 0, 0, 0, &budget, &view), SHMKV_OK);
+    ck_assert(view.exact);
+    ck_assert_int_eq(group_view_at(seg, words, 3, 0, 0, 5, &budget, &view), SHMKV_OK);
+    ck_assert_ptr_null(view.group); /* seen before */
+    ck_assert_uint_gt(budget, 0);
+}
+END_TEST
+
 START_TEST(test_find_when_a_slot_is_damaged_is_ecorrupt) {
     put_text(kv, key, "v");
     uint64_t *slot = place_of(key).slot;
@@ -234,12 +280,14 @@ START_TEST(test_find_when_a_link_is_damaged_is_ecorrupt) {
         put_text(kv, other, "v");
     }
     put_text(kv, key, "v");
-    bucket_t *bucket = group_bucket(place_of(key).group, hash_bucket(hash_of(kv, key, strlen(key))));
+    bucket_t *bucket =
+        group_bucket(place_of(key).group, hash_bucket(hash_of(kv, key, strlen(key))));
     ck_assert_uint_ne(bucket->link, 0);
     size_t n;
     const uint64_t *wild = wild_offsets(&n);
     for (size_t i = 0; i < n; i++)
-        expect_damage(&bucket->link, (bucket->link & ~OFFSET_IN_WORD) | round_up(wild[i], 64), true);
+        expect_damage(&bucket->link, (bucket->link & ~OFFSET_IN_WORD) | round_up(wild[i], 64),
+                      true);
     expect_damage(&bucket->link, bucket->link + 8, true); /* off its line */
     /* A loop: the overflow bucket leads to itself, and the key is not in it. */
     bucket_t *overflow = bucket_at_link(seg, bucket->link);
@@ -291,6 +339,8 @@ static Suite *table_suite(void) {
     tcase_add_checked_fixture(tc, set_up, tear_down);
     tcase_add_test(tc, test_find_when_the_root_is_damaged_is_ecorrupt);
     tcase_add_test(tc, test_find_when_a_directory_word_is_damaged_is_ecorrupt);
+    tcase_add_test(tc, test_put_when_a_directory_word_leads_to_a_slab_is_ecorrupt);
+    tcase_add_test(tc, test_groups_when_a_directory_makes_no_sense_cost_no_more_than_the_budget);
     tcase_add_test(tc, test_find_when_a_slot_is_damaged_is_ecorrupt);
     tcase_add_test(tc, test_find_when_a_link_is_damaged_is_ecorrupt);
     tcase_add_test(tc, test_find_when_a_record_is_damaged_is_ecorrupt);
