@@ -177,9 +177,9 @@ static void *replace_on(void *arg) {
     return NULL;
 }
 
-/* A child has one thread and all locks of the process as they were. Under
- * ThreadSanitizer the runtime's own are among them: the child may not allocate. */
-#if defined(__SANITIZE_THREAD__)
+/* A child has one thread and all locks of the process as they were. With a sanitizer
+ * its runtime's own are among them: the child may not allocate. */
+#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
 static void live_in_child(void) { _exit(0); }
 #else
 static void live_in_child(void) {
