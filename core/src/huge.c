@@ -15,8 +15,9 @@
  * pages stay small, and nothing else changes. huge_mapped() tells what came of it.
  *
  * What the file has is done when it is mapped. A segment that grows grows to the end of a
- * huge page, which is allocated as always and then made one: a put waits about a millisecond
- * for each 2 MiB. (A hole cannot be collapsed, and fallocate knows nothing of the mark.)
+ * huge page, which is allocated as always and, after the lock, made one: a put waits about a
+ * millisecond for each 2 MiB. (A hole cannot be collapsed, and fallocate knows nothing of the
+ * mark.)
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -32,11 +33,13 @@
 #define MADV_COLLAPSE 25
 #endif
 
+/* Everybody's mapping is: where one process has made huge pages, the others then see them
+ * as such. */
 void *map_aligned(uint64_t size, int prot, int fd) {
     uint8_t *hole =
         mmap(NULL, size + HUGE_PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (hole == MAP_FAILED)
-        return MAP_FAILED;
+    if (hole == MAP_FAILED) /* there may be room for that much, and no more */
+        return mmap(NULL, size, prot, MAP_SHARED | MAP_NORESERVE, fd, 0);
     uint64_t front = -(uintptr_t)hole % HUGE_PAGE;
     void *p = mmap(hole + front, size, prot, MAP_SHARED | MAP_NORESERVE | MAP_FIXED, fd, 0);
     int error = errno;

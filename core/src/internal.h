@@ -175,7 +175,8 @@ static inline shmkv_off_t seg_offset(const struct segment *seg, const void *p) {
 
 /* ------------------------------------------------------------------- huge.c */
 
-/* As mmap() of the file from its start, at an address that huge pages can be had at. */
+/* As mmap() of the file from its start, if possible at an address that huge pages can be
+ * had at. */
 void *map_aligned(uint64_t size, int prot, int fd);
 /* Make them of what the file has, as far as the system lets us, and let it go on. */
 void huge_pages(const struct segment *seg, uint64_t file_size);

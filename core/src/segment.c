@@ -207,8 +207,7 @@ static int map_reserve(struct segment *seg, uint64_t wanted, uint64_t file_size,
         return fail(SHMKV_ERESERVE, "%s has %llu bytes, the reserve is %llu", path,
                     (unsigned long long)file_size, (unsigned long long)wanted);
     for (;;) {
-        void *p = seg->huge ? map_aligned(wanted, prot, seg->fd)
-                            : mmap(NULL, wanted, prot, MAP_SHARED | MAP_NORESERVE, seg->fd, 0);
+        void *p = map_aligned(wanted, prot, seg->fd);
         if (p != MAP_FAILED) {
             seg->base = p;
             seg->reserve = wanted;

@@ -230,8 +230,6 @@ static int extend(struct context *ctx, const struct domain *d, uint64_t pages, u
         err = file_allocate(seg->fd, limit, new_limit, seg->loc->path);
     }
     FAULT_POINT("extend-after-allocate");
-    if (!err && seg->huge)
-        huge_grow(seg, limit, new_limit);
     if (!err && !segment_covers(seg, new_limit))
         err = damaged(ctx->seg, limit, "the file is shorter than it was");
     return err ? err : append(ctx, d, limit, new_limit);
@@ -248,17 +246,22 @@ int run_take(struct context *ctx, uint64_t pages, uint64_t align, uint64_t head,
         return err;
     run_t *run;
     shmkv_off_t start;
+    uint64_t old_limit = 0, new_limit = 0;
     err = find_run(ctx, pages, align, &run, &start);
     if (!err && !run) {
+        old_limit = limit_of(seg);
         err = extend(ctx, &d, pages, align);
         if (!err)
             err = find_run(ctx, pages, align, &run, &start);
         if (!err && !run)
             err = damaged(ctx->seg, 0, "the space just added is not in its list");
+        new_limit = limit_of(seg);
     }
     if (!err)
         err = carve(ctx, &d, run, start, pages, head, field, add);
     lock_release(ctx, &d);
+    if (unlikely(new_limit > old_limit) && seg->huge)
+        huge_grow(seg, old_limit, new_limit);
     return err;
 }
 

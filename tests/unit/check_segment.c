@@ -514,6 +514,7 @@ START_TEST(test_open_for_huge_pages_is_the_same_segment_and_tells_what_came_of_i
     const char *name = unique_name();
     bool made = huge_pages_are_made();
     shmkv_t *plain = open_ok(name, NULL);
+    ck_assert_uint_eq((uintptr_t)segment_of(plain)->base % HUGE_PAGE, 0); /* it sees what others make */
     put_numbers(plain, 10000);
     for (int mode = SHMKV_EXISTING; mode <= SHMKV_READONLY; mode++) {
         struct shmkv_options opts = {.size = sizeof opts, .mode = mode, .flags = SHMKV_HUGE_PAGES};
