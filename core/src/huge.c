@@ -20,10 +20,12 @@
  * mark.)
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include "internal.h"
 
@@ -72,27 +74,57 @@ void huge_grow(const struct segment *seg, uint64_t from, uint64_t to) {
     collapse(seg, huge_limit(from), to);
 }
 
-/* "7f0012345000-7f0812345000 rw-s ..." begins a mapping in the list. */
-static bool line_begins(const char *line, uintptr_t *from) {
-    uintptr_t to;
-    return sscanf(line, "%" SCNxPTR "-%" SCNxPTR " ", from, &to) == 2;
+/* What is read of /proc/self/smaps, line by line. */
+struct maps {
+    const struct segment *seg;
+    bool ours; /* the lines are about a piece of our mapping */
+    uint64_t huge;
+};
+
+static void look_at_line(struct maps *m, const char *line) {
+    uintptr_t from, to, base = (uintptr_t)m->seg->base;
+    uint64_t kib;
+    /* "7f0012345000-7f0812345000 rw-s ..." begins a mapping. */
+    if (sscanf(line, "%" SCNxPTR "-%" SCNxPTR " ", &from, &to) == 2)
+        m->ours = from >= base && from - base < m->seg->reserve;
+    else if (m->ours && (sscanf(line, "ShmemPmdMapped: %" SCNu64, &kib) == 1 ||
+                         sscanf(line, "FilePmdMapped: %" SCNu64, &kib) == 1))
+        m->huge += kib * 1024;
+}
+
+/* The whole lines in @p text; how much is left of the last. */
+static size_t look_at_lines(struct maps *m, char *text) {
+    char *end;
+    char *line = text;
+    for (; (end = strchr(line, '\n')); line = end + 1) {
+        *end = '\0';
+        look_at_line(m, line);
+    }
+    size_t left = strlen(line);
+    memmove(text, line, left + 1);
+    return left;
+}
+
+static COLD ssize_t read_more(int fd, char *to, size_t room) {
+    ssize_t n;
+    do
+        n = read(fd, to, room);
+    while (n < 0 && errno == EINTR);
+    return n;
 }
 
 uint64_t huge_mapped(const struct segment *seg) {
-    FILE *maps = fopen("/proc/self/smaps", "re");
-    if (!maps)
+    struct maps m = {.seg = seg};
+    int fd = open("/proc/self/smaps", O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
         return 0;
-    char line[512];
-    bool ours = false;
-    uint64_t sum = 0, kib;
-    uintptr_t from, base = (uintptr_t)seg->base;
-    while (fgets(line, sizeof line, maps)) {
-        if (line_begins(line, &from))
-            ours = from >= base && from - base < seg->reserve;
-        else if (ours && (sscanf(line, "ShmemPmdMapped: %" SCNu64, &kib) == 1 ||
-                          sscanf(line, "FilePmdMapped: %" SCNu64, &kib) == 1))
-            sum += kib * 1024;
+    char text[8192]; /* a line has a path in it */
+    size_t have = 0;
+    ssize_t n;
+    while (have < sizeof text - 1 && (n = read_more(fd, text + have, sizeof text - 1 - have)) > 0) {
+        text[have + (size_t)n] = '\0';
+        have = look_at_lines(&m, text);
     }
-    fclose(maps);
-    return sum;
+    close(fd);
+    return m.huge;
 }

@@ -344,8 +344,8 @@ struct shmkv_info {
     uint64_t file_size;       /* bytes, holes included */
     uint64_t file_allocated;  /* bytes, as the file system counts them */
     uint32_t frozen;          /* 1: read-only for ever, see shmkv_freeze() */
-    uint64_t huge_bytes;      /* of it, mapped by huge pages in this process; counted with
-                               * SHMKV_HUGE_PAGES only, else 0 */
+    uint64_t huge_bytes;      /* of it, mapped by huge pages in this process, as /proc says;
+                               * counted with SHMKV_HUGE_PAGES only, else 0 */
 };
 
 /* How full it is; counted at the time of the call. */
