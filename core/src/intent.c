@@ -17,13 +17,6 @@
 
 #include "internal.h"
 
-void txn_begin(struct txn *t, struct context *ctx, const struct domain *d) {
-    assert(ctx->locks > 0);
-    t->ctx = ctx;
-    t->d = d;
-    t->n = 0;
-}
-
 /* The value the word will have: what this transaction last set, or what is there. */
 uint64_t txn_get(const struct txn *t, const uint64_t *word) {
     for (unsigned i = t->n; i-- > 0;)
@@ -32,16 +25,10 @@ uint64_t txn_get(const struct txn *t, const uint64_t *word) {
     return load_relaxed_u64(word);
 }
 
-static void add(struct txn *t, uint64_t *word, uint64_t value, uint64_t stride, uint64_t count) {
-    /* The capacities in the layout are the longest transactions there are. */
-    assert(t->n < t->d->capacity);
-    t->after[t->n++] = (struct after){word, value, stride, count};
-}
-
-void txn_set(struct txn *t, uint64_t *word, uint64_t value) { add(t, word, value, 8, 1); }
-
 void txn_fill(struct txn *t, uint64_t *first, uint64_t value, uint64_t stride, uint64_t count) {
-    add(t, first, value, stride, count);
+    struct after *a = txn_set(t, first, value);
+    a->stride = stride;
+    a->count = count;
 }
 
 /* ORDER publish: [LOCK-26] what the words lead to was written before; pairs with the

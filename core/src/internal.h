@@ -16,6 +16,7 @@
 #define SHMKV_INTERNAL_H
 
 #include <limits.h>
+#include <assert.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -275,12 +276,26 @@ struct txn {
     unsigned n;
     struct after {
         uint64_t *word; /* the first of them, for a fill */
-        uint64_t value, stride, count;
+        uint64_t value, count, stride; /* bytes from one to the next, with a count above 1 */
     } after[SHMKV_SPACE_ENTRIES];
 };
-void txn_begin(struct txn *t, struct context *ctx, const struct domain *d);
+static inline void txn_begin(struct txn *t, struct context *ctx, const struct domain *d) {
+    assert(ctx->locks > 0);
+    t->ctx = ctx;
+    t->d = d;
+    t->n = 0;
+}
+/* The word becomes the value. */
+static inline struct after *txn_set(struct txn *t, uint64_t *word, uint64_t value) {
+    /* The capacities in the layout are the longest transactions there are. */
+    assert(t->n < t->d->capacity);
+    struct after *a = &t->after[t->n++];
+    a->word = word;
+    a->value = value;
+    a->count = 1;
+    return a;
+}
 uint64_t txn_get(const struct txn *t, const uint64_t *word);
-void txn_set(struct txn *t, uint64_t *word, uint64_t value);
 void txn_fill(struct txn *t, uint64_t *first, uint64_t value, uint64_t stride, uint64_t count);
 void txn_commit(struct txn *t, enum shmkv_op op);        /* entry 0's store is the commit */
 void txn_commit_always(struct txn *t, enum shmkv_op op); /* the intent's store is the commit */

@@ -85,12 +85,10 @@
 #define table_grow shmkv_private_table_grow
 #define table_prepare shmkv_private_table_prepare
 #define table_tidy shmkv_private_table_tidy
-#define txn_begin shmkv_private_txn_begin
 #define txn_commit shmkv_private_txn_commit
 #define txn_commit_always shmkv_private_txn_commit_always
 #define txn_fill shmkv_private_txn_fill
 #define txn_get shmkv_private_txn_get
-#define txn_set shmkv_private_txn_set
 #define write_delete shmkv_private_write_delete
 #define write_put shmkv_private_write_put
 #define fd_above_standard shmkv_private_fd_above_standard
