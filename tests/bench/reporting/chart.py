@@ -10,8 +10,10 @@ WIDTH, HEIGHT = 760, 380
 LEFT, RIGHT, TOP, BOTTOM = 70, 150, 46, 52  # margins; the legend is on the right
 PLOT_WIDTH, PLOT_HEIGHT = WIDTH - LEFT - RIGHT, HEIGHT - TOP - BOTTOM
 
-# The colours tell apart for people who do not see all of them (Okabe and Ito); ours is always the same.
+# The colours tell apart for people who do not see all of them (Okabe and Ito). A store has the same in every
+# chart; others have what is left.
 COLOURS = ["#0072b2", "#999999", "#e69f00", "#009e73", "#d55e00", "#cc79a7", "#56b4e9", "#b8a800"]
+KNOWN = ("shmkv", "flat", "mutex", "lmdb", "tdb", "boost", "array")
 
 
 def _number(x):
@@ -20,6 +22,17 @@ def _number(x):
         if x >= factor:
             return "%.3g%s" % (x / factor, suffix)
     return "%.3g" % x
+
+
+def _colours(names):
+    left = [c for i, c in enumerate(COLOURS) if i >= len(KNOWN) or KNOWN[i] not in names] or COLOURS
+    colours = {}
+    for name in names:
+        if name in KNOWN:
+            colours[name] = COLOURS[KNOWN.index(name)]
+        else:
+            colours[name] = left[(len(colours) - sum(n in KNOWN for n in colours)) % len(left)]
+    return colours
 
 
 class _Axis:
@@ -64,8 +77,8 @@ def _frame(title, unit, axis, names):
         y = axis.y(tick)
         parts.append('<path d="M%d %.1fH%d" stroke="#dddddd"/>' % (LEFT, y, LEFT + PLOT_WIDTH))
         parts.append(_text(LEFT - 6, y + 4, _number(tick), "end", 11))
-    for i, name in enumerate(names):
-        x, y, colour = WIDTH - RIGHT + 14, TOP + 10 + 20 * i, COLOURS[i % len(COLOURS)]
+    for i, (name, colour) in enumerate(_colours(names).items()):
+        x, y = WIDTH - RIGHT + 14, TOP + 10 + 20 * i
         parts.append('<rect x="%d" y="%d" width="12" height="12" fill="%s"/>' % (x, y, colour))
         parts.append(_text(x + 18, y + 10, name, "start"))
     return parts
@@ -77,8 +90,10 @@ def bars(title, unit, groups, series, logarithmic=False):
     parts = _frame(title, unit, axis, series)
     group_width = PLOT_WIDTH / max(len(groups), 1)
     width = group_width * 0.8 / max(len(series), 1)
+    colours = _colours(series)
+    size = 12 if len(groups) < 8 else 10  # so that names do not touch
     for g, group in enumerate(groups):
-        parts.append(_text(LEFT + group_width * (g + 0.5), HEIGHT - BOTTOM + 18, group))
+        parts.append(_text(LEFT + group_width * (g + 0.5), HEIGHT - BOTTOM + 18, group, size=size))
         for s, (name, values) in enumerate(series.items()):
             if values[g] is None:
                 continue
@@ -86,7 +101,7 @@ def bars(title, unit, groups, series, logarithmic=False):
             note = html.escape("%s, %s: %.4g" % (name, group, values[g]))
             parts.append(
                 '<rect x="%.1f" y="%.1f" width="%.1f" height="%.1f" fill="%s"><title>%s</title></rect>'
-                % (x, y, width * 0.92, TOP + PLOT_HEIGHT - y, COLOURS[s % len(COLOURS)], note)
+                % (x, y, width * 0.92, TOP + PLOT_HEIGHT - y, colours[name], note)
             )
     return "\n".join(parts + ["</svg>", ""])
 
@@ -98,8 +113,9 @@ def lines(title, unit, points, series, logarithmic=True):
     gap = PLOT_WIDTH / max(len(points), 1)
     for p, point in enumerate(points):
         parts.append(_text(LEFT + gap * (p + 0.5), HEIGHT - BOTTOM + 18, point))
-    for s, (name, values) in enumerate(series.items()):
-        colour = COLOURS[s % len(COLOURS)]
+    colours = _colours(series)
+    for name, values in series.items():
+        colour = colours[name]
         spots = [(LEFT + gap * (p + 0.5), axis.y(v), v) for p, v in enumerate(values) if v is not None]
         parts.append('<polyline points="%s" fill="none" stroke="%s" stroke-width="2"/>' % (
             " ".join("%.1f,%.1f" % spot[:2] for spot in spots), colour))

@@ -97,6 +97,16 @@ class Charts(unittest.TestCase):
         one, two, three = self.heights(chart.bars("t", "u", ["g"], {"a": [20], "b": [200], "c": [2000]}, True))
         self.assertAlmostEqual(two - one, three - two, delta=0.2)
 
+    def test_a_store_has_its_colour_everywhere(self):
+        def colour(series, name):
+            root = xml.etree.ElementTree.fromstring(chart.bars("t", "u", ["g"], {s: [1] for s in series}))
+            rects = [r for r in root.iter("{http://www.w3.org/2000/svg}rect") if list(r)]
+            return rects[series.index(name)].get("fill")
+
+        self.assertEqual(colour(["shmkv", "lmdb"], "lmdb"), colour(["shmkv", "flat", "mutex", "lmdb"], "lmdb"))
+        everybody = ["hash", "shmkv", "tdb", "a", "b", "c"]
+        self.assertEqual(len({colour(everybody, name) for name in everybody}), len(everybody))
+
     def test_no_values_at_all(self):
         xml.etree.ElementTree.fromstring(chart.bars("<&>", "u", [], {}, True))
         xml.etree.ElementTree.fromstring(chart.lines("<&>", "u", [], {}))
