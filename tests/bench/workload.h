@@ -32,7 +32,7 @@ struct random {
 uint64_t random_next(struct random *r);
 
 /* A block is one stretch, timed as a whole, and a few operations timed by themselves. */
-enum { STRETCH_OPS = 256, SINGLE_OPS = 4, BATCH_OPS = 64, BLOCK_MAX = STRETCH_OPS + BATCH_OPS };
+enum { STRETCH_OPS = 256, SINGLE_OPS = 4, BLOCK_MAX = STRETCH_OPS + BATCH_OPS };
 
 struct block {
     unsigned ops;

@@ -23,6 +23,18 @@ static int put(void *handle, const void *key, const void *value, size_t size) {
     return shmkv_put(handle, key, KEY_SIZE, value, size);
 }
 
+/* The library puts the values one behind the other too. */
+static int get_many(void *handle, const uint8_t *keys, unsigned n, uint8_t *values, size_t size) {
+    struct shmkv_bytes wanted[BATCH_OPS] = {{0}};
+    struct shmkv_item items[BATCH_OPS];
+    for (unsigned i = 0; i < n; i++)
+        wanted[i] = (struct shmkv_bytes){keys + i * KEY_SIZE, KEY_SIZE};
+    int err = shmkv_get_many(handle, n, wanted, items, values, n * size, NULL);
+    for (unsigned i = 0; i < n && !err; i++)
+        err = items[i].result ? items[i].result : items[i].len != size;
+    return err;
+}
+
 static int remove_key(void *handle, const void *key) { return shmkv_delete(handle, key, KEY_SIZE); }
 
 const struct store store_shmkv = {
@@ -34,6 +46,7 @@ const struct store store_shmkv = {
     .why = shmkv_error_detail,
     .get = get,
     .put = put,
+    .get_many = get_many,
     .remove = remove_key,
     .room = 1.3,
 };

@@ -18,6 +18,7 @@ extern "C" {
 #endif
 
 #define KEY_SIZE 16
+#define BATCH_OPS 64 /* most keys of a get_many() */
 
 /* A number below @p n from 64 random bits, without a division. */
 static inline uint64_t scale_down(uint64_t random, uint64_t n) {
