@@ -83,15 +83,15 @@ static int copy_key(struct segment *seg, struct bytes *keys, const struct group_
         return err;
     uint8_t *out = keys->data + keys->len;
     memcpy(out, &len, sizeof len);
-    racy_copy(out + sizeof len,
-              (const uint8_t *)rec + SHMKV_RECORD_HEADER_SIZE +
-                  (shape.extra ? SHMKV_RECORD_EXTRA_SIZE : 0),
-              len);
+    racy_copy(out + sizeof len, (const uint8_t *)rec + record_key_offset(shape.extra), len);
+    uint64_t expiry_ns = shape.extra ? load_relaxed_u64(&rec[2]) : 0;
+    uint64_t owner = shape.extra ? load_relaxed_u64(&rec[3]) : 0;
     fence_acquire();
     if (((load_acquire_u64(slot) ^ word) & SLOT_IDENTITY) != 0 ||
         load_relaxed_u64(&rec[0]) != version)
         return E_RETRY;
-    if (group_view_has(seg, view, out + sizeof len, len))
+    if (group_view_has(seg, view, out + sizeof len, len) &&
+        (!shape.extra || entry_visible(seg, expiry_ns, owner)))
         keys->len += sizeof len + len;
     return SHMKV_OK;
 }

@@ -81,3 +81,31 @@ int fail(int err, const char *format, ...) {
     errno = saved;
     return err;
 }
+
+/* Printable ASCII as it is, the rest as \xNN; a long key ends in "...". */
+static void escape_key(char *out, size_t size, const uint8_t *key, size_t len) {
+    size_t n = 0;
+    for (size_t i = 0; i < len; i++) {
+        if (n + 8 > size) {
+            memcpy(out + n, "...", 3);
+            n += 3;
+            break;
+        }
+        bool plain = key[i] >= ' ' && key[i] < 0x7f && key[i] != '\\' && key[i] != '"';
+        n += (size_t)snprintf(out + n, size - n, plain ? "%c" : "\\x%02x", key[i]);
+    }
+    out[n] = '\0';
+}
+
+int fail_at_key(int err, const void *key, size_t key_len) {
+    struct guard *g = texts();
+    /* An answer has no story, and leaves the last one alone. */
+    if (!g || err == SHMKV_ENOTFOUND || err == SHMKV_EEXISTS || err == SHMKV_ECHANGED ||
+        err == SHMKV_ETOOSMALL)
+        return err;
+    char escaped[64];
+    escape_key(escaped, sizeof escaped, key, key_len);
+    size_t n = strlen(g->detail);
+    snprintf(g->detail + n, sizeof g->detail - n, " (key \"%s\")", escaped);
+    return err;
+}

@@ -311,82 +311,59 @@ int shmkv_count(shmkv_t *kv, uint64_t *n) {
 
 /* ----------------------------------------------------------------------- write */
 
-struct write {
-    const void *key;
-    size_t key_len;
-    const void *val;
-    size_t val_len;
-    bool delete;
-};
-
 /* May this segment be written to, and does it take such an entry? [LAYOUT-25] */
-static int check_write(const struct segment *seg, const struct write *w) {
-    if (!seg->writable)
+static int check_change(const struct segment *seg, const struct change *c) {
+    if (unlikely(!seg->writable))
         return fail(SHMKV_EREADONLY, "%s", seg->loc->path);
-    int err = segment_check_thawed(seg);
-    if (err)
-        return err;
-    if (w->key_len > seg->max_key)
+    if (unlikely(!segment_live_and_thawed(seg))) {
+        int err = segment_check_thawed(seg);
+        if (err)
+            return err;
+    }
+    if (unlikely(c->key_len > seg->max_key))
         return fail(SHMKV_EKEY, "%s: %zu bytes, its keys have at most %llu", seg->loc->path,
-                    w->key_len, (unsigned long long)seg->max_key);
-    if (w->val_len > seg->max_value)
+                    c->key_len, (unsigned long long)seg->max_key);
+    if (unlikely(c->item && c->item->len > seg->max_value))
         return fail(SHMKV_EVALUE, "%s: %zu bytes, its values have at most %llu", seg->loc->path,
-                    w->val_len, (unsigned long long)seg->max_value);
+                    c->item->len, (unsigned long long)seg->max_value);
     return SHMKV_OK;
 }
 
-static int write_in(struct context *ctx, const struct write *w) {
-    return w->delete ? write_delete(ctx, w->key, w->key_len)
-                     : write_put(ctx, w->key, w->key_len, w->val, w->val_len);
-}
-
-static int write_as_owner(struct segment *seg, const struct write *w) {
+static int change_as_owner(struct segment *seg, struct change *c) {
     struct context *ctx;
     int err = context_acquire(seg, &ctx);
-    if (err)
+    if (unlikely(err))
         return err;
-    err = write_in(ctx, w);
-    if (err == SHMKV_ENOSPC) {
+    err = change_make(ctx, c);
+    if (unlikely(err == SHMKV_ENOSPC)) {
         /* The dead may be sitting on what we need. */
         owners_reap(ctx);
-        err = write_in(ctx, w);
+        err = change_make(ctx, c);
     }
     context_release(ctx);
     return err;
 }
 
-static int write_once(shmkv_t *kv, const struct write *w) {
+static int change_once(shmkv_t *kv, struct change *c) {
     struct segment *seg;
     int err = handle_enter(kv, &seg);
-    if (err)
+    if (unlikely(err))
         return err;
-    err = check_write(seg, w);
-    if (!err)
-        err = write_as_owner(seg, w);
+    err = check_change(seg, c);
+    if (likely(!err))
+        err = change_as_owner(seg, c);
     handle_leave();
     return err;
 }
 
-static int write_following(shmkv_t *kv, const struct write *w) {
-    int err = key_check(w->key, w->key_len);
-    if (err)
+int handle_change(shmkv_t *kv, struct change *c) {
+    int err = key_check(c->key, c->key_len);
+    if (unlikely(err))
         return err;
     do
-        err = write_once(kv, w);
-    while (err == E_MOVED);
-    if (__builtin_expect(kv && atomic_load_explicit(&kv->retired, memory_order_relaxed) != NULL, 0))
+        err = change_once(kv, c);
+    while (unlikely(err == E_MOVED));
+    if (unlikely(kv && atomic_load_explicit(&kv->retired, memory_order_relaxed) != NULL))
         reclaim_later(kv);
-    return err;
-}
-
-int shmkv_put(shmkv_t *kv, const void *key, size_t key_len, const void *val, size_t val_len) {
-    if (val_len > SHMKV_MAX_VALUE)
-        return fail(SHMKV_EVALUE, "a value of %zu bytes", val_len);
-    if (!val && val_len)
-        return fail(SHMKV_EARGUMENT, "no value");
-    return write_following(kv, &(struct write){key, key_len, val, val_len, false});
-}
-
-int shmkv_delete(shmkv_t *kv, const void *key, size_t key_len) {
-    return write_following(kv, &(struct write){key, key_len, NULL, 0, true});
+    return likely(!err) ? err : fail_at_key(err, c->key, c->key_len);
 }

@@ -13,8 +13,6 @@
  * nothing has changed. Only the order of stores within one process matters here,
  * since a killed process leaves coherent memory.
  */
-#include <assert.h>
-
 #include "internal.h"
 
 /* The value the word will have: what this transaction last set, or what is there. */

@@ -7,16 +7,18 @@
  * words it guards (lock.c), changed by transactions (intent.c). The space
  * domain gives out runs of pages (space.c), arenas give out cells (arena.c),
  * shards hold the index (table.c, grow.c). On these stand reading (read.c),
- * writing (write.c), walking (cursor.c, snapshot.c), replacing and freezing
- * (replace.c, freeze.c), outliving the machine (sync.c), checking (verify.c, on a view.c) and reporting (report.c). A handle (handle.c) is
+ * changing (change.c), on which the calls stand that write (write.c), with values
+ * checked by value.c; walking (cursor.c, snapshot.c), replacing and freezing (replace.c,
+ * freeze.c), outliving the machine (sync.c), checking (verify.c, on a view.c) and
+ * reporting (report.c). A handle (handle.c) is
  * what the caller has: a name, and the segment that bears it now; guard.c keeps
  * that mapped while a thread is inside.
  */
 #ifndef SHMKV_INTERNAL_H
 #define SHMKV_INTERNAL_H
 
-#include <limits.h>
 #include <assert.h>
+#include <limits.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -42,12 +44,15 @@
 #define E_RETRY (-1001) /* something moved under an unlocked read: repeat */
 #define E_GROW (-1002)  /* the index needs room first */
 #define E_TAKEN (-1003) /* something lies at the swap name: clear it and repeat */
+#define E_SAME (-1004)  /* the value is what it was to become */
 
 /* ------------------------------------------------------------------ error.c */
 
 /* Set the thread's detail text to "<story>: <general text>" and return @p err, an
  * errno that means a full file system as SHMKV_ENOSPC. */
 int fail(int err, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* Add the key, shortened and escaped, to the text of a failure; @p err. */
+int fail_at_key(int err, const void *key, size_t key_len);
 
 /* ------------------------------------------------------------------------ time */
 
@@ -217,6 +222,8 @@ int context_acquire(struct segment *seg, struct context **out);
 void context_release(struct context *ctx);
 int owners_detach(struct segment *seg); /* give back all contexts */
 void owners_reap(struct context *ctx);  /* clean up after the dead */
+/* Clean up after one, if it is dead. True: it is free now. */
+bool owner_reap(struct context *ctx, uint32_t slot);
 enum shmkv_liveness owner_liveness(struct segment *seg, uint32_t slot);
 void owner_describe(struct segment *seg, uint32_t slot, char *buf, size_t size);
 int lock_descriptor_open(struct segment *seg);
@@ -259,7 +266,11 @@ struct domain {
     enum shmkv_lock_kind kind;
     uint32_t index;
 };
-struct domain shard_domain(struct segment *seg, uint32_t index);
+static inline struct domain shard_domain(struct segment *seg, uint32_t index) {
+    shard_t *s = &seg->shards[index];
+    return (struct domain){&s->lock,         &s->intent, s->entries, SHMKV_SHARD_ENTRIES,
+                           SHMKV_LOCK_SHARD, index};
+}
 struct domain arena_domain(struct segment *seg, uint32_t index);
 struct domain space_domain(struct segment *seg);
 /* All of them in turn: shards, arenas, space. */
@@ -392,12 +403,13 @@ struct shape {
     unsigned type;
     bool extra;
 };
+#define EXTRA_FLAG ((uint64_t)SHMKV_RECORD_FLAG_EXTRA << 56)
 static inline struct shape shape_of(uint64_t lengths) {
     return (struct shape){
         .key_len = (lengths >> 32 & 0xffff) + 1,
         .val_len = lengths & 0xffffffff,
         .type = lengths >> 48 & 0xff,
-        .extra = lengths >> 56 & SHMKV_RECORD_FLAG_EXTRA,
+        .extra = lengths & EXTRA_FLAG,
     };
 }
 /* The record that @p word names, all of it inside its cell and the file; NULL if
@@ -405,8 +417,7 @@ static inline struct shape shape_of(uint64_t lengths) {
 record_t *record_look(struct segment *seg, uint64_t word, struct shape *shape);
 /* Where the key of a record of this shape is. */
 static inline const uint8_t *key_of_record(const record_t *rec, const struct shape *shape) {
-    return (const uint8_t *)rec + SHMKV_RECORD_HEADER_SIZE +
-           (shape->extra ? SHMKV_RECORD_EXTRA_SIZE : 0);
+    return (const uint8_t *)rec + record_key_offset(shape->extra);
 }
 
 /* A walk along a chain of buckets, which notices when it goes in circles (R. Brent,
@@ -477,6 +488,10 @@ int read_item(struct segment *seg, const void *key, size_t key_len, void *buf, s
 
 /* ------------------------------------------------------------------ value.c */
 
+bool utf8_valid(const uint8_t *p, size_t len);
+/* May this be stored? */
+int item_check(const struct shmkv_item *item);
+const char *type_name(int type);
 /* What a value of this type and length counts as: bytes, unless they fit each other
  * [LAYOUT-26]. */
 static inline int type_of_value(unsigned type, uint64_t len) {
@@ -496,11 +511,30 @@ static inline int type_of_value(unsigned type, uint64_t len) {
     }
 }
 
-/* ------------------------------------------------------------------ write.c */
+/* ----------------------------------------------------------------- change.c */
 
-int write_put(struct context *ctx, const void *key, size_t key_len, const void *val,
-              size_t val_len);
-int write_delete(struct context *ctx, const void *key, size_t key_len);
+enum when { ALWAYS, IF_ABSENT, IF_PRESENT, IF_VERSION, IF_VALUE };
+
+/* A change of one key. */
+struct change {
+    const void *key;
+    size_t key_len;
+    const struct shmkv_item *item; /* the new value; NULL: remove */
+    enum when when;
+    uint64_t version;                  /* with IF_VERSION */
+    const struct shmkv_item *expected; /* with IF_VALUE */
+    /* The value is made of the old one (NULL: absent) under the lock: 8 bytes, and item
+     * tells the type. E_SAME: leave it as it is. */
+    int (*compute)(void *arg, const uint64_t *old, uint64_t *value);
+    void *arg;
+    /* Where the old value goes. NULL: nowhere. ETOOSMALL if it does not fit, and
+     * nothing has changed. */
+    struct shmkv_item *old;
+    void *buf;
+    size_t buf_len;
+    uint64_t made; /* out: the new value's version */
+};
+int change_make(struct context *ctx, struct change *c);
 
 /* ------------------------------------------------------------------- view.c */
 
@@ -515,6 +549,11 @@ int segment_replace(const struct location *loc, const struct shmkv_options *opts
 int segment_check_live(struct segment *seg);
 /* SHMKV_EFROZEN if it is to be read only; else SHMKV_OK. See freeze.c. */
 int segment_check_thawed(const struct segment *seg);
+/* Neither of them has anything to say, as nearly always. */
+static inline bool segment_live_and_thawed(const struct segment *seg) {
+    return load_acquire_u64(&seg->hdr->state) == SHMKV_SEGMENT_STATE_LIVE &&
+           load_relaxed_u64(&seg->hdr->frozen) == 0;
+}
 /* Without a lock: has the segment lost its name to another? */
 bool segment_left(struct segment *seg);
 int shards_lock(struct context *ctx);
@@ -658,6 +697,9 @@ static inline int handle_enter(shmkv_t *kv, struct segment **out) {
     return handle_enter_slowly(kv, out);
 }
 static inline void handle_leave(void) { guard_leave(); }
+
+/* Make the change in the segment that the handle means now. */
+int handle_change(shmkv_t *kv, struct change *c);
 
 int refuse_key(const void *key, size_t key_len);
 

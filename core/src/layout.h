@@ -63,10 +63,12 @@ unsigned class_for(uint64_t size);
 
 static inline uint64_t round_up(uint64_t n, uint64_t unit) { return (n + unit - 1) / unit * unit; }
 
-/* Where the value begins, and how long the whole record is. Spec 3.8. */
+/* Where key and value begin, and how long the whole record is. Spec 3.7. */
+static inline uint64_t record_key_offset(bool extra) {
+    return SHMKV_RECORD_HEADER_SIZE + (extra ? SHMKV_RECORD_EXTRA_SIZE : 0);
+}
 static inline uint64_t record_value_offset(uint64_t key_len, bool extra) {
-    return SHMKV_RECORD_HEADER_SIZE + (extra ? SHMKV_RECORD_EXTRA_SIZE : 0) +
-           ((key_len + 7) & ~7ULL);
+    return record_key_offset(extra) + ((key_len + 7) & ~7ULL);
 }
 static inline uint64_t record_size(uint64_t key_len, uint64_t value_len, bool extra) {
     return record_value_offset(key_len, extra) + ((value_len + 7) & ~7ULL);

@@ -23,12 +23,6 @@
 #define LONGEST_WAIT_NS 20000000ULL
 #define WAITERS ((uint32_t)IN_PLACE(LOCK_WAITERS))
 
-struct domain shard_domain(struct segment *seg, uint32_t index) {
-    shard_t *s = &seg->shards[index];
-    return (struct domain){&s->lock,         &s->intent, s->entries, SHMKV_SHARD_ENTRIES,
-                           SHMKV_LOCK_SHARD, index};
-}
-
 struct domain arena_domain(struct segment *seg, uint32_t index) {
     arena_t *a = &seg->arenas[index];
     return (struct domain){&a->lock,         &a->intent, a->entries, SHMKV_ARENA_ENTRIES,

@@ -179,18 +179,25 @@ static uint64_t state_word(uint64_t old, bool live, bool count) {
     return MAKE(OWNER_STATE_STATE, live ? 1 : 0) | MAKE(OWNER_STATE_GENERATION, gen);
 }
 
-static void reap_all(struct context *ctx) {
+/* True: the slot is free now, if it was not before. */
+static bool reap_if_dead(struct context *ctx, uint32_t slot) {
     struct segment *seg = ctx->seg;
-    for (uint32_t i = 0; i < seg->owner_count; i++) {
-        owner_t *own = &seg->owners[i];
-        if (FIELD(load_relaxed_u64(&own->state), OWNER_STATE_STATE) == 0 || slot_is_ours(seg, i) ||
-            slot_try_lock(seg, i) != 0)
-            continue;
-        /* A failure (a lock that times out, damage) leaves the slot to the next. */
-        if (slot_reap(ctx, i) == SHMKV_OK)
-            store_release_u64(&own->state, state_word(own->state, false, false));
-        slot_unlock(seg, i);
-    }
+    owner_t *own = &seg->owners[slot];
+    if (FIELD(load_relaxed_u64(&own->state), OWNER_STATE_STATE) == 0)
+        return true;
+    if (slot_is_ours(seg, slot) || slot_try_lock(seg, slot) != 0)
+        return false;
+    /* A failure (a lock that times out, damage) leaves the slot to the next. */
+    bool reaped = slot_reap(ctx, slot) == SHMKV_OK;
+    if (reaped)
+        store_release_u64(&own->state, state_word(own->state, false, false));
+    slot_unlock(seg, slot);
+    return reaped;
+}
+
+static void reap_all(struct context *ctx) {
+    for (uint32_t i = 0; i < ctx->seg->owner_count; i++)
+        (void)reap_if_dead(ctx, i);
 }
 
 /* ----------------------------------------------------------------------- claim */
@@ -278,7 +285,7 @@ static int context_claim(struct segment *seg, struct context **out) {
 
 /* -------------------------------------------------------------------- contexts */
 
-static struct context *idle_context(struct segment *seg) {
+static inline struct context *idle_context(struct segment *seg) {
     unsigned n = atomic_load_explicit(&seg->context_count, memory_order_acquire);
     for (unsigned i = 0; i < n; i++) {
         struct context *ctx = &seg->contexts[i];
@@ -314,6 +321,16 @@ void owners_reap(struct context *ctx) {
     reap_all(ctx);
     cancel_restore(cancel);
     thread_unlock(&ctx->seg->claiming);
+}
+
+bool owner_reap(struct context *ctx, uint32_t slot) {
+    if (slot >= ctx->seg->owner_count || thread_lock(&ctx->seg->claiming) != SHMKV_OK)
+        return false;
+    int cancel = cancel_off();
+    bool reaped = reap_if_dead(ctx, slot);
+    cancel_restore(cancel);
+    thread_unlock(&ctx->seg->claiming);
+    return reaped;
 }
 
 int context_acquire(struct segment *seg, struct context **out) {

@@ -58,7 +58,7 @@ struct want {
 };
 
 /* ORDER read-recheck: the copied bytes, then the words again. Pairs with
- * build-odd in write.c and publish in intent.c. Caller has fenced.
+ * build-odd in change.c and publish in intent.c. Caller has fenced.
  * [OP-05] The root last: a directory that was withdrawn keeps its words until
  * it is overwritten. 0: nothing has changed. */
 static inline uint64_t route_changes(const struct route *r) {
@@ -576,5 +576,20 @@ int shmkv_get_many(shmkv_t *kv, size_t n, const struct shmkv_bytes *keys, struct
     handle_leave();
     if (!err && good < n)
         err = items[good].result = refuse_key(keys[good].data, keys[good].len);
+    return err;
+}
+
+int shmkv_get_item(shmkv_t *kv, const void *key, size_t key_len, void *buf, size_t buf_len,
+                   struct shmkv_item *item) {
+    struct segment *seg;
+    int err = key_check(key, key_len);
+    if (!err && (!item || (!buf && buf_len)))
+        err = fail(SHMKV_EARGUMENT, "no place for the item");
+    if (!err)
+        err = handle_enter(kv, &seg);
+    if (unlikely(err))
+        return err;
+    err = read_item(seg, key, key_len, buf, buf_len, item);
+    handle_leave();
     return err;
 }

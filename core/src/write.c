@@ -1,197 +1,119 @@
 /*
- * Put and delete. Spec 6.3 and 6.4.
- *
- * A record is built where nobody looks, in a cell that belongs to the writer,
- * and becomes the key's value by one 8-byte store into its slot. A published
- * record is never edited [OP-10], so there is no moment at which a key is half old and
- * half new, for readers or after a death.
- *
- * The cell of the replaced record stays in the writer's hand and takes the next
- * record of its size class. So overwriting needs no allocator at all, and the
- * memory it writes to is the memory it has just read.
+ * The calls that write one key: each says what it wants in a struct change, and
+ * change.c does it. Spec 6.3, 6.4, 6.11.
  */
-#include "hash.h"
 #include "internal.h"
 
-/* Cells larger than this are not kept for the next record. */
-#define KEEP_LARGEST 512
+static int refuse_place(void) { return fail(SHMKV_EARGUMENT, "no place for the old value"); }
 
-/* Have a cell for @p size bytes in own->cell. Its word is read once, into @p cell:
- * what is done later is done with that, whatever becomes of the field. */
-static int prepare_cell(struct context *ctx, uint64_t size, uint64_t *cell) {
-    uint64_t *field = &ctx->own->cell;
-    unsigned cls = class_for(size);
-    *cell = load_relaxed_u64(field);
-    if (*cell && cls && FIELD(*cell, CELL_CLASS) == cls)
-        return SHMKV_OK;
-    int err = cell_return(ctx, field);
+/* A place for the old value, if one is given at all. */
+static bool bad_place(const void *buf, size_t buf_len, const struct shmkv_item *old) {
+    return !old || (!buf && buf_len);
+}
+
+/* --------------------------------------------------------------------- put, delete */
+
+int shmkv_put(shmkv_t *kv, const void *key, size_t key_len, const void *val, size_t val_len) {
+    if (unlikely(val_len > SHMKV_MAX_VALUE))
+        return fail(SHMKV_EVALUE, "a value of %zu bytes", val_len);
+    if (unlikely(!val && val_len))
+        return fail(SHMKV_EARGUMENT, "no value");
+    const struct shmkv_item item = {.data = val, .len = val_len};
+    struct change c = {.key = key, .key_len = key_len, .item = &item};
+    return handle_change(kv, &c);
+}
+
+/* The version of what was stored, for those who asked. */
+static int change_and_tell(shmkv_t *kv, struct change *c, uint64_t *version) {
+    int err = item_check(c->item);
     if (!err)
-        err = cls ? cell_take(ctx, cls, field) : large_take(ctx, size, field);
-    *cell = load_relaxed_u64(field);
+        err = handle_change(kv, c);
+    if (!err && version)
+        *version = c->made;
     return err;
 }
 
-/*
- * Write the record into our cell.
- *
- * The cell may have been a record a moment ago, and a slow reader may still be
- * copying it. The odd version, ordered before the new bytes, tells it so.
- */
-static void build_record(struct context *ctx, record_t *rec, const void *key, size_t key_len,
-                         const void *val, size_t val_len) {
-    owner_t *own = ctx->own;
-    uint64_t version = own->version;
-    /* [LOCK-16] [LAYOUT-23] Advanced first: no death lets a version be used twice. */
-    store_release_u64(&own->version, version + 2);
-    fence_program_order();
-    store_relaxed_u64(&rec->version, version + 1);
-    /* ORDER build-odd: [LOCK-27] the odd version before any byte of the record. Pairs with
-     * read-recheck in read.c: a reader that copied a new byte sees a new version. */
-    fence_release();
-    uint64_t lengths =
-        (uint64_t)val_len | (uint64_t)(key_len - 1) << 32 | (uint64_t)SHMKV_VALUE_TYPE_BYTES << 48;
-    store_relaxed_u64((uint64_t *)(void *)&rec->value_len, lengths);
-    racy_store((uint8_t *)rec + SHMKV_RECORD_HEADER_SIZE, key, key_len);
-    racy_store((uint8_t *)rec + record_value_offset(key_len, false), val, val_len);
-    FAULT_POINT("record-before-even");
-    /* ORDER build-even: all bytes, then the even version. Pairs with read-version. */
-    store_release_u64(&rec->version, version + 2);
+int shmkv_put_item(shmkv_t *kv, const void *key, size_t key_len, const struct shmkv_item *item) {
+    return change_and_tell(kv, &(struct change){.key = key, .key_len = key_len, .item = item},
+                           NULL);
 }
 
-_Static_assert(offsetof(record_t, value_len) == 8 && offsetof(record_t, key_len) == 12 &&
-                   offsetof(record_t, type) == 14 && offsetof(record_t, flags) == 15,
-               "value_len, key_len, type and flags share one word");
-
-static void publish_over(struct context *ctx, const struct domain *d, shard_t *shard,
-                         const struct place *place, uint64_t new_word) {
-    struct txn t;
-    txn_begin(&t, ctx, d);
-    txn_set(&t, place->slot, new_word);
-    txn_set(&t, &ctx->own->cell, place->word & CELL_IN_WORD);
-    txn_set(&t, &shard->changes, shard->changes + 1);
-    txn_commit(&t, SHMKV_OP_PUT);
+int shmkv_delete(shmkv_t *kv, const void *key, size_t key_len) {
+    return handle_change(kv, &(struct change){.key = key, .key_len = key_len});
 }
 
-static void publish_new(struct context *ctx, const struct domain *d, shard_t *shard,
-                        const struct place *place, uint64_t new_word) {
-    struct txn t;
-    txn_begin(&t, ctx, d);
-    txn_set(&t, place->slot, new_word);
-    txn_set(&t, &ctx->own->cell, 0);
-    txn_set(&t, &shard->count, shard->count + 1);
-    txn_set(&t, &shard->changes, shard->changes + 1);
-    txn_commit(&t, SHMKV_OP_PUT);
+/* --------------------------------------------------------------- under a condition */
+
+int shmkv_add(shmkv_t *kv, const void *key, size_t key_len, const struct shmkv_item *item,
+              uint64_t *version) {
+    return change_and_tell(
+        kv, &(struct change){.key = key, .key_len = key_len, .item = item, .when = IF_ABSENT},
+        version);
 }
 
-/* [LIFE-13] [LIFE-20] The first things to look at under the lock. */
-static int lock_live_shard(struct context *ctx, const struct domain *d) {
-    int err = lock_take(ctx, d);
+int shmkv_replace(shmkv_t *kv, const void *key, size_t key_len, const struct shmkv_item *item,
+                  uint64_t *version) {
+    return change_and_tell(
+        kv, &(struct change){.key = key, .key_len = key_len, .item = item, .when = IF_PRESENT},
+        version);
+}
+
+/* Absent or present when it should be otherwise: not what was expected either. */
+static int as_changed(int err) {
+    return err == SHMKV_ENOTFOUND || err == SHMKV_EEXISTS ? SHMKV_ECHANGED : err;
+}
+
+int shmkv_cas(shmkv_t *kv, const void *key, size_t key_len, uint64_t version,
+              const struct shmkv_item *item) {
+    struct change c = {.key = key,
+                       .key_len = key_len,
+                       .item = item,
+                       .when = version ? IF_VERSION : IF_ABSENT,
+                       .version = version};
+    return as_changed(change_and_tell(kv, &c, NULL));
+}
+
+int shmkv_cas_value(shmkv_t *kv, const void *key, size_t key_len, const struct shmkv_item *expected,
+                    const struct shmkv_item *item) {
+    int err = item_check(expected);
     if (err)
         return err;
-    err = segment_check_live(ctx->seg);
-    if (!err)
-        err = segment_check_thawed(ctx->seg);
-    if (err)
-        lock_release(ctx, d);
-    return err;
+    struct change c = {
+        .key = key, .key_len = key_len, .item = item, .when = IF_VALUE, .expected = expected};
+    return as_changed(change_and_tell(kv, &c, NULL));
 }
 
-/* Under the shard lock: publish the record that @p new_word names, growing the index with
- * what is at hand. E_GROW: @p place tells what is missing. */
-static int publish(struct context *ctx, const struct domain *d, shard_t *shard, uint64_t hash,
-                   const void *key, size_t key_len, uint64_t new_word, struct place *place) {
-    for (;;) {
-        int err = table_find(ctx, shard, hash, key, key_len, place);
-        if (err)
-            return err;
-        if (place->word) {
-            publish_over(ctx, d, shard, place, new_word);
-            return SHMKV_OK;
-        }
-        if (place->slot) {
-            publish_new(ctx, d, shard, place, new_word);
-            return SHMKV_OK;
-        }
-        err = table_grow(ctx, d, shard, hash, place);
-        if (err)
-            return err;
-    }
+int shmkv_delete_if(shmkv_t *kv, const void *key, size_t key_len, uint64_t version) {
+    return handle_change(
+        kv,
+        &(struct change){.key = key, .key_len = key_len, .when = IF_VERSION, .version = version});
 }
 
-static bool may_keep(uint64_t cell) {
-    unsigned cls = (unsigned)FIELD(cell, CELL_CLASS);
-    return cls && cls < SHMKV_CLASS_COUNT && shmkv_class_sizes[cls] <= KEEP_LARGEST;
+int shmkv_delete_value(shmkv_t *kv, const void *key, size_t key_len,
+                       const struct shmkv_item *expected) {
+    int err = item_check(expected);
+    return err ? err
+               : handle_change(kv, &(struct change){.key = key,
+                                                    .key_len = key_len,
+                                                    .when = IF_VALUE,
+                                                    .expected = expected});
 }
 
-int write_put(struct context *ctx, const void *key, size_t key_len, const void *val,
-              size_t val_len) {
-    struct segment *seg = ctx->seg;
-    uint64_t size = record_size(key_len, val_len, false), cell;
-    int err = prepare_cell(ctx, size, &cell);
-    if (err)
-        return err;
-    record_t *rec = cell_at(seg, cell, size);
-    if (!rec)
-        return damaged(seg, seg_offset(seg, &ctx->own->cell), "our own slot names no cell");
-    build_record(ctx, rec, key, key_len, val, val_len);
+/* ----------------------------------------------------------- with what was there */
 
-    uint64_t hash = hash_inline(key, key_len, seg->seed);
-    uint32_t index = hash_shard(seg, hash);
-    shard_t *shard = &seg->shards[index];
-    struct domain d = shard_domain(seg, index);
-    bool grew = false;
-    struct place place;
-    for (;;) {
-        err = lock_live_shard(ctx, &d);
-        if (err)
-            break;
-        err = publish(ctx, &d, shard, hash, key, key_len, (cell & CELL_IN_WORD) | hash_tag(hash),
-                      &place);
-        lock_release(ctx, &d);
-        if (err != E_GROW)
-            break;
-        grew = true;
-        err = table_prepare(ctx, index, &place);
-        if (err)
-            break;
-    }
-    /* What cannot be put away stays in our slot and goes back at the next
-     * occasion, at the latest when the slot is reaped: the value counts. */
-    if (grew)
-        (void)table_tidy(ctx);
-    if (!may_keep(load_relaxed_u64(&ctx->own->cell)))
-        (void)cell_return(ctx, &ctx->own->cell);
-    return err;
+int shmkv_swap(shmkv_t *kv, const void *key, size_t key_len, const struct shmkv_item *item,
+               void *buf, size_t buf_len, struct shmkv_item *old) {
+    if (bad_place(buf, buf_len, old))
+        return refuse_place();
+    struct change c = {
+        .key = key, .key_len = key_len, .item = item, .old = old, .buf = buf, .buf_len = buf_len};
+    return change_and_tell(kv, &c, NULL);
 }
 
-int write_delete(struct context *ctx, const void *key, size_t key_len) {
-    struct segment *seg = ctx->seg;
-    /* The transaction will put the withdrawn record here. */
-    int err = cell_return(ctx, &ctx->own->cell);
-    if (err)
-        return err;
-    uint64_t hash = hash_inline(key, key_len, seg->seed);
-    uint32_t index = hash_shard(seg, hash);
-    shard_t *shard = &seg->shards[index];
-    struct domain d = shard_domain(seg, index);
-    err = lock_live_shard(ctx, &d);
-    if (err)
-        return err;
-    struct place place;
-    err = table_find(ctx, shard, hash, key, key_len, &place);
-    if (!err && !place.word)
-        err = SHMKV_ENOTFOUND;
-    if (!err) {
-        struct txn t;
-        txn_begin(&t, ctx, &d);
-        txn_set(&t, place.slot, 0);
-        txn_set(&t, &ctx->own->cell, place.word & CELL_IN_WORD);
-        txn_set(&t, &shard->count, shard->count - 1);
-        txn_set(&t, &shard->changes, shard->changes + 1);
-        txn_commit(&t, SHMKV_OP_DELETE);
-    }
-    lock_release(ctx, &d);
-    if (!err)
-        (void)cell_return(ctx, &ctx->own->cell); /* as after a put */
-    return err;
+int shmkv_take(shmkv_t *kv, const void *key, size_t key_len, void *buf, size_t buf_len,
+               struct shmkv_item *item) {
+    if (bad_place(buf, buf_len, item))
+        return refuse_place();
+    struct change c = {.key = key, .key_len = key_len, .old = item, .buf = buf, .buf_len = buf_len};
+    return handle_change(kv, &c);
 }

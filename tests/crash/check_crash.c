@@ -166,7 +166,7 @@ END_TEST
 /* ------------------------------------------------------------------- creating a segment */
 
 START_TEST(test_death_while_creating_leaves_nothing_or_a_whole_segment) {
-    static const struct scenario create = {"create", prepare_nothing, ABSENT, 20, 0};
+    static const struct scenario create = {"create", prepare_nothing, ABSENT, 20, 0, PUT_OR_DELETE};
     scenario = &create;
     seg_path = scratch_path("seg");
     bool through = false;

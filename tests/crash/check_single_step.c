@@ -372,7 +372,7 @@ END_TEST
 /* ----------------------------------------------------------- creating and replacing */
 
 START_TEST(test_every_instruction_of_creating_leaves_nothing_or_a_whole_segment) {
-    static const struct scenario create = {"create", prepare_nothing, ABSENT, 20, 211};
+    static const struct scenario create = {"create", prepare_nothing, ABSENT, 20, 211, PUT_OR_DELETE};
     scenario = &create;
     if (!wanted("create"))
         return;

@@ -12,13 +12,17 @@
 #include "tests/support/checks.h"
 
 #define ABSENT -1
+/* How the subject gets from one to the other. */
+enum act { PUT_OR_DELETE, ADD, REPLACE, SWAP, TAKE, CAS, CAS_VALUE, DELETE_IF, DELETE_VALUE };
+
 struct scenario {
     const char *what;
     void (*prepare)(shmkv_t *kv);
     long before, after; /* sizes of the subject's values, or ABSENT; the same: nothing is done */
     unsigned states;    /* of the segment during act(), about */
+    enum act act;
 };
-#define SCENARIO_COUNT 16
+#define SCENARIO_COUNT 27
 extern const struct scenario scenarios[];
 void prepare_nothing(shmkv_t *kv);
 

@@ -95,6 +95,23 @@ START_TEST(test_cursor_with_keys_only_gives_no_values) {
 }
 END_TEST
 
+/* proves [OP-07] */
+START_TEST(test_cursor_leaves_out_what_has_expired) {
+    const struct shmkv_item gone = {.data = "gone", .len = 4, .expires_ns = 1};
+    for (uint64_t n = 0; n < 100; n++) {
+        put_number(kv, n);
+        if (n % 2)
+            ck_assert_ok(shmkv_put_item(kv, &n, sizeof n, &gone));
+    }
+    for (unsigned flags = 0; flags <= SHMKV_KEYS_ONLY; flags++) {
+        uint8_t seen[100] = {0};
+        ck_assert_uint_eq(walk(kv, flags, seen, 100), 50);
+        for (int n = 0; n < 100; n++)
+            ck_assert_uint_eq(seen[n], n % 2 == 0);
+    }
+}
+END_TEST
+
 START_TEST(test_cursor_gives_empty_and_large_values_and_long_keys) {
     static char large[3000000], long_key[65536];
     ck_assert_ok(shmkv_put(kv, "empty", 5, NULL, 0));
@@ -257,6 +274,7 @@ static Suite *cursor_suite(void) {
     tcase_add_test(tc, test_cursor_when_empty_ends_at_once);
     tcase_add_loop_test(tc, test_cursor_gives_each_key_once_with_its_value, 0, 5);
     tcase_add_test(tc, test_cursor_with_keys_only_gives_no_values);
+    tcase_add_test(tc, test_cursor_leaves_out_what_has_expired);
     tcase_add_test(tc, test_cursor_gives_empty_and_large_values_and_long_keys);
     tcase_add_test(tc, test_cursor_when_arguments_are_wrong_is_eargument);
     tc = case_new(s, "changing segment");

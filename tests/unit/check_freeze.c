@@ -138,8 +138,11 @@ START_TEST(test_put_that_a_freeze_overtakes_leaves_nothing_behind) {
     struct context *ctx = context_of(kv);
     gate_open(&built);
     ck_assert(gate_wait(&frozen));
-    ck_assert_err(write_put(ctx, late_key, strlen(late_key), "a value that needs a cell of its own", 36), SHMKV_EFROZEN);
-    ck_assert_err(write_delete(ctx, "k", 1), SHMKV_EFROZEN);
+    const struct shmkv_item item = {.data = "a value that needs a cell of its own", .len = 36};
+    struct change put = {.key = late_key, .key_len = strlen(late_key), .item = &item};
+    struct change delete = {.key = "k", .key_len = 1};
+    ck_assert_err(change_make(ctx, &put), SHMKV_EFROZEN);
+    ck_assert_err(change_make(ctx, &delete), SHMKV_EFROZEN);
     context_release(ctx);
     ck_assert(child_succeeded(freezer));
     ck_assert_whole(kv);

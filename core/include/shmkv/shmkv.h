@@ -203,6 +203,20 @@ int shmkv_get(shmkv_t *kv, const void *key, size_t key_len,
               void *buf, size_t buf_len, size_t *val_len);
 
 /**
+ * As shmkv_get(), with all that goes with the value.
+ *
+ * @param buf,buf_len  where the value goes; NULL, 0 to ask for the rest alone
+ *                     (SHMKV_ETOOSMALL then, unless the value is empty)
+ * @param item  out, on SHMKV_OK and SHMKV_ETOOSMALL: data (@p buf), len, type, flags
+ *              (SHMKV_BOUND or 0), expires_ns, version. A value whose length does
+ *              not fit its type is given as SHMKV_BYTES.
+ * @return as shmkv_get(); EARGUMENT (no item)
+ * Owner, threads, fork, blocking, order: as shmkv_get().   Spec 6.2, 3.7.
+ */
+int shmkv_get_item(shmkv_t *kv, const void *key, size_t key_len,
+                   void *buf, size_t buf_len, struct shmkv_item *item);
+
+/**
  * Get the values of @p n keys, each as by shmkv_get(), but in much less time than one
  * after the other when they are more than the processor's caches hold: it looks ahead,
  * so that the keys wait for memory together. Each key is looked up at a moment of its own.
@@ -262,6 +276,97 @@ int shmkv_put(shmkv_t *kv, const void *key, size_t key_len, const void *val, siz
  * Threads, fork, signals, blocking: as shmkv_put().   Spec 6.4.
  */
 int shmkv_delete(shmkv_t *kv, const void *key, size_t key_len);
+
+/**
+ * Store a value with its type, and with an end if it is to have one.
+ *
+ * @param item  in: data, len, type, flags, expires_ns. A moment in the past makes an
+ *              entry that counts as absent at once.
+ * @return as shmkv_put(); EVALUE also when the bytes are not of the type; EARGUMENT
+ *         (no item, an unknown type or flag)
+ * Owner, threads, fork, signals, blocking, order: as shmkv_put().   Spec 6.3, 3.7.
+ */
+int shmkv_put_item(shmkv_t *kv, const void *key, size_t key_len, const struct shmkv_item *item);
+
+/*
+ * The calls below decide by what is there at the moment of the change: nobody comes
+ * between. An entry that has expired, or whose owner is gone, is absent. If the answer
+ * is no, nothing has changed. Unless they say otherwise: owner of the bytes, threads, fork, signals,
+ * blocking and order are those of shmkv_put(), and so are the errors that they share with
+ * it and with shmkv_put_item().
+ */
+
+/**
+ * Store @p item if @p key is absent (add), or if it is present (replace).
+ *
+ * An entry bound to a writer who has died counts as absent for add, which then
+ * cleans up after the dead.
+ *
+ * @param version  out, may be NULL: the new value's modification number
+ * @return SHMKV_OK; add: EEXISTS; replace: ENOTFOUND; otherwise as shmkv_put_item()
+ * Spec 6.11.
+ */
+int shmkv_add(shmkv_t *kv, const void *key, size_t key_len,
+              const struct shmkv_item *item, uint64_t *version);
+int shmkv_replace(shmkv_t *kv, const void *key, size_t key_len,
+                  const struct shmkv_item *item, uint64_t *version);
+
+/**
+ * Store @p item and get what was there.
+ *
+ * @param buf,buf_len  where the old value goes
+ * @param old  out: the old value, as from shmkv_get_item(); if the key was absent, its
+ *             `result` is SHMKV_ENOTFOUND and @p item is stored all the same
+ * @return SHMKV_OK: stored; ETOOSMALL: @p old->len tells how long the old value is, and
+ *         nothing has changed; EARGUMENT (no place for the old value); otherwise as
+ *         shmkv_put_item()
+ * Owner: the caller keeps @p buf.   Spec 6.11.
+ */
+int shmkv_swap(shmkv_t *kv, const void *key, size_t key_len, const struct shmkv_item *item,
+               void *buf, size_t buf_len, struct shmkv_item *old);
+
+/**
+ * Remove @p key and get what was there.
+ *
+ * @param item  out, on SHMKV_OK and SHMKV_ETOOSMALL: as from shmkv_get_item()
+ * @return SHMKV_OK: removed; ENOTFOUND; ETOOSMALL: nothing has changed; EARGUMENT (no
+ *         place for the value); otherwise as shmkv_delete()
+ * Owner: the caller keeps @p buf.   Spec 6.11.
+ */
+int shmkv_take(shmkv_t *kv, const void *key, size_t key_len,
+               void *buf, size_t buf_len, struct shmkv_item *item);
+
+/**
+ * Store @p item if the value is still the one with this modification number.
+ *
+ * @param version  of the value, from shmkv_get_item() and others; 0: @p key must be absent
+ * @return SHMKV_OK; ECHANGED; otherwise as shmkv_put_item()
+ * Spec 6.11.
+ */
+int shmkv_cas(shmkv_t *kv, const void *key, size_t key_len,
+              uint64_t version, const struct shmkv_item *item);
+
+/**
+ * Store @p item if the value has the type and the bytes of @p expected.
+ *
+ * @return SHMKV_OK; ECHANGED, also when @p key is absent; EBUSY: long values changed too
+ *         fast to compare; otherwise as shmkv_put_item()
+ * Blocks: as shmkv_put(); values above 1 KiB are compared without the lock.   Spec 6.11.
+ */
+int shmkv_cas_value(shmkv_t *kv, const void *key, size_t key_len,
+                    const struct shmkv_item *expected, const struct shmkv_item *item);
+
+/**
+ * Remove @p key if its value still is the one with this modification number, or the
+ * one with the type and the bytes of @p expected.
+ *
+ * @return SHMKV_OK; ENOTFOUND; ECHANGED; delete_value: EBUSY as shmkv_cas_value();
+ *         otherwise as shmkv_delete()
+ * Spec 6.11.
+ */
+int shmkv_delete_if(shmkv_t *kv, const void *key, size_t key_len, uint64_t version);
+int shmkv_delete_value(shmkv_t *kv, const void *key, size_t key_len,
+                       const struct shmkv_item *expected);
 
 /* -------------------------------------------------------------------- iterate */
 

@@ -1,0 +1,471 @@
+/*
+ * One change of one key, which every writing operation is. Spec 6.3, 6.4, 6.11.
+ *
+ * A change gives the key a new value or removes it, always or under a condition,
+ * and may hand out the value that was there. It goes: build the new record, take
+ * the shard's lock, find the key, ask the condition, commit, release, copy the
+ * old value. Operations differ in what they fill into struct change, not in
+ * steps of their own.
+ *
+ * A record is built where nobody looks, in a cell that belongs to the writer,
+ * and becomes the key's value by one 8-byte store into its slot. A published
+ * record is never edited [OP-10], so there is no moment at which a key is half old and
+ * half new, for readers or after a death.
+ *
+ * The cell of the replaced record stays in the writer's hand and takes the next
+ * record of its size class. So overwriting needs no allocator at all, and the
+ * memory it writes to is the memory it has just read. It also is where the old
+ * value is copied from: after the commit the record is ours alone [OP-22], and
+ * copying needs no lock, however long the value.
+ *
+ * Under the lock work is bounded whatever the lengths: a value that is to be
+ * compared with a long one is compared without the lock, and only its version
+ * under it; a number is computed from eight bytes.
+ */
+#include <string.h>
+
+#include "hash.h"
+#include "internal.h"
+
+/* Cells larger than this are not kept for the next record. */
+#define KEEP_LARGEST 512
+/* Values longer than this are not compared under a lock. */
+#define COMPARE_LOCKED 1024
+/* How often a condition is looked at anew because the value changed meanwhile. */
+#define MAX_COMPARES 1000
+
+/* What the work under the lock asks for, before it can be done. */
+#define NEED_EXTRA (-1010)   /* a record with the optional part */
+#define NEED_COMPARE (-1011) /* c->found compared with c->expected */
+#define NEED_REAP (-1012)    /* to know whether the owner of c->found lives */
+
+/* What a slot leads to, looked at under the lock. */
+struct found {
+    bool present; /* and neither expired nor without its owner */
+    const record_t *rec;
+    struct shape shape;
+    uint64_t version, expiry_ns, owner;
+};
+
+/* A change under way. */
+struct work {
+    struct context *ctx;
+    struct change *c;
+    struct domain d;
+    shard_t *shard;
+    uint64_t hash;
+    struct place place;
+    bool asks; /* a condition, or for the old value */
+    /* The new record: its cell, where the entry ends, the computed value. */
+    uint64_t cell, expiry_ns, owner, value;
+    record_t *rec;
+    bool extra;
+    /* What was there. */
+    struct found found;
+    /* What comparing with the record of this version, without the lock, said. */
+    uint64_t compared;
+    bool equal;
+    unsigned compares;
+};
+
+/* ------------------------------------------------------------------ the new record */
+
+/* Have a cell for @p size bytes in own->cell. Its word is read once, into @p cell:
+ * what is done later is done with that, whatever becomes of the field. */
+static int prepare_cell(struct context *ctx, uint64_t size, uint64_t *cell) {
+    uint64_t *field = &ctx->own->cell;
+    unsigned cls = class_for(size);
+    *cell = load_relaxed_u64(field);
+    if (*cell && cls && FIELD(*cell, CELL_CLASS) == cls)
+        return SHMKV_OK;
+    int err = cell_return(ctx, field);
+    if (!err)
+        err = cls ? cell_take(ctx, cls, field) : large_take(ctx, size, field);
+    *cell = load_relaxed_u64(field);
+    return err;
+}
+
+static void store_extra(record_t *rec, uint64_t expiry_ns, uint64_t owner) {
+    extra_t *extra = (extra_t *)(void *)(rec + 1);
+    store_relaxed_u64(&extra->expiry_ns, expiry_ns);
+    store_relaxed_u64(&extra->owner, owner);
+}
+
+/* ORDER build-even: all bytes, then the even version. Pairs with read-version. */
+static inline void finish_record(const struct work *w) {
+    FAULT_POINT("record-before-even");
+    store_release_u64(&w->rec->version, w->c->made);
+}
+
+/*
+ * Write the record into our cell; but for a value that is computed under the lock,
+ * and then the even version.
+ *
+ * The cell may have been a record a moment ago, and a slow reader may still be
+ * copying it. The odd version, ordered before the new bytes, tells it so.
+ */
+static inline void build_record(struct work *w) {
+    const struct change *c = w->c;
+    owner_t *own = w->ctx->own;
+    record_t *rec = w->rec;
+    uint64_t version = own->version;
+    /* [LOCK-16] [LAYOUT-23] Advanced first: no death lets a version be used twice. */
+    store_release_u64(&own->version, version + 2);
+    fence_program_order();
+    store_relaxed_u64(&rec->version, version + 1);
+    w->c->made = version + 2;
+    /* ORDER build-odd: [LOCK-27] the odd version before any byte of the record. Pairs with
+     * read-recheck in read.c: a reader that copied a new byte sees a new version. */
+    fence_release();
+    const struct shmkv_item *item = c->item;
+    uint64_t lengths = (uint64_t)item->len | (uint64_t)(c->key_len - 1) << 32 |
+                       (uint64_t)item->type << 48 | (w->extra ? EXTRA_FLAG : 0);
+    store_relaxed_u64((uint64_t *)(void *)&rec->value_len, lengths);
+    if (unlikely(w->extra))
+        store_extra(rec, w->expiry_ns, w->owner);
+    racy_store((uint8_t *)rec + record_key_offset(w->extra), c->key, c->key_len);
+    if (unlikely(c->compute != NULL))
+        return;
+    racy_store((uint8_t *)rec + record_value_offset(c->key_len, w->extra), item->data, item->len);
+    finish_record(w);
+}
+
+_Static_assert(offsetof(record_t, value_len) == 8 && offsetof(record_t, key_len) == 12 &&
+                   offsetof(record_t, type) == 14 && offsetof(record_t, flags) == 15,
+               "value_len, key_len, type and flags share one word");
+
+/* Whom an entry dies with that is bound to us. Its slot's state says it to all. */
+static uint64_t owner_word(struct context *ctx) {
+    return FIELD(load_relaxed_u64(&ctx->own->state), OWNER_STATE_GENERATION) << 32 |
+           (ctx->slot + 1);
+}
+
+/* What the item says of the entry's end. */
+static inline void plan_end(struct work *w) {
+    const struct shmkv_item *item = w->c->item;
+    w->expiry_ns = item->expires_ns;
+    w->owner = unlikely(item->flags & SHMKV_BOUND) ? owner_word(w->ctx) : 0;
+}
+
+static inline int build(struct work *w) {
+    struct segment *seg = w->ctx->seg;
+    uint64_t size = record_size(w->c->key_len, w->c->item->len, w->extra);
+    int err = prepare_cell(w->ctx, size, &w->cell);
+    if (unlikely(err))
+        return err;
+    w->rec = cell_at(seg, w->cell, size);
+    if (unlikely(!w->rec))
+        return damaged(seg, seg_offset(seg, &w->ctx->own->cell), "our own slot names no cell");
+    build_record(w);
+    return SHMKV_OK;
+}
+
+/* ------------------------------------------------------------------- the condition */
+
+/* What the key's slot leads to. Caller holds the lock. */
+static int look(struct work *w) {
+    struct segment *seg = w->ctx->seg;
+    struct found *f = &w->found;
+    *f = (struct found){0};
+    if (!w->place.word)
+        return SHMKV_OK;
+    f->rec = record_look(seg, w->place.word, &f->shape);
+    if (!f->rec)
+        return damaged(seg, seg_offset(seg, w->place.slot), "a slot leads nowhere");
+    f->version = load_relaxed_u64(&f->rec->version);
+    if (f->shape.extra) {
+        const extra_t *extra = (const extra_t *)(const void *)(f->rec + 1);
+        f->expiry_ns = load_relaxed_u64(&extra->expiry_ns);
+        f->owner = load_relaxed_u64(&extra->owner);
+    }
+    f->present = !f->shape.extra || entry_visible(seg, f->expiry_ns, f->owner);
+    return SHMKV_OK;
+}
+
+/* The type as it counts: a value whose length is not its type's is bytes [LAYOUT-26]. */
+static int found_type(const struct found *f) {
+    return type_of_value(f->shape.type, f->shape.val_len);
+}
+
+static const uint8_t *found_value(const struct found *f) {
+    return (const uint8_t *)f->rec + record_value_offset(f->shape.key_len, f->shape.extra);
+}
+
+static bool same_value(const struct found *f, const struct shmkv_item *item) {
+    return !item->len || racy_equal(found_value(f), item->data, item->len);
+}
+
+/* Is the value the expected one? Caller holds the lock. */
+static int compare(const struct work *w) {
+    const struct found *f = &w->found;
+    const struct shmkv_item *expected = w->c->expected;
+    if (found_type(f) != expected->type || f->shape.val_len != expected->len)
+        return SHMKV_ECHANGED;
+    if (w->compares && w->compared == f->version)
+        return w->equal ? SHMKV_OK : SHMKV_ECHANGED;
+    if (f->shape.val_len > COMPARE_LOCKED)
+        return NEED_COMPARE;
+    return same_value(f, expected) ? SHMKV_OK : SHMKV_ECHANGED;
+}
+
+/* The key is present: may it be changed? */
+static int allow(const struct work *w) {
+    const struct found *f = &w->found;
+    switch (w->c->when) {
+    case IF_ABSENT:
+        return f->owner ? NEED_REAP : SHMKV_EEXISTS;
+    case IF_VERSION:
+        return f->version == w->c->version ? SHMKV_OK : SHMKV_ECHANGED;
+    case IF_VALUE:
+        return compare(w);
+    default:
+        return SHMKV_OK;
+    }
+}
+
+/* Make the number. Its entry's end stays what it was. */
+static int compute(struct work *w) {
+    const struct found *f = &w->found;
+    const struct change *c = w->c;
+    const char *path = w->ctx->seg->loc->path;
+    uint64_t old = 0;
+    plan_end(w);
+    if (f->present) {
+        if (found_type(f) != c->item->type)
+            return fail(SHMKV_ETYPE, "%s: it is %s, not %s", path, type_name(found_type(f)),
+                        type_name(c->item->type));
+        old = load_relaxed_u64((const uint64_t *)(const void *)found_value(f));
+        w->expiry_ns = f->expiry_ns;
+        w->owner = f->owner;
+    }
+    if ((w->expiry_ns | w->owner) && !w->extra)
+        return NEED_EXTRA;
+    int err = c->compute(c->arg, f->present ? &old : NULL, &w->value);
+    return err == SHMKV_EOVERFLOW ? fail(err, "%s", path) : err;
+}
+
+static void tell_facts(const struct work *w) {
+    const struct found *f = &w->found;
+    *w->c->old = (struct shmkv_item){
+        .data = w->c->buf,
+        .len = f->shape.val_len,
+        .type = found_type(f),
+        .flags = f->owner ? SHMKV_BOUND : 0,
+        .expires_ns = f->expiry_ns,
+        .version = f->version,
+    };
+}
+
+/* [OP-21] Decided under the lock, by what the slot leads to now. */
+static COLD int decide(struct work *w) {
+    const struct change *c = w->c;
+    int err = look(w);
+    if (err)
+        return err;
+    if (w->found.present)
+        err = allow(w);
+    else if (!c->item || (c->when != ALWAYS && c->when != IF_ABSENT))
+        err = SHMKV_ENOTFOUND;
+    if (!err && c->old && w->found.present && w->found.shape.val_len > c->buf_len) {
+        tell_facts(w);
+        err = SHMKV_ETOOSMALL;
+    }
+    return !err && c->compute ? compute(w) : err;
+}
+
+/* ----------------------------------------------------------------------- the commit */
+
+/* [LIFE-13] [LIFE-20] The first things to look at under the lock. */
+static inline int lock_live_shard(struct work *w) {
+    struct segment *seg = w->ctx->seg;
+    int err = lock_take(w->ctx, &w->d);
+    if (unlikely(err))
+        return err;
+    if (likely(segment_live_and_thawed(seg)))
+        return SHMKV_OK;
+    err = segment_check_live(seg);
+    if (!err)
+        err = segment_check_thawed(seg);
+    if (err)
+        lock_release(w->ctx, &w->d);
+    return err;
+}
+
+static inline void commit_put(struct work *w) {
+    uint64_t new_word = (w->cell & CELL_IN_WORD) | hash_tag(w->hash);
+    struct txn t;
+    txn_begin(&t, w->ctx, &w->d);
+    txn_set(&t, w->place.slot, new_word);
+    txn_set(&t, &w->ctx->own->cell, w->place.word & CELL_IN_WORD);
+    if (!w->place.word)
+        txn_set(&t, &w->shard->count, w->shard->count + 1);
+    txn_set(&t, &w->shard->changes, w->shard->changes + 1);
+    txn_commit(&t, SHMKV_OP_PUT);
+}
+
+static void commit_delete(struct work *w) {
+    struct txn t;
+    txn_begin(&t, w->ctx, &w->d);
+    txn_set(&t, w->place.slot, 0);
+    txn_set(&t, &w->ctx->own->cell, w->place.word & CELL_IN_WORD);
+    txn_set(&t, &w->shard->count, w->shard->count - 1);
+    txn_set(&t, &w->shard->changes, w->shard->changes + 1);
+    txn_commit(&t, SHMKV_OP_DELETE);
+}
+
+static inline int find(struct work *w) {
+    return table_find(w->ctx, w->shard, w->hash, w->c->key, w->c->key_len, &w->place);
+}
+
+/* [OP-24] Only now, and once: with one version a record has one value. A reader who came by
+ * the slot's word long ago, when it named this same cell, would take what is
+ * there under an even version. */
+static void finish_number(struct work *w) {
+    if (w->extra)
+        store_extra(w->rec, w->expiry_ns, w->owner);
+    uint8_t *value = (uint8_t *)w->rec + record_value_offset(w->c->key_len, w->extra);
+    store_relaxed_u64((uint64_t *)(void *)value, w->value);
+    finish_record(w);
+}
+
+/* Under the shard lock: publish the record that was built, growing the index with
+ * what is at hand. E_GROW: the place tells what is missing. */
+static inline int publish(struct work *w) {
+    for (;;) {
+        int err = find(w);
+        if (!err && unlikely(w->asks))
+            err = decide(w);
+        if (unlikely(err))
+            return err;
+        if (likely(w->place.slot != NULL))
+            break;
+        err = table_grow(w->ctx, &w->d, w->shard, w->hash, &w->place);
+        if (err)
+            return err;
+    }
+    if (unlikely(w->c->compute != NULL))
+        finish_number(w);
+    commit_put(w);
+    return SHMKV_OK;
+}
+
+/* Does the record that a slot of the locked shard names have the optional part? */
+static bool has_extra(struct segment *seg, uint64_t word) {
+    const uint64_t *words = (const uint64_t *)(const void *)(seg->base + (word & OFFSET_IN_WORD));
+    return load_relaxed_u64(words + 1) & EXTRA_FLAG;
+}
+
+static int withdraw(struct work *w) {
+    int err = find(w);
+    if (err)
+        return err;
+    if (!w->place.word)
+        return SHMKV_ENOTFOUND;
+    if (w->asks || has_extra(w->ctx->seg, w->place.word))
+        err = decide(w);
+    /* [OP-23] An entry that counts as absent already goes all the same. */
+    if (!err || err == SHMKV_ENOTFOUND)
+        commit_delete(w);
+    return err;
+}
+
+/* -------------------------------------------------------------------- the change */
+
+static inline bool may_keep(uint64_t cell) {
+    unsigned cls = (unsigned)FIELD(cell, CELL_CLASS);
+    return cls && cls < SHMKV_CLASS_COUNT && shmkv_class_sizes[cls] <= KEEP_LARGEST;
+}
+
+/* [OP-22] The old value, from the record that is ours since the commit. */
+static COLD void hand_out(const struct work *w) {
+    if (!w->found.present) {
+        *w->c->old = (struct shmkv_item){.result = SHMKV_ENOTFOUND};
+        return;
+    }
+    racy_copy(w->c->buf, found_value(&w->found), w->found.shape.val_len);
+    tell_facts(w);
+}
+
+/* Do without the lock what was asked for under it. SHMKV_OK: try again. */
+static COLD int meet(struct work *w, int need) {
+    switch (need) {
+    case NEED_EXTRA:
+        w->extra = true;
+        return build(w);
+    case NEED_COMPARE:
+        if (++w->compares > MAX_COMPARES)
+            return fail(SHMKV_EBUSY, "%s: a value changes too fast to compare",
+                        w->ctx->seg->loc->path);
+        /* The record may go meanwhile, and its cell hold anything: what was seen
+         * counts if the slot still leads to this version then. */
+        w->equal = same_value(&w->found, w->c->expected);
+        fence_acquire();
+        w->compared = w->found.version;
+        return SHMKV_OK;
+    default:
+        return owner_reap(w->ctx, (uint32_t)w->found.owner - 1) ? SHMKV_OK : SHMKV_EEXISTS;
+    }
+}
+
+static inline int locked_step(struct work *w) {
+    int err = lock_live_shard(w);
+    if (unlikely(err))
+        return err;
+    err = likely(w->c->item != NULL) ? publish(w) : withdraw(w);
+    lock_release(w->ctx, &w->d);
+    return err;
+}
+
+/* The work under the lock, and what it asks for before it can be done. */
+static inline int all_steps(struct work *w, bool *grew) {
+    for (;;) {
+        int err = locked_step(w);
+        if (likely(!err))
+            return SHMKV_OK;
+        if (err == E_GROW) {
+            *grew = true;
+            err = table_prepare(w->ctx, w->d.index, &w->place);
+        } else if (err <= NEED_EXTRA) {
+            err = meet(w, err);
+        } else {
+            return err;
+        }
+        if (err)
+            return err;
+    }
+}
+
+int change_make(struct context *ctx, struct change *c) {
+    struct segment *seg = ctx->seg;
+    struct work w;
+    w.ctx = ctx;
+    w.c = c;
+    w.asks = c->when != ALWAYS || c->old || c->compute;
+    w.compares = 0;
+    int err;
+    if (likely(c->item != NULL)) {
+        plan_end(&w);
+        w.extra = (w.expiry_ns | w.owner) != 0;
+        err = build(&w);
+    } else {
+        /* The transaction will put the withdrawn record here. */
+        err = cell_return(ctx, &ctx->own->cell);
+    }
+    if (unlikely(err))
+        return err;
+    w.hash = hash_inline(c->key, c->key_len, seg->seed);
+    uint32_t index = hash_shard(seg, w.hash);
+    w.shard = &seg->shards[index];
+    w.d = shard_domain(seg, index);
+    bool grew = false;
+    err = all_steps(&w, &grew);
+    if (unlikely(c->old && !err))
+        hand_out(&w);
+    /* What cannot be put away stays in our slot and goes back at the next
+     * occasion, at the latest when the slot is reaped: the change counts. */
+    if (unlikely(grew))
+        (void)table_tidy(ctx);
+    if (!c->item || !may_keep(load_relaxed_u64(&ctx->own->cell)))
+        (void)cell_return(ctx, &ctx->own->cell);
+    return err;
+}
