@@ -267,12 +267,14 @@ int file_link(struct new_file *file, const char *path) {
         return fail(err, "naming %s (is /proc mounted?)", path);
     if (err)
         return fail(err, "naming %s", path);
+    file->linked = true;
     drop_private_name(file);
     return SHMKV_OK;
 }
 
 int file_create(const struct location *loc, const struct shmkv_options *opts, uint64_t incarnation,
                 struct new_file *file) {
+    file->linked = false;
     file->fd = open_nameless(loc, file);
     int err = file->fd < 0 ? fail(errno, "creating %s", loc->path)
                            : fill_file(file->fd, loc, opts, incarnation);

@@ -204,6 +204,7 @@ int file_open(const struct location *loc, bool writable, unsigned flags, int *fd
 /* One that was created and does not have its name yet. */
 struct new_file {
     int fd;
+    bool linked; /* it has, or had, a name for others */
     char private_path[PATH_MAX]; /* empty: it is nameless */
 };
 int file_create(const struct location *loc, const struct shmkv_options *opts, uint64_t incarnation,
@@ -536,6 +537,12 @@ struct change {
 };
 int change_make(struct context *ctx, struct change *c);
 
+/* --------------------------------------------------------------- snapshot.c */
+
+/* As shmkv_snapshot_next(), with all that goes with the value. */
+int snapshot_next(shmkv_snapshot_t *s, const void **key, size_t *key_len, struct shmkv_item *out);
+void snapshot_rewind(shmkv_snapshot_t *s);
+
 /* ------------------------------------------------------------------- view.c */
 
 int view_open(struct segment *seg, struct segment *view, shmkv_off_t *bad);
@@ -545,6 +552,9 @@ void view_close(struct segment *view);
 
 int segment_replace(const struct location *loc, const struct shmkv_options *opts,
                     struct segment **out);
+/* By @p new_, from segment_create(), which was filled meanwhile. It stays the caller's. */
+int segment_replace_by(const struct location *loc, const struct shmkv_options *opts,
+                       struct segment *new_, struct new_file *file);
 /* The state after a lock of the segment was taken: SHMKV_OK if it is live. */
 int segment_check_live(struct segment *seg);
 /* SHMKV_EFROZEN if it is to be read only; else SHMKV_OK. See freeze.c. */

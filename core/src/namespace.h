@@ -23,6 +23,7 @@
 #define damaged shmkv_private_damaged
 #define domain_at shmkv_private_domain_at
 #define domain_count shmkv_private_domain_count
+#define dump_await shmkv_private_dump_await
 #define entry_visible shmkv_private_entry_visible
 #define fail shmkv_private_fail
 #define fail_at_key shmkv_private_fail_at_key
@@ -91,10 +92,13 @@
 #define segment_open shmkv_private_segment_open
 #define segment_open_locks shmkv_private_segment_open_locks
 #define segment_replace shmkv_private_segment_replace
+#define segment_replace_by shmkv_private_segment_replace_by
 #define segment_unmap shmkv_private_segment_unmap
 #define segment_verify shmkv_private_segment_verify
 #define shards_lock shmkv_private_shards_lock
 #define shards_unlock shmkv_private_shards_unlock
+#define snapshot_next shmkv_private_snapshot_next
+#define snapshot_rewind shmkv_private_snapshot_rewind
 #define space_bin shmkv_private_space_bin
 #define space_domain shmkv_private_space_domain
 #define table_directory shmkv_private_table_directory

@@ -246,25 +246,45 @@ static int replace_in(struct segment *old, struct segment *new_, struct new_file
     return err;
 }
 
+/* What takes the name: made when it is wanted, or prepared, and then the caller's. */
+struct replacement {
+    struct segment *seg;
+    struct new_file *file;
+    bool prepared;
+};
+
+/* Its incarnation follows from the segment that it replaces, which may be another each time. */
+static int replacement_for(const struct location *loc, const struct shmkv_options *opts,
+                           uint64_t incarnation, struct replacement *r) {
+    if (!r->prepared)
+        return segment_create(loc, opts, incarnation, &r->seg, r->file);
+    /* Nobody else has it mapped, and what is sealed is what gets a name. */
+    header_t *h = r->seg->hdr;
+    r->seg->incarnation = h->incarnation = incarnation;
+    h->checksum = hash_bytes(h, offsetof(header_t, checksum), 0);
+    return SHMKV_OK;
+}
+
 /* Both segments are mapped and have a slot of ours before anything is exchanged: an
  * EXCLUSIVE open that fails has replaced nothing. */
 static int replace_existing(const struct location *loc, const struct shmkv_options *opts,
-                            int old_fd, struct segment **out) {
-    struct segment *old, *new_;
-    struct new_file file;
+                            int old_fd, struct replacement *r) {
+    struct segment *old;
     int err = segment_map(old_fd, true, loc, opts, &old);
     if (err)
         return err;
-    err = segment_create(loc, opts, old->incarnation + 1, &new_, &file);
+    err = replacement_for(loc, opts, old->incarnation + 1, r);
     if (!err) {
-        err = replace_in(old, new_, &file);
-        file_discard(&file);
-        if (err)
-            segment_leave(new_);
-        else
-            *out = new_;
+        err = replace_in(old, r->seg, r->file);
+        if (!r->prepared)
+            file_discard(r->file);
+        if (err && !r->prepared)
+            segment_leave(r->seg);
     }
     segment_leave(old);
+    /* A nameless file that had a name cannot be given another. */
+    if (err == E_RETRY && r->prepared && r->file->linked)
+        return fail(SHMKV_EBUSY, "%s: something else took the name", loc->path);
     if (err != E_TAKEN)
         return err;
     err = clear_swap(loc, opts);
@@ -272,26 +292,46 @@ static int replace_existing(const struct location *loc, const struct shmkv_optio
 }
 
 static int replace_nothing(const struct location *loc, const struct shmkv_options *opts,
-                           struct segment **out) {
-    int err = segment_link_new(loc, opts, out);
+                           struct replacement *r) {
+    int err;
+    if (r->prepared) {
+        err = replacement_for(loc, opts, 1, r);
+        if (!err)
+            err = file_link(r->file, loc->path);
+    } else {
+        err = segment_link_new(loc, opts, &r->seg);
+    }
     return err == EEXIST ? E_RETRY : err;
 }
 
 static int replace_once(const struct location *loc, const struct shmkv_options *opts,
-                        struct segment **out) {
+                        struct replacement *r) {
     int old_fd, err = file_open(loc, true, opts->flags, &old_fd);
     if (err == SHMKV_ENOSEGMENT)
-        return replace_nothing(loc, opts, out);
-    return err ? err : replace_existing(loc, opts, old_fd, out);
+        return replace_nothing(loc, opts, r);
+    return err ? err : replace_existing(loc, opts, old_fd, r);
+}
+
+static int replace_by(const struct location *loc, const struct shmkv_options *opts,
+                      struct replacement *r) {
+    int err, cancel = cancel_off();
+    do
+        err = replace_once(loc, opts, r);
+    while (err == E_RETRY);
+    cancel_restore(cancel);
+    return err;
 }
 
 int segment_replace(const struct location *loc, const struct shmkv_options *opts,
                     struct segment **out) {
-    int err, cancel = cancel_off();
-    *out = NULL;
-    do
-        err = replace_once(loc, opts, out);
-    while (err == E_RETRY);
-    cancel_restore(cancel);
+    struct new_file file;
+    struct replacement r = {.file = &file};
+    int err = replace_by(loc, opts, &r);
+    *out = err ? NULL : r.seg;
     return err;
+}
+
+int segment_replace_by(const struct location *loc, const struct shmkv_options *opts,
+                       struct segment *new_, struct new_file *file) {
+    return replace_by(loc, opts, &(struct replacement){new_, file, true});
 }

@@ -22,6 +22,9 @@
 /* An entry of the copy: this, the key, the value, no padding. */
 struct item {
     uint32_t key_len, val_len;
+    uint64_t expires_ns, version;
+    uint8_t type;
+    bool bound;
 };
 
 struct shmkv_snapshot {
@@ -31,9 +34,13 @@ struct shmkv_snapshot {
 
 /* ------------------------------------------------------------------------- copy */
 
-static bool record_visible(struct segment *seg, const record_t *rec) {
+/* Take note of the optional part. Is the entry still there? */
+static bool note_extra(struct segment *seg, const record_t *rec, struct item *item) {
     const extra_t *extra = (const extra_t *)(const void *)(rec + 1);
-    return entry_visible(seg, load_relaxed_u64(&extra->expiry_ns), load_relaxed_u64(&extra->owner));
+    uint64_t owner = load_relaxed_u64(&extra->owner);
+    item->expires_ns = load_relaxed_u64(&extra->expiry_ns);
+    item->bound = owner != 0;
+    return entry_visible(seg, item->expires_ns, owner);
 }
 
 static int copy_record(struct segment *seg, shmkv_snapshot_t *s, const struct group_view *view,
@@ -45,10 +52,13 @@ static int copy_record(struct segment *seg, shmkv_snapshot_t *s, const struct gr
         return SHMKV_ECORRUPT;
     const uint8_t *key = (const uint8_t *)rec + SHMKV_RECORD_HEADER_SIZE +
                          (shape.extra ? SHMKV_RECORD_EXTRA_SIZE : 0);
+    struct item item = {.key_len = (uint32_t)shape.key_len,
+                        .val_len = (uint32_t)shape.val_len,
+                        .version = version,
+                        .type = (uint8_t)shape.type};
     if (!group_view_has(seg, view, key, shape.key_len) ||
-        (shape.extra && !record_visible(seg, rec)))
+        (shape.extra && !note_extra(seg, rec, &item)))
         return SHMKV_OK;
-    struct item item = {(uint32_t)shape.key_len, (uint32_t)shape.val_len};
     uint64_t need = sizeof item + item.key_len + (uint64_t)item.val_len;
     if (need > s->capacity - s->used)
         return SHMKV_ETOOSMALL;
@@ -270,17 +280,34 @@ int shmkv_snapshot(shmkv_t *kv, shmkv_snapshot_t **out) {
 
 uint64_t shmkv_snapshot_count(const shmkv_snapshot_t *s) { return s->count; }
 
-int shmkv_snapshot_next(shmkv_snapshot_t *s, const void **key, size_t *key_len, const void **val,
-                        size_t *val_len) {
+void snapshot_rewind(shmkv_snapshot_t *s) { s->next = 0; }
+
+int snapshot_next(shmkv_snapshot_t *s, const void **key, size_t *key_len,
+                  struct shmkv_item *out) {
     if (s->next >= s->used)
         return SHMKV_ENOTFOUND;
     struct item item;
     memcpy(&item, s->base + s->next, sizeof item);
     *key = s->base + s->next + sizeof item;
     *key_len = item.key_len;
-    *val = (const uint8_t *)*key + item.key_len;
-    *val_len = item.val_len;
+    *out = (struct shmkv_item){.data = (const uint8_t *)*key + item.key_len,
+                               .len = item.val_len,
+                               .type = type_of_value(item.type, item.val_len),
+                               .flags = item.bound ? SHMKV_BOUND : 0,
+                               .expires_ns = item.expires_ns,
+                               .version = item.version};
     s->next += sizeof item + item.key_len + (uint64_t)item.val_len;
+    return SHMKV_OK;
+}
+
+int shmkv_snapshot_next(shmkv_snapshot_t *s, const void **key, size_t *key_len, const void **val,
+                        size_t *val_len) {
+    struct shmkv_item item;
+    int err = snapshot_next(s, key, key_len, &item);
+    if (err)
+        return err;
+    *val = item.data;
+    *val_len = item.len;
     return SHMKV_OK;
 }
 

@@ -21,6 +21,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -34,7 +35,7 @@
 static const char *const points[] = {
     "claim-after-live",        "commit-after-entry",  "commit-after-intent",     "commit-before-first",
     "commit-before-intent",    "create-after-link",   "create-before-link",      "extend-after-allocate",
-    "freeze-after-store",      "freeze-before-store", "group-before-kind",       "reap-after-locks",    "record-before-even",      "replace-after-exchange",
+    "freeze-after-store",      "freeze-before-store", "group-before-kind",       "load-before-replace",       "reap-after-locks",    "record-before-even",      "replace-after-exchange",
     "replace-after-replacing", "replace-after-state", "replace-before-exchange", "replay-after-entry",
     "replay-after-intent",     "slab-in-hand",        "takeover-before-replay",  "takeover-before-swap",
 };
@@ -47,6 +48,7 @@ static struct tally {
 } * tally;
 
 static unsigned armed, passed; /* die at this point, points passed; armed 0: never */
+static const char *armed_at;   /* or at the first of this name */
 
 void shmkv_fault_point(const char *name) {
     size_t i = 0;
@@ -56,7 +58,7 @@ void shmkv_fault_point(const char *name) {
         fprintf(stderr, "fault point '%s' is not in the list of tests/crash\n", name);
         abort();
     }
-    if (!armed || ++passed != armed)
+    if (armed_at ? strcmp(name, armed_at) != 0 : !armed || ++passed != armed)
         return;
     __atomic_add_fetch(&tally->deaths[i], 1, __ATOMIC_RELAXED);
     raise(SIGKILL);
@@ -297,6 +299,86 @@ START_TEST(test_freeze_after_a_death_keeps_old_or_new_and_loses_nothing) {
 }
 END_TEST
 
+/* -------------------------------------------------------------------- loading a dump */
+
+static int dump_fd;
+
+static void load_replacing(void) {
+    shmkv_t *kv = open_ok(seg_path, NULL);
+    ck_assert_int_eq(lseek(dump_fd, 0, SEEK_SET), 0);
+    ck_assert_ok(shmkv_load(kv, dump_fd, SHMKV_LOAD_REPLACE, NULL));
+    ck_assert_ok(shmkv_close(kv));
+}
+
+static void make_dump(void) {
+    shmkv_t *kv = open_ok(seg_path, NULL);
+    put_text(kv, "fresh", "new");
+    dump_fd = memfd_create("dump", 0);
+    ck_assert_int_ge(dump_fd, 0);
+    ck_assert_ok(shmkv_dump(kv, dump_fd, 0, NULL));
+    ck_assert_ok(shmkv_delete(kv, "fresh", 5));
+    put_text(kv, "only old", "old");
+    ck_assert_ok(shmkv_close(kv));
+}
+
+/* All of the old, or all of the new, and nothing of both. */
+static enum outcome look_at_loaded(shmkv_t *kv) {
+    ck_assert_whole(kv);
+    each_bystander(kv, false);
+    bool new = info_of(kv).incarnation == 2;
+    ck_assert_value(kv, "fresh", new ? "new" : NULL);
+    ck_assert_value(kv, "only old", new ? NULL : "old");
+    return new ? NEW : OLD;
+}
+
+/* A load that dies; then one that does not. True if the first got through. */
+static bool load_dies(unsigned n, const char *at, enum outcome *outcome) {
+    new_victim();
+    make_dump();
+    shmkv_t *reader = open_mode(seg_path, SHMKV_READONLY);
+    armed_at = at;
+    bool through = get_through(load_replacing, n);
+    armed_at = NULL;
+    shmkv_t *kv = open_mode(seg_path, SHMKV_EXISTING);
+    *outcome = look_at_loaded(kv);
+    ck_assert_int_eq(look_at_loaded(reader), *outcome);
+    ck_assert(!through || *outcome == NEW);
+    ck_assert_ok(shmkv_close(reader));
+    ck_assert_ok(shmkv_close(kv));
+    if (*outcome == OLD)
+        load_replacing();
+    kv = open_mode(seg_path, SHMKV_EXISTING);
+    ck_assert_int_eq(look_at_loaded(kv), NEW);
+    ck_assert_ok(shmkv_close(kv));
+    check_settled();
+    close(dump_fd);
+    replace(); /* clears what may lie at the swap name */
+    ck_assert_uint_eq(directory_count(scratch_dir()), 1);
+    ck_assert_ok(shmkv_unlink(seg_path));
+    return through;
+}
+
+/* proves [DUMP-08]. Every segment has a seed of its own, and so another number of
+ * points: those around the replacement are called by their names. */
+START_TEST(test_death_while_loading_replaces_all_or_nothing) {
+    static const struct {
+        const char *at;
+        enum outcome expected;
+    } named[] = {{"load-before-replace", OLD},     {"replace-after-replacing", OLD},
+                 {"replace-before-exchange", OLD}, {"replace-after-exchange", NEW},
+                 {"replace-after-state", NEW}};
+    enum outcome outcome;
+    unsigned n = 1;
+    for (; !load_dies(n, NULL, &outcome); n += 1 + n / 16)
+        ;
+    printf("load: died at points up to %u\n", n);
+    for (size_t i = 0; i < sizeof named / sizeof *named; i++) {
+        ck_assert(!load_dies(0, named[i].at, &outcome));
+        ck_assert_int_eq(outcome, named[i].expected);
+    }
+}
+END_TEST
+
 /* Dead in the middle of anything, and then the machine was started anew: the first writer
  * verifies, and finds the segment whole before anything is repaired. proves [LIFE-22] */
 START_TEST(test_reboot_after_a_death_finds_a_whole_segment) {
@@ -340,8 +422,11 @@ static Suite *crash_suite(void) {
     tcase_add_loop_test(tc, test_death_at_any_point_leaves_old_or_new_and_loses_nothing, 0, 2 * SCENARIO_COUNT);
     tcase_add_test(tc, test_death_while_creating_leaves_nothing_or_a_whole_segment);
     tcase_add_loop_test(tc, test_death_while_replacing_leaves_the_old_or_the_new_segment, 0, 2);
+    tc = case_new(s, "whole segments");
+    tcase_set_timeout(tc, 60);
     tcase_add_loop_test(tc, test_death_while_freezing_leaves_a_frozen_segment_or_not, 0, 2);
     tcase_add_loop_test(tc, test_freeze_after_a_death_keeps_old_or_new_and_loses_nothing, 0, SCENARIO_COUNT);
+    tcase_add_test(tc, test_death_while_loading_replaces_all_or_nothing);
     tcase_add_loop_test(tc, test_reboot_after_a_death_finds_a_whole_segment, 0, SCENARIO_COUNT);
     tc = case_new(s, "two deaths");
     tcase_set_timeout(tc, 60);

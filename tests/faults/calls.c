@@ -157,8 +157,22 @@ CALL(int, fstatfs, int fd, struct statfs *fs) {
 CALL(ssize_t, pread, int fd, void *buf, size_t len, off_t at) {
     return fails(CALL_PREAD) ? -1 : __real_pread(fd, buf, len, at);
 }
+/* Of /proc little is read at once, of a dump much. */
 CALL(ssize_t, read, int fd, void *buf, size_t len) {
-    return fails(CALL_READ) ? -1 : __real_read(fd, buf, len);
+    if (fails(len < 4096 ? CALL_READ : CALL_READ_DUMP)) {
+        if (!(fault.err & SHORT))
+            return -1;
+        len = 1;
+    }
+    return __real_read(fd, buf, len);
+}
+CALL(ssize_t, write, int fd, const void *buf, size_t len) {
+    if (fails(CALL_WRITE)) {
+        if (!(fault.err & SHORT))
+            return -1;
+        len = 1;
+    }
+    return __real_write(fd, buf, len);
 }
 CALL(ssize_t, pwrite, int fd, const void *buf, size_t len, off_t at) {
     if (fails(CALL_PWRITE)) {

@@ -43,6 +43,8 @@
     X(FSTATFS, "fstatfs", EIO, ENOSYS)                                                      \
     X(PREAD, "pread", EIO, EINTR)                                                           \
     X(READ, "read", EIO, EINTR)                                                             \
+    X(READ_DUMP, "read of a dump", EIO, EINTR | ONCE, EAGAIN | ONCE, SHORT | ONCE)          \
+    X(WRITE, "write", EIO, ENOSPC, EDQUOT, EPIPE, EINTR | ONCE, EAGAIN | ONCE, SHORT | ONCE) \
     X(PWRITE, "pwrite", EIO, ENOSPC, EDQUOT, EINTR | ONCE, SHORT | ONCE)                    \
     X(READLINK, "readlink", ENOENT, EACCES, ENOMEM)                                         \
     X(LINKAT, "linkat", ENOSPC, EDQUOT, EACCES, EPERM, ENOENT, EEXIST | ONCE)               \

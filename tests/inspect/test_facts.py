@@ -8,7 +8,7 @@ import unittest
 
 from inspector import DAMAGED, NO, OK, PROGRAM, RETRY, SYSTEM, USAGE, Case, complaint, facts, objects, run, run_both, table
 
-COMMANDS = "list info stat keys get dump put del check locks owners hexdump freeze sync unlink".split()
+COMMANDS = "list info stat keys get dump put del check locks owners hexdump export import freeze sync unlink".split()
 UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 TIME = re.compile(r"20\d\d-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{9}Z")
 

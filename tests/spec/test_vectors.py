@@ -1,21 +1,25 @@
 """spec/vectors is what its generator makes, and the reference reader reads it as the manifest says."""
 
+import io
 import json
 import os
 import pathlib
 import subprocess
 import sys
 import tempfile
+import time
 import unittest
 
 ROOT = pathlib.Path(__file__).absolute().parents[2]
 sys.path[:0] = [str(ROOT / "spec" / "reference")]
 
+import dump  # noqa: E402
 import reader  # noqa: E402
 
 VECTORS = ROOT / "spec" / "vectors"
 GENERATOR = ROOT / "tools" / "vectors" / "generate.py"
-MANIFEST = json.loads((VECTORS / "manifest.json").read_text(encoding="utf-8"))["vectors"]
+WHOLE_MANIFEST = json.loads((VECTORS / "manifest.json").read_text(encoding="utf-8"))
+MANIFEST, DUMPS = WHOLE_MANIFEST["vectors"], WHOLE_MANIFEST["dumps"]
 
 
 def told(description):
@@ -46,7 +50,7 @@ class Generated(unittest.TestCase):
 
     def test_manifest_when_read_then_names_every_file_once(self):
         files = sorted(str(p.relative_to(VECTORS)) for p in VECTORS.glob("*/*"))
-        self.assertEqual(files, sorted(v["file"] for v in MANIFEST))
+        self.assertEqual(files, sorted(v["file"] for v in MANIFEST + DUMPS))
 
 
 class Read(unittest.TestCase):
@@ -129,6 +133,54 @@ class CommandLine(unittest.TestCase):
     def test_reader_when_used_wrongly_then_2(self):
         self.assertEqual(self.run_reader().returncode, 2)
         self.assertEqual(self.run_reader("--hex", "--plain", "x").returncode, 2)
+
+
+class Dumps(unittest.TestCase):
+    """proves [DUMP-01] to [DUMP-04] for the reader"""
+
+    def read(self, data):
+        """The entries before the end or the error, and OK or the name of the error."""
+        entries = []
+        try:
+            for entry in dump.Dump(io.BytesIO(data)):
+                entries.append(entry)
+        except reader.ShmkvError as error:
+            return entries, error.name
+        return entries, "OK"
+
+    def stored(self, entries):
+        """What a load would have stored by now."""
+        now = time.time_ns()
+        return {e["key"]: (e["value"], e["type"], e["expiry_ns"]) for e in entries if not 0 < e["expiry_ns"] <= now}
+
+    def test_dump_when_read_then_as_the_manifest_says(self):
+        for vector in DUMPS:
+            with self.subTest(vector["file"]):
+                entries, result = self.read((VECTORS / vector["file"]).read_bytes())
+                self.assertEqual(result, vector["load"])
+                expected = {told(e["key"]): (told(e["value"]), e["type"], e.get("expiry_ns", 0)) for e in vector["entries"]}
+                self.assertEqual(self.stored(entries), expected)
+
+    def test_dump_when_a_byte_is_changed_or_cut_off_then_never_ok(self):
+        data = (VECTORS / "dumps/types.dump").read_bytes()
+        for i in range(len(data)):
+            self.assertEqual(self.read(data[:i])[1], "EDUMP", i)
+            changed = bytearray(data)
+            changed[i] ^= 0x10
+            self.assertEqual(self.read(bytes(changed))[1], "EDUMP", i)
+
+    def test_command_when_run_then_prints_entries_or_one_line(self):
+        program = ROOT / "spec/reference/dump.py"
+
+        def run(*args):
+            return subprocess.run([sys.executable, program, *map(str, args)], capture_output=True, text=True)
+        whole = run("--hex", VECTORS / "dumps/more-fields.dump")
+        self.assertEqual((whole.returncode, whole.stderr), (0, ""))
+        self.assertEqual(json.loads(whole.stdout), {"key_hex": "6170706c65", "value_hex": "726564", "type": "bytes"})
+        self.assertIn("entries      8\n", run("--info", VECTORS / "dumps/types.dump").stdout)
+        cut = run(VECTORS / "dumps/no-end.dump")
+        self.assertEqual((cut.returncode, len(cut.stdout.splitlines()), len(cut.stderr.splitlines())), (1, 3, 1))
+        self.assertEqual(run().returncode, 2)
 
 
 class Hostile(unittest.TestCase):

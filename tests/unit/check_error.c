@@ -83,6 +83,7 @@ START_TEST(test_codes_when_released_never_change) {
     ck_assert_int_eq(SHMKV_ECORRUPT, -32);
     ck_assert_int_eq(SHMKV_EOWNER, -33);
     ck_assert_int_eq(SHMKV_ENOSHM, -34);
+    ck_assert_int_eq(SHMKV_EDUMP, -35);
 }
 END_TEST
 

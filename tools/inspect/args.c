@@ -50,6 +50,8 @@ static const struct option_text option_texts[] = {
     A_TEXT('p', "prefix", "KEY", prefix, "only keys that begin with KEY"),
     A_SWITCH('s', "snapshot", snapshot, "entries as they were at one moment, or fail if there was none"),
     A_SWITCH('c', "create", create, "create the segment if there is none"),
+    A_SWITCH('k', "keep", keep, "store only what is absent"),
+    A_SWITCH('R', "replace", replace, "what the dump does not have goes, all at once"),
     A_SWITCH('u', "any-owner", any_owner, "accept a segment that belongs to another user"),
     A_NUMBER('t', "timeout", "MS", timeout_ms, UINT32_MAX, "wait at most MS milliseconds for a lock (default 5000)"),
     A_SWITCH('A', "annotate", annotate, "name every field, as the specification does"),

@@ -19,20 +19,6 @@
 enum { CHUNK = 64 * 1024 };
 static const size_t longest_value = UINT32_MAX;
 
-static shmkv_t *open_writer(const struct args *args, int *status) {
-    struct shmkv_options options = {
-        .size = sizeof options,
-        .mode = args->create ? SHMKV_SHARED : SHMKV_EXISTING,
-        .flags = args->any_owner ? SHMKV_ANY_OWNER : 0,
-        .lock_timeout_ms = (uint32_t)args->timeout_ms,
-    };
-    shmkv_t *kv = NULL;
-
-    int err = shmkv_open(args->operands[0], &options, &kv);
-    *status = err ? explain(args->operands[0], err) : STATUS_OK;
-    return kv;
-}
-
 /* ---------------------------------------------------------------------------- put */
 
 /* Read standard input to its end. Stops beyond what can be a value, in the notation

@@ -37,6 +37,7 @@ enum exit_status {
 /* Every option of every command; each means the same wherever it is taken. */
 struct args {
     bool json, all, hex, escaped, raw, null, snapshot, create, any_owner, annotate;
+    bool keep, replace; /* import */
     bool help;
     uint64_t limit;      /* UINT64_MAX: no limit */
     uint64_t offset;     /* first byte, hexdump */
@@ -73,6 +74,8 @@ extern const struct command command_del;
 extern const struct command command_freeze;
 extern const struct command command_sync;
 extern const struct command command_unlink;
+extern const struct command command_export; /* transfer.c */
+extern const struct command command_import;
 extern const struct command command_hexdump; /* hexdump.c */
 
 /* The name of the running command, for messages; set once by main(). */

@@ -14,9 +14,10 @@ const char *command_name = "";
 
 /* In the order in which the help shows them: look, read, change, dissect. */
 static const struct command *const commands[] = {
-    &command_list,   &command_info,    &command_stat,   &command_keys,  &command_get,
-    &command_dump,   &command_put,     &command_del,    &command_check, &command_locks,
-    &command_owners, &command_hexdump, &command_freeze, &command_sync,  &command_unlink,
+    &command_list,   &command_info,    &command_stat,   &command_keys,   &command_get,
+    &command_dump,   &command_put,     &command_del,    &command_check,  &command_locks,
+    &command_owners, &command_hexdump, &command_export, &command_import, &command_freeze,
+    &command_sync,   &command_unlink,
 };
 
 enum { COMMANDS = sizeof commands / sizeof *commands };
@@ -41,7 +42,8 @@ static void print_help(FILE *stream) {
         fprintf(stream, "  %-8s  %s\n", commands[i]->name, commands[i]->summary);
     fputs("\n"
           "'shmkv-inspect COMMAND --help' tells more; 'shmkv-inspect --version' the version.\n"
-          "All but put, del, freeze and unlink only read: they take no lock, and work while a "
+          "All but put, del, import, freeze and unlink only read: they take no lock, and work "
+          "while a "
           "writer\n"
           "is stopped or dead.\n"
           "\n"

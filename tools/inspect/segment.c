@@ -3,7 +3,7 @@
  *
  * Reading never creates, never locks and never writes, whoever owns the segment:
  * SHMKV_ANY_OWNER is for this tool, whose output is escaped and whose user asked
- * for this very segment. Writing commands (change.c) open it as programs do.
+ * for this very segment. Writing commands (change.c, transfer.c) open it as programs do.
  */
 #include "tools/inspect/segment.h"
 
@@ -28,6 +28,7 @@ int status_of(int err) {
     case SHMKV_EFOREIGN:
     case SHMKV_EFORMAT:
     case SHMKV_ECORRUPT:
+    case SHMKV_EDUMP:
         return STATUS_DAMAGED;
     case SHMKV_ETIMEDOUT:
     case SHMKV_EBUSY:
@@ -75,5 +76,19 @@ shmkv_t *open_or_complain(const char *segment, int *status) {
 
     int err = open_reader(segment, &kv);
     *status = err ? explain(segment, err) : STATUS_OK;
+    return kv;
+}
+
+shmkv_t *open_writer(const struct args *args, int *status) {
+    struct shmkv_options options = {
+        .size = sizeof options,
+        .mode = args->create ? SHMKV_SHARED : SHMKV_EXISTING,
+        .flags = args->any_owner ? SHMKV_ANY_OWNER : 0,
+        .lock_timeout_ms = (uint32_t)args->timeout_ms,
+    };
+    shmkv_t *kv = NULL;
+
+    int err = shmkv_open(args->operands[0], &options, &kv);
+    *status = err ? explain(args->operands[0], err) : STATUS_OK;
     return kv;
 }

@@ -17,4 +17,7 @@ int open_reader(const char *segment, shmkv_t **out);
 /* As open_reader(), and after a failure print the message and set *status. */
 shmkv_t *open_or_complain(const char *segment, int *status);
 
+/* Open for writing, as programs do; the segment is the first operand. */
+shmkv_t *open_writer(const struct args *args, int *status);
+
 #endif

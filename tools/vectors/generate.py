@@ -16,6 +16,7 @@ import sys
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 
 import cases  # noqa: E402
+import dumps  # noqa: E402
 from segment import Image  # noqa: E402
 
 LONG = 600  # bytes from which a key or value is told by its pattern
@@ -43,6 +44,12 @@ def manifest_line(path, vector):
     return line
 
 
+def dump_line(path, dump):
+    return {"file": path, "description": dump.description, "load": dump.load,
+            "entries": [{"key": describe(key), "value": describe(value), "type": kind} | ({"expiry_ns": expiry} if expiry else {})
+                        for key, value, kind, expiry in dump.entries]}
+
+
 def build():
     """Every file below spec/vectors, by its path."""
     files, lines = {}, []
@@ -53,13 +60,18 @@ def build():
             vector = function(Image(name))
             files[path] = vector.data
             lines.append(manifest_line(path, vector))
-    text = ",\n".join(json.dumps(line) for line in lines)
-    files["manifest.json"] = f'{{"revision": 1, "vectors": [\n{text}\n]}}\n'.encode()
+    dump_lines = []
+    for name, function in dumps.DUMPS:
+        dump = function()
+        files[f"dumps/{name}.dump"] = dump.data
+        dump_lines.append(dump_line(f"dumps/{name}.dump", dump))
+    text, dump_text = (",\n".join(json.dumps(line) for line in part) for part in (lines, dump_lines))
+    files["manifest.json"] = f'{{"revision": 1, "vectors": [\n{text}\n], "dumps": [\n{dump_text}\n]}}\n'.encode()
     return files
 
 
 def stored(folder):
-    paths = [*folder.glob("valid/*"), *folder.glob("corrupt/*"), folder / "manifest.json"]
+    paths = [*folder.glob("valid/*"), *folder.glob("corrupt/*"), *folder.glob("dumps/*"), folder / "manifest.json"]
     return {str(path.relative_to(folder)): path.read_bytes() for path in paths if path.is_file()}
 
 

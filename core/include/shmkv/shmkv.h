@@ -429,6 +429,62 @@ int shmkv_snapshot_next(shmkv_snapshot_t *snapshot, const void **key, size_t *ke
 /** Free the snapshot. NULL is allowed. */
 void shmkv_snapshot_free(shmkv_snapshot_t *snapshot);
 
+/* --------------------------------------------------------------- dump and load */
+
+enum shmkv_dump_flags {
+    SHMKV_DUMP_SNAPSHOT = 1 /* the entries as they were at one moment, see shmkv_snapshot() */
+};
+
+/**
+ * Write all entries to @p fd as a stream: types and expiry too, checksums throughout.
+ * It may go through a pipe, to another machine, and into any segment. Entries that are bound
+ * to a process, and expired ones, are not part of it.
+ *
+ * @param fd       a file, pipe or socket; written to from where it stands
+ * @param flags    enum shmkv_dump_flags; without SHMKV_DUMP_SNAPSHOT each entry is of a
+ *                 moment of its own, as with a cursor
+ * @param entries  out, may be NULL: entries written, also when it fails; another thread may
+ *                 look at it meanwhile
+ * @return SHMKV_OK; EARGUMENT; ECLOSED; ESTALE when the segment was replaced meanwhile; EBUSY;
+ *         ERESERVE; ECORRUPT; SNAPSHOT: also ETIMEDOUT, ENOSLOTS; ENOSPC: where @p fd leads; an
+ *         errno: of write(2), or ENOMEM. What was written then has no end, and a load refuses it.
+ * Threads: any.   Signals: SIGPIPE as with write(2).   Blocks: as long as @p fd does; no lock is held
+ * while it writes. A snapshot holds up writers while it copies, and takes memory for all of it.
+ * Order: a dump that has returned is not on disk until fsync(2).   Spec 9.2.
+ */
+int shmkv_dump(shmkv_t *kv, int fd, unsigned flags, uint64_t *entries);
+
+enum shmkv_load_flags {
+    SHMKV_LOAD_KEEP = 1,   /* store only what is absent */
+    SHMKV_LOAD_REPLACE = 2 /* what the dump does not have goes: all at once, and only if the
+                            * dump is whole */
+};
+
+/**
+ * Store the entries of a dump.
+ *
+ * With SHMKV_LOAD_REPLACE they go into a fresh segment, which takes the name when the
+ * dump was read to its end and found right, as an exclusive open does (so it also
+ * replaces a frozen one). Needs room for both. Handles follow; one opened with
+ * SHMKV_STAY, this one included, is SHMKV_ESTALE afterwards. Otherwise each entry is one
+ * shmkv_put_item(), or shmkv_add().
+ *
+ * @param fd       read to the end of the dump; if it can be positioned, it stands right behind
+ *                 that afterwards, else what follows may have been read and lost
+ * @param flags    enum shmkv_load_flags, at most one; 0: the dump's entries replace those
+ *                 of the same keys
+ * @param entries  out, may be NULL: entries stored, also when it fails; another thread may
+ *                 look at it meanwhile. Expired ones are not stored.
+ * @return SHMKV_OK; EDUMP: damaged or cut off, the detail names the byte; REPLACE: nothing
+ *         has changed then; EFORMAT: of a newer version; EARGUMENT; EREADONLY; otherwise as
+ *         shmkv_put_item(), or with REPLACE as shmkv_open() EXCLUSIVE; an errno: of read(2), or
+ *         ENOMEM
+ * Threads: any.   Blocks: as long as @p fd does, without a lock.
+ * A dump is untrusted input: whatever the bytes are, they make nothing worse than
+ * entries.   Spec 9.3.
+ */
+int shmkv_load(shmkv_t *kv, int fd, unsigned flags, uint64_t *entries);
+
 /* ------------------------------------------------------------------- maintain */
 
 /* What a segment is; fixed at its creation, but for `state`, `frozen` and the sizes of the file. */
@@ -503,8 +559,8 @@ int shmkv_freeze(shmkv_t *kv);
  * and refuses one that contradicts itself (ECORRUPT). It cannot tell that a value is
  * an older one, or a mixture. In /dev/shm there is no disk; the call does no harm.
  *
- * @return SHMKV_OK; ECLOSED; ESTALE; an errno, EIO and ENOSPC among them: what is on
- *         disk is not known then
+ * @return SHMKV_OK; ECLOSED; ESTALE; ENOSPC; an errno, EIO among them: what is on disk is
+ *         not known then
  * Threads: any; also read-only handles.   Blocks: for as long as the disk takes; nobody
  * else waits meanwhile.   Spec 5.9.
  */
