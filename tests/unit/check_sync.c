@@ -251,6 +251,43 @@ START_TEST(test_reboot_after_kills_in_the_middle_just_works) {
 }
 END_TEST
 
+static void put_bound_and_wait(void *arg) {
+    shmkv_t *kv = open_ok(path, NULL);
+    struct shmkv_item bound = {.data = "v", .len = 1, .flags = SHMKV_BOUND};
+    ck_assert_ok(shmkv_put_item(kv, "bound", 5, &bound));
+    gate_open(arg);
+    for (;;)
+        pause();
+}
+
+START_TEST(test_reboot_takes_bound_entries_and_leaves_expiry_to_the_clock) {
+    shmkv_t *kv = open_ok(path, NULL);
+    struct shmkv_item later = {.data = "v", .len = 1, .expires_ns = wall_ns() + 3600000000000u};
+    struct shmkv_item soon = {.data = "v", .len = 1, .expires_ns = wall_ns() + 300000000};
+    ck_assert_ok(shmkv_put_item(kv, "later", 5, &later));
+    ck_assert_ok(shmkv_put_item(kv, "soon", 4, &soon));
+    struct gate put = gate_new();
+    pid_t pid = child_start(put_bound_and_wait, &put);
+    ck_assert(gate_wait(&put));
+    ck_assert_value(kv, "bound", "v");
+    file_copy(path, copy); /* everybody is attached */
+    ck_assert(child_kill(pid));
+    reboot(copy);
+    while (wall_ns() <= soon.expires_ns)
+        usleep(1000); /* the time is what is waited for */
+    shmkv_t *again = open_ok(copy, NULL);
+    ck_assert_value(again, "bound", NULL);
+    ck_assert_value(again, "soon", NULL);
+    struct shmkv_item item;
+    char buf[4];
+    ck_assert_ok(shmkv_get_item(again, "later", 5, buf, sizeof buf, &item));
+    ck_assert_uint_eq(item.expires_ns, later.expires_ns);
+    ck_assert_whole(again);
+    finish(again, copy);
+    finish(kv, path);
+}
+END_TEST
+
 /* ------------------------------------------------------------------ power failure */
 
 /* Each page of the file is of one of two moments, as after a power failure. */
@@ -334,6 +371,7 @@ static Suite *sync_suite(void) {
     tcase_add_test(tc, test_boot_that_is_not_known_is_noted_and_not_verified);
     tcase_add_test(tc, test_boot_that_differs_while_somebody_writes_is_not_verified);
     tcase_add_test(tc, test_reboot_after_kills_in_the_middle_just_works);
+    tcase_add_test(tc, test_reboot_takes_bound_entries_and_leaves_expiry_to_the_clock);
     tcase_add_test(tc, test_pages_of_two_moments_are_refused_or_usable);
     tcase_set_timeout(tc, 30);
     return s;
