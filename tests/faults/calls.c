@@ -136,9 +136,6 @@ CALL(int, fallocate, int fd, int mode, off_t from, off_t len) {
     return fails(mode ? CALL_PUNCH : CALL_FALLOCATE) ? -1 : __real_fallocate(fd, mode, from, len);
 }
 CALL(int, fsync, int fd) { return fails(CALL_FSYNC) ? -1 : __real_fsync(fd); }
-CALL(FILE *, fopen, const char *path, const char *how) {
-    return fails(CALL_FOPEN) ? NULL : __real_fopen(path, how);
-}
 CALL(int, fchmod, int fd, mode_t mode) { return fails(CALL_FCHMOD) ? -1 : __real_fchmod(fd, mode); }
 CALL(int, fstat, int fd, struct stat *st) { return fails(CALL_FSTAT) ? -1 : __real_fstat(fd, st); }
 CALL(int, lstat, const char *path, struct stat *st) {

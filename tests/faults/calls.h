@@ -33,7 +33,6 @@
     X(FALLOCATE, "fallocate", ENOSPC, EDQUOT, EFBIG, EIO, ENOMEM, EOPNOTSUPP, EINTR | ONCE) \
     X(PUNCH, "fallocate to punch", EOPNOTSUPP)                                              \
     X(FCHMOD, "fchmod", EPERM, EIO)                                                         \
-    X(FOPEN, "fopen", EMFILE, ENOMEM, ENOENT)                                               \
     X(FSYNC, "fsync", EIO, ENOSPC, EDQUOT, EINTR | ONCE)                                    \
     X(MSYNC, "msync", EIO, ENOMEM)                                                          \
     X(FSTAT, "fstat", EIO, ENOMEM, EBADF)                                                   \
