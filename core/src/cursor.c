@@ -243,42 +243,40 @@ int shmkv_cursor_open(shmkv_t *kv, unsigned flags, shmkv_cursor_t **out) {
     return SHMKV_OK;
 }
 
-static int fetch_value(struct shmkv_cursor *c, struct segment *seg, const void *key,
-                       size_t key_len) {
-    size_t len = 0;
+static int fetch_value(struct shmkv_cursor *c, struct segment *seg, const void *key, size_t key_len,
+                       struct shmkv_item *item) {
     int err;
-    while ((err = read_value(seg, key, key_len, c->value.data, c->value.capacity, &len)) ==
+    while ((err = read_item(seg, key, key_len, c->value.data, c->value.capacity, item)) ==
            SHMKV_ETOOSMALL) {
-        err = bytes_reserve(&c->value, len);
+        err = bytes_reserve(&c->value, item->len);
         if (err)
             return err;
     }
-    c->value.len = len;
+    if (!c->value.data)
+        item->data = ""; /* empty, and nothing was ever longer */
     return err;
 }
 
 /* The next key that was copied, with its value unless only keys are wanted.
  * ENOTFOUND: it has gone since. */
 static int give(struct shmkv_cursor *c, struct segment *seg, const void **key, size_t *key_len,
-                const void **val, size_t *val_len) {
+                struct shmkv_item *item) {
     uint32_t len;
     memcpy(&len, c->keys.data + c->next_key, sizeof len);
     *key = c->keys.data + c->next_key + sizeof len;
     *key_len = len;
     c->next_key += sizeof len + len;
-    int err = c->flags & SHMKV_KEYS_ONLY ? SHMKV_OK : fetch_value(c, seg, *key, len);
-    if (!err && val)
-        *val = c->flags & SHMKV_KEYS_ONLY ? NULL : c->value.data ? c->value.data : (const void *)"";
-    if (!err && val_len)
-        *val_len = c->value.len;
-    return err;
+    if (!(c->flags & SHMKV_KEYS_ONLY))
+        return fetch_value(c, seg, *key, len, item);
+    *item = (struct shmkv_item){0};
+    return SHMKV_OK;
 }
 
 static int next(struct shmkv_cursor *c, struct segment *seg, const void **key, size_t *key_len,
-                const void **val, size_t *val_len) {
+                struct shmkv_item *item) {
     for (;;) {
         while (c->next_key < c->keys.len) {
-            int err = give(c, seg, key, key_len, val, val_len);
+            int err = give(c, seg, key, key_len, item);
             if (err != SHMKV_ENOTFOUND)
                 return err;
         }
@@ -290,9 +288,9 @@ static int next(struct shmkv_cursor *c, struct segment *seg, const void **key, s
     }
 }
 
-int shmkv_cursor_next(shmkv_cursor_t *c, const void **key, size_t *key_len, const void **val,
-                      size_t *val_len) {
-    if (!c || !key || !key_len)
+int shmkv_cursor_next_item(shmkv_cursor_t *c, const void **key, size_t *key_len,
+                           struct shmkv_item *item) {
+    if (!c || !key || !key_len || !item)
         return fail(SHMKV_EARGUMENT, "cursor");
     struct segment *seg;
     int err = guard_enter(c->kv, &seg);
@@ -301,9 +299,22 @@ int shmkv_cursor_next(shmkv_cursor_t *c, const void **key, size_t *key_len, cons
     if (c->moves != atomic_load(&c->kv->moves) || segment_left(seg))
         err = fail(SHMKV_ESTALE, "%s: walking it", c->kv->loc.path);
     else
-        err = next(c, seg, key, key_len, val, val_len);
+        err = next(c, seg, key, key_len, item);
     guard_leave();
     return err;
+}
+
+int shmkv_cursor_next(shmkv_cursor_t *c, const void **key, size_t *key_len, const void **val,
+                      size_t *val_len) {
+    struct shmkv_item item;
+    int err = shmkv_cursor_next_item(c, key, key_len, &item);
+    if (err)
+        return err;
+    if (val)
+        *val = item.data;
+    if (val_len)
+        *val_len = item.len;
+    return SHMKV_OK;
 }
 
 void shmkv_cursor_close(shmkv_cursor_t *c) {

@@ -206,7 +206,7 @@ static uint64_t unbound(shmkv_snapshot_t *snapshot) {
     struct shmkv_item item;
     uint64_t n = 0;
     snapshot_rewind(snapshot);
-    while (snapshot_next(snapshot, &key, &key_len, &item) == SHMKV_OK)
+    while (shmkv_snapshot_next_item(snapshot, &key, &key_len, &item) == SHMKV_OK)
         n += !(item.flags & SHMKV_BOUND);
     snapshot_rewind(snapshot);
     return n;
@@ -224,7 +224,7 @@ static int dump_snapshot(struct writer *w, shmkv_t *kv, unsigned flags, uint64_t
     const void *key;
     size_t key_len;
     struct shmkv_item item;
-    while (!err && snapshot_next(snapshot, &key, &key_len, &item) == SHMKV_OK)
+    while (!err && shmkv_snapshot_next_item(snapshot, &key, &key_len, &item) == SHMKV_OK)
         err = put_entry(w, key, key_len, &item, entries);
     shmkv_snapshot_free(snapshot);
     return err;

@@ -499,6 +499,7 @@ static inline int type_of_value(unsigned type, uint64_t len) {
     switch (type) {
     case SHMKV_TEXT:
     case SHMKV_JSON:
+    case SHMKV_CODED:
         return (int)type;
     case SHMKV_INT64:
     case SHMKV_FLOAT64:
@@ -539,8 +540,6 @@ int change_make(struct context *ctx, struct change *c);
 
 /* --------------------------------------------------------------- snapshot.c */
 
-/* As shmkv_snapshot_next(), with all that goes with the value. */
-int snapshot_next(shmkv_snapshot_t *s, const void **key, size_t *key_len, struct shmkv_item *out);
 void snapshot_rewind(shmkv_snapshot_t *s);
 
 /* ------------------------------------------------------------------- view.c */

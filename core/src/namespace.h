@@ -97,7 +97,6 @@
 #define segment_verify shmkv_private_segment_verify
 #define shards_lock shmkv_private_shards_lock
 #define shards_unlock shmkv_private_shards_unlock
-#define snapshot_next shmkv_private_snapshot_next
 #define snapshot_rewind shmkv_private_snapshot_rewind
 #define space_bin shmkv_private_space_bin
 #define space_domain shmkv_private_space_domain

@@ -282,8 +282,8 @@ uint64_t shmkv_snapshot_count(const shmkv_snapshot_t *s) { return s->count; }
 
 void snapshot_rewind(shmkv_snapshot_t *s) { s->next = 0; }
 
-int snapshot_next(shmkv_snapshot_t *s, const void **key, size_t *key_len,
-                  struct shmkv_item *out) {
+int shmkv_snapshot_next_item(shmkv_snapshot_t *s, const void **key, size_t *key_len,
+                             struct shmkv_item *out) {
     if (s->next >= s->used)
         return SHMKV_ENOTFOUND;
     struct item item;
@@ -303,7 +303,7 @@ int snapshot_next(shmkv_snapshot_t *s, const void **key, size_t *key_len,
 int shmkv_snapshot_next(shmkv_snapshot_t *s, const void **key, size_t *key_len, const void **val,
                         size_t *val_len) {
     struct shmkv_item item;
-    int err = snapshot_next(s, key, key_len, &item);
+    int err = shmkv_snapshot_next_item(s, key, key_len, &item);
     if (err)
         return err;
     *val = item.data;

@@ -13,13 +13,14 @@ _Static_assert((int)SHMKV_BYTES == (int)SHMKV_VALUE_TYPE_BYTES &&
                    (int)SHMKV_FLOAT64 == (int)SHMKV_VALUE_TYPE_FLOAT64 &&
                    (int)SHMKV_BOOLEAN == (int)SHMKV_VALUE_TYPE_BOOLEAN &&
                    (int)SHMKV_NULL == (int)SHMKV_VALUE_TYPE_NULL &&
-                   (int)SHMKV_JSON == (int)SHMKV_VALUE_TYPE_JSON,
+                   (int)SHMKV_JSON == (int)SHMKV_VALUE_TYPE_JSON &&
+                   (int)SHMKV_CODED == (int)SHMKV_VALUE_TYPE_CODED,
                "the public numbers are those of the format");
 
 const char *type_name(int type) {
     static const char *const names[] = {"bytes",   "text", "an integer", "a float",
-                                        "boolean", "null", "JSON"};
-    return type >= 0 && type <= SHMKV_JSON ? names[type] : "of an unknown type";
+                                        "boolean", "null", "JSON",       "coded"};
+    return type >= 0 && type <= SHMKV_CODED ? names[type] : "of an unknown type";
 }
 
 /* The bytes that follow the first of a character, and the range of the second: the
@@ -86,7 +87,7 @@ int item_check(const struct shmkv_item *item) {
         return fail(SHMKV_EVALUE, "a value of %zu bytes", item->len);
     if (!item->data && item->len)
         return fail(SHMKV_EARGUMENT, "no value");
-    if (item->type < SHMKV_BYTES || item->type > SHMKV_JSON)
+    if (item->type < SHMKV_BYTES || item->type > SHMKV_CODED)
         return fail(SHMKV_EARGUMENT, "type %d", item->type);
     if (item->flags & ~(unsigned)(SHMKV_BOUND | SHMKV_NO_DEFAULT_EXPIRY))
         return fail(SHMKV_EARGUMENT, "item flags 0x%x", item->flags);

@@ -21,7 +21,9 @@ static shmkv_cursor_t *cursor_of(shmkv_t *h, unsigned flags) {
     return c;
 }
 
-static void put_number(shmkv_t *h, uint64_t n) { ck_assert_ok(shmkv_put(h, &n, sizeof n, &n, sizeof n)); }
+static void put_number(shmkv_t *h, uint64_t n) {
+    ck_assert_ok(shmkv_put(h, &n, sizeof n, &n, sizeof n));
+}
 
 /* Walk; seen[n] counts how often the number n was given, for n < limit. Returns the steps. */
 static uint64_t walk(shmkv_t *h, unsigned flags, uint8_t *seen, uint64_t limit) {
@@ -34,7 +36,8 @@ static uint64_t walk(shmkv_t *h, unsigned flags, uint8_t *seen, uint64_t limit) 
     while ((err = shmkv_cursor_next(c, &key, &key_len, &val, &val_len)) == SHMKV_OK) {
         uint64_t n;
         memcpy(&n, key, sizeof n);
-        right &= key_len == sizeof n && (flags || (val_len == sizeof n && memcmp(val, &n, sizeof n) == 0));
+        right &= key_len == sizeof n &&
+                 (flags || (val_len == sizeof n && memcmp(val, &n, sizeof n) == 0));
         if (n < limit && seen[n] < 255)
             seen[n]++;
         steps++;
@@ -53,15 +56,13 @@ static void expect_each_once(const uint8_t *seen, uint64_t n) {
         missed += seen[i] == 0;
         repeated += seen[i] > 1;
     }
-    ck_assert_msg(missed == 0 && repeated == 0, "of %llu keys %llu missed, %llu repeated", (unsigned long long)n,
-                  (unsigned long long)missed, (unsigned long long)repeated);
+    ck_assert_msg(missed == 0 && repeated == 0, "of %llu keys %llu missed, %llu repeated",
+                  (unsigned long long)n, (unsigned long long)missed, (unsigned long long)repeated);
 }
 
 /* ------------------------------------------------------------------------- basic */
 
-START_TEST(test_cursor_when_empty_ends_at_once) {
-    ck_assert_uint_eq(walk(kv, 0, NULL, 0), 0);
-}
+START_TEST(test_cursor_when_empty_ends_at_once) { ck_assert_uint_eq(walk(kv, 0, NULL, 0), 0); }
 END_TEST
 
 START_TEST(test_cursor_gives_each_key_once_with_its_value) {
@@ -91,6 +92,27 @@ START_TEST(test_cursor_with_keys_only_gives_no_values) {
     ck_assert_mem_eq(key, "k", 1);
     ck_assert_ptr_null(val);
     ck_assert_uint_eq(val_len, 0);
+    shmkv_cursor_close(c);
+}
+END_TEST
+
+START_TEST(test_cursor_gives_what_goes_with_a_value) {
+    const struct shmkv_item stored = {
+        .data = "12345678", .len = 8, .type = SHMKV_INT64, .expires_ns = UINT64_MAX};
+    struct shmkv_item given, found;
+    char buf[8];
+    const void *key;
+    size_t key_len;
+    ck_assert_ok(shmkv_put_item(kv, "k", 1, &stored));
+    ck_assert_ok(shmkv_get_item(kv, "k", 1, buf, sizeof buf, &found));
+    shmkv_cursor_t *c = cursor_of(kv, 0);
+    ck_assert_err(shmkv_cursor_next_item(c, &key, &key_len, NULL), SHMKV_EARGUMENT);
+    ck_assert_ok(shmkv_cursor_next_item(c, &key, &key_len, &given));
+    ck_assert_uint_eq(given.len, 8);
+    ck_assert_mem_eq(given.data, "12345678", 8);
+    ck_assert_int_eq(given.type, SHMKV_INT64);
+    ck_assert_uint_eq(given.expires_ns, UINT64_MAX);
+    ck_assert_uint_eq(given.version, found.version);
     shmkv_cursor_close(c);
 }
 END_TEST
@@ -193,7 +215,8 @@ START_TEST(test_cursor_when_the_index_grows_between_steps_gives_each_old_key_onc
     shmkv_cursor_t *c = cursor_of(kv, 0);
     const void *key, *val;
     size_t key_len, val_len;
-    for (unsigned step = 0; shmkv_cursor_next(c, &key, &key_len, &val, &val_len) == SHMKV_OK; step++) {
+    for (unsigned step = 0; shmkv_cursor_next(c, &key, &key_len, &val, &val_len) == SHMKV_OK;
+         step++) {
         uint64_t n;
         memcpy(&n, key, sizeof n);
         if (n < OLD)
@@ -240,7 +263,8 @@ START_TEST(test_cursor_while_another_process_grows_gives_each_old_key_once) {
         expect_each_once(seen, OLD);
         walks++;
     }
-    printf("%llu walks while %llu keys were put\n", (unsigned long long)walks, (unsigned long long)g->grown);
+    printf("%llu walks while %llu keys were put\n", (unsigned long long)walks,
+           (unsigned long long)g->grown);
     g->stop = 1;
     ck_assert(child_succeeded(pid));
 }
@@ -274,6 +298,8 @@ static Suite *cursor_suite(void) {
     tcase_add_test(tc, test_cursor_when_empty_ends_at_once);
     tcase_add_loop_test(tc, test_cursor_gives_each_key_once_with_its_value, 0, 5);
     tcase_add_test(tc, test_cursor_with_keys_only_gives_no_values);
+    tcase_add_test(tc, test_cursor_gives_what_goes_with_a_value);
+    tcase_add_test(tc, test_cursor_gives_what_goes_with_a_value);
     tcase_add_test(tc, test_cursor_leaves_out_what_has_expired);
     tcase_add_test(tc, test_cursor_gives_empty_and_large_values_and_long_keys);
     tcase_add_test(tc, test_cursor_when_arguments_are_wrong_is_eargument);

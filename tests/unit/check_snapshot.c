@@ -42,7 +42,8 @@ static void expect_all(shmkv_t *h, uint64_t n) {
     uint64_t steps = 0, sum = 0, k;
     while (shmkv_snapshot_next(s, &key, &key_len, &val, &val_len) == SHMKV_OK) {
         memcpy(&k, key, sizeof k);
-        ck_assert(key_len == sizeof k && val_len == k % 700 && (val_len == 0 || *(const char *)val == (char)k));
+        ck_assert(key_len == sizeof k && val_len == k % 700 &&
+                  (val_len == 0 || *(const char *)val == (char)k));
         sum += k;
         steps++;
     }
@@ -61,6 +62,28 @@ START_TEST(test_snapshot_has_every_entry_once) {
     shmkv_t *reader = open_mode(name, SHMKV_READONLY);
     expect_all(reader, 5000);
     ck_assert_ok(shmkv_close(reader));
+}
+END_TEST
+
+START_TEST(test_snapshot_has_what_goes_with_a_value) {
+    const struct shmkv_item stored = {
+        .data = "yes", .len = 3, .type = SHMKV_TEXT, .expires_ns = UINT64_MAX};
+    struct shmkv_item given, found;
+    char buf[8];
+    shmkv_snapshot_t *s;
+    const void *key;
+    size_t key_len;
+    ck_assert_ok(shmkv_put_item(kv, "k", 1, &stored));
+    ck_assert_ok(shmkv_get_item(kv, "k", 1, buf, sizeof buf, &found));
+    ck_assert_ok(shmkv_snapshot(kv, &s));
+    ck_assert_ok(shmkv_snapshot_next_item(s, &key, &key_len, &given));
+    ck_assert_uint_eq(given.len, 3);
+    ck_assert_mem_eq(given.data, "yes", 3);
+    ck_assert_int_eq(given.type, SHMKV_TEXT);
+    ck_assert_uint_eq(given.expires_ns, UINT64_MAX);
+    ck_assert_uint_eq(given.version, found.version);
+    ck_assert_uint_eq(given.flags, 0);
+    shmkv_snapshot_free(s);
 }
 END_TEST
 
@@ -163,8 +186,8 @@ static int check_pair(shmkv_snapshot_t *s) {
             memcpy(&b, val, sizeof b);
     }
     shmkv_snapshot_free(s);
-    ck_assert_msg(a == b || a == b + 1, "a is %llu, b is %llu: no moment had that", (unsigned long long)a,
-                  (unsigned long long)b);
+    ck_assert_msg(a == b || a == b + 1, "a is %llu, b is %llu: no moment had that",
+                  (unsigned long long)a, (unsigned long long)b);
     return a != b;
 }
 
@@ -191,7 +214,8 @@ static void snapshots_while_pairs_are_written(shmkv_t *h, unsigned wanted, uint6
     }
     control[0] = 1;
     ck_assert(child_succeeded(pid));
-    printf("%u snapshots, %llu rounds, %u between two puts, %u busy\n", taken, (unsigned long long)control[1], between, busy);
+    printf("%u snapshots, %llu rounds, %u between two puts, %u busy\n", taken,
+           (unsigned long long)control[1], between, busy);
     ck_assert_uint_ge(taken, 10);
     ck_assert_uint_gt(moments, 5);
 }
@@ -252,6 +276,7 @@ static Suite *snapshot_suite(void) {
     tcase_add_checked_fixture(tc, set_up, tear_down);
     tcase_add_test(tc, test_snapshot_when_empty_has_nothing);
     tcase_add_test(tc, test_snapshot_has_every_entry_once);
+    tcase_add_test(tc, test_snapshot_has_what_goes_with_a_value);
     tcase_add_test(tc, test_snapshot_has_long_keys_and_large_values);
     tcase_add_test(tc, test_snapshot_needs_the_handle_no_more_and_does_not_change);
     tcase_add_test(tc, test_snapshot_when_arguments_are_wrong_is_an_error);

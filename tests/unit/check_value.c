@@ -102,7 +102,7 @@ END_TEST
 
 START_TEST(test_item_when_of_no_known_type_or_flag_is_eargument) {
     const struct shmkv_item bad[] = {{.type = -1},
-                                     {.type = SHMKV_JSON + 1},
+                                     {.type = SHMKV_CODED + 1},
                                      {.flags = 4},
                                      {.flags = 1u << 31},
                                      {.data = NULL, .len = 1}};
@@ -135,9 +135,16 @@ START_TEST(test_value_when_type_is_unknown_or_does_not_fit_is_read_as_bytes) {
         unsigned type;
         uint64_t len;
         int read;
-    } forged[] = {{7, 8, SHMKV_BYTES},           {255, 8, SHMKV_BYTES},        {SHMKV_INT64, 8, SHMKV_INT64},
-                  {SHMKV_INT64, 7, SHMKV_BYTES}, {SHMKV_FLOAT64, 0, SHMKV_BYTES}, {SHMKV_BOOLEAN, 2, SHMKV_BYTES},
-                  {SHMKV_NULL, 1, SHMKV_BYTES},  {SHMKV_NULL, 0, SHMKV_NULL},  {SHMKV_TEXT, 3, SHMKV_TEXT}};
+    } forged[] = {{SHMKV_CODED + 1, 8, SHMKV_BYTES},
+                  {SHMKV_CODED, 8, SHMKV_CODED},
+                  {255, 8, SHMKV_BYTES},
+                  {SHMKV_INT64, 8, SHMKV_INT64},
+                  {SHMKV_INT64, 7, SHMKV_BYTES},
+                  {SHMKV_FLOAT64, 0, SHMKV_BYTES},
+                  {SHMKV_BOOLEAN, 2, SHMKV_BYTES},
+                  {SHMKV_NULL, 1, SHMKV_BYTES},
+                  {SHMKV_NULL, 0, SHMKV_NULL},
+                  {SHMKV_TEXT, 3, SHMKV_TEXT}};
     ck_assert_ok(shmkv_put(kv, "k", 1, "12345678", 8));
     for (size_t i = 0; i < sizeof forged / sizeof *forged; i++) {
         struct shmkv_item out;
@@ -154,7 +161,8 @@ static Suite *value_suite(void) {
     Suite *s = suite_create("value");
     TCase *tc = case_new(s, "texts");
     tcase_add_checked_fixture(tc, set_up, tear_down);
-    tcase_add_loop_test(tc, test_text_and_json_when_not_utf8_are_evalue, 0, sizeof texts / sizeof *texts);
+    tcase_add_loop_test(tc, test_text_and_json_when_not_utf8_are_evalue, 0,
+                        sizeof texts / sizeof *texts);
     tc = case_new(s, "types");
     tcase_add_checked_fixture(tc, set_up, tear_down);
     tcase_add_test(tc, test_value_when_its_length_is_not_its_types_is_evalue);

@@ -72,7 +72,8 @@ enum shmkv_type {
     SHMKV_FLOAT64 = 3, /* 8 bytes, little-endian, IEEE 754 */
     SHMKV_BOOLEAN = 4, /* one byte, 0 or 1 */
     SHMKV_NULL = 5,    /* no bytes */
-    SHMKV_JSON = 6     /* UTF-8; what it says is up to those who read it */
+    SHMKV_JSON = 6,    /* UTF-8; what it says is up to those who read it */
+    SHMKV_CODED = 7    /* any bytes, made by a codec of the application */
 };
 
 enum shmkv_item_flags {
@@ -397,6 +398,16 @@ int shmkv_cursor_open(shmkv_t *kv, unsigned flags, shmkv_cursor_t **out);
 int shmkv_cursor_next(shmkv_cursor_t *cursor, const void **key, size_t *key_len,
                       const void **val, size_t *val_len);
 
+/**
+ * As shmkv_cursor_next(), with all that goes with the value.
+ *
+ * @param item  out: as from shmkv_get_item(); all zero with SHMKV_KEYS_ONLY
+ * @return as shmkv_cursor_next(); EARGUMENT (no item)
+ * Owner, threads, blocking: as shmkv_cursor_next().   Spec 6.5.
+ */
+int shmkv_cursor_next_item(shmkv_cursor_t *cursor, const void **key, size_t *key_len,
+                           struct shmkv_item *item);
+
 /** End the walk. NULL is allowed. Threads: one at a time per cursor. */
 void shmkv_cursor_close(shmkv_cursor_t *cursor);
 
@@ -425,6 +436,16 @@ uint64_t shmkv_snapshot_count(const shmkv_snapshot_t *snapshot);
  */
 int shmkv_snapshot_next(shmkv_snapshot_t *snapshot, const void **key, size_t *key_len,
                         const void **val, size_t *val_len);
+
+/**
+ * As shmkv_snapshot_next(), with all that went with the value at that moment.
+ *
+ * @param item  out: as from shmkv_get_item(); data is valid until the snapshot is freed
+ * @return SHMKV_OK; ENOTFOUND at the end
+ * Threads: one at a time per snapshot.   Blocks: never.
+ */
+int shmkv_snapshot_next_item(shmkv_snapshot_t *snapshot, const void **key, size_t *key_len,
+                             struct shmkv_item *item);
 
 /** Free the snapshot. NULL is allowed. */
 void shmkv_snapshot_free(shmkv_snapshot_t *snapshot);
