@@ -8,7 +8,8 @@
 %rename(_unlink_segment) unlink_segment;
 %rename(_library_version) library_version;
 %rename(_refuse_argument) refuse_argument;
-%rename(_put_short) Store_put;
+%rename(_put_short) put_short;
+%rename(_refuse_value) refuse_value;
 %rename(_end_walk) end_walk;
 %rename(_walk_step) walk_step;
 
@@ -46,6 +47,19 @@ static step_t walk_step(Store *self, int yield)
     return step;
 }
 
+/* Of Shared::Simple, whose values are bytes whatever Perl thinks they are. */
+static done_t put_short(Store *self, const void *key, size_t key_len, const void *val, size_t val_len)
+{
+    int err;
+
+    if (!IS_OPEN(self))
+        return raise_closed(self);
+    err = shmkv_put(self->kv, key, key_len, val, val_len);
+    if (err)
+        raise_error(err);
+    return err;
+}
+
 /*
  * Each mention of the interpreter up to here looks it up, which is what SWIG's
  * own code needs. In the wrappers, which come next, it is a parameter.
@@ -70,7 +84,7 @@ static step_t walk_step(Store *self, int yield)
 }
 %typemap(freearg) (const void *SHORT_VALUE, size_t SHORT_VALUE_LEN) "Safefree(copy$argnum);"
 
-done_t Store_put(Store *self, const void *KEY, size_t KEY_LEN, const void *SHORT_VALUE,
+done_t put_short(Store *self, const void *KEY, size_t KEY_LEN, const void *SHORT_VALUE,
                  size_t SHORT_VALUE_LEN);
 void end_walk(Store *self);
 step_t walk_step(Store *self, int yield);

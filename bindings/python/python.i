@@ -22,6 +22,24 @@
 
 Remove key; tells whether it was there. Waits as put() does.
 Raises ReadOnly and what else put() does.";
+%feature("docstring") Store::get_bytes
+"get_bytes(key)
+
+The bytes of the value, whatever its type; None when there is none. Never blocks.";
+%feature("docstring") Store::get_item
+"get_item(key)
+
+A dict of the value and what goes with it: value, type ('text', 'int64', ...), version (for
+cas()), expires_ns (nanoseconds since 1970, or None), bound. None when there is none.
+Never blocks.";
+%feature("docstring") Store::delete_if
+"delete_if(key, version)
+
+Remove key if its value still has this version, from get_item(); tells whether it did.";
+%feature("docstring") Store::delete_value
+"delete_value(key, expected)
+
+Remove key if its value is `expected`, of the same type; tells whether it did.";
 %feature("docstring") Store::get_size
 "get_size()
 
@@ -75,54 +93,74 @@ static inline Store *store_in(PyObject *object)
     return (Store *)((SwigPyObject *)object)->ptr;
 }
 
-static PyObject *store_subscript(PyObject *self, PyObject *key)
+/* The value, or NULL: raised, or with ENOTFOUND in *err, absent. */
+static inline PyObject *look_up(PyObject *self, PyObject *key, int *err)
 {
     Store *store = store_in(self);
     Py_buffer *view = NULL;
     PyObject *value = NULL;
     const void *data;
     size_t size;
-    int err;
 
-    if (!IS_OPEN(store)) {
-        raise_closed(store);
-        return NULL;
-    }
+    *err = RAISED;
     if (bytes_of(key, "key", &data, &size, &view))
         return NULL;
-    value = read_value(store, data, size, &err);
+    if (IS_OPEN(store))
+        value = read_value(store, data, size, err);
+    else
+        raise_closed(store);
     drop_view(view);
-    if (err && err != SHMKV_ETOOSMALL) /* that one: no memory, and raised */
+    if (*err && *err != RAISED && *err != SHMKV_ENOTFOUND)
+        raise_error(*err);
+    return value;
+}
+
+static PyObject *store_subscript(PyObject *self, PyObject *key)
+{
+    int err;
+    PyObject *value = look_up(self, key, &err);
+
+    if (err == SHMKV_ENOTFOUND)
         raise_error_for(err, key);
     return value;
 }
 
-/* Stores, or deletes when there is no value. */
-static int store_ass_subscript(PyObject *self, PyObject *key, PyObject *value)
+static int store_delete(Store *store, PyObject *key)
 {
-    Store *store = store_in(self);
-    Py_buffer *key_view = NULL, *value_view = NULL;
-    const void *key_data, *value_data;
-    size_t key_size, value_size;
+    Py_buffer *view = NULL;
+    const void *data;
+    size_t size;
     int err;
 
-    if (!IS_OPEN(store))
-        return raise_closed(store);
-    if (bytes_of(key, "key", &key_data, &key_size, &key_view))
+    if (bytes_of(key, "key", &data, &size, &view))
         return -1;
-    if (value && bytes_of(value, "value", &value_data, &value_size, &value_view)) {
-        drop_view(key_view);
-        return -1;
-    }
-    if (value)
-        err = shmkv_put(store->kv, key_data, key_size, value_data, value_size);
-    else
-        err = shmkv_delete(store->kv, key_data, key_size);
-    drop_view(key_view);
-    drop_view(value_view);
-    if (err)
+    err = IS_OPEN(store) ? shmkv_delete(store->kv, data, size) : RAISED;
+    drop_view(view);
+    if (err == RAISED)
+        raise_closed(store);
+    else if (err)
         raise_error_for(err, key);
     return err ? -1 : 0;
+}
+
+/* Stores, or deletes when there is no value. */
+static int store_ass_subscript(PyObject *self, PyObject *key, PyObject *object)
+{
+    Store *store = store_in(self);
+    Py_buffer *view = NULL;
+    value_t value;
+    const void *data;
+    size_t size;
+    int failed;
+
+    if (!object)
+        return store_delete(store, key);
+    if (bytes_of(key, "key", &data, &size, &view))
+        return -1;
+    failed = value_in(object, &value) || Store_put(store, data, size, &value);
+    value_drop(&value);
+    drop_view(view);
+    return failed ? -1 : 0;
 }
 
 static int store_contains(PyObject *self, PyObject *key)
@@ -184,19 +222,39 @@ static int expect(const char *method, Py_ssize_t given, Py_ssize_t least, Py_ssi
 
 static PyObject *store_get(PyObject *self, PyObject *const *args, Py_ssize_t count)
 {
-    Py_buffer *view = NULL;
     PyObject *value;
-    const void *data;
-    size_t size;
+    int err;
 
-    if (expect("get", count, 1, 2) || bytes_of(args[0], "key", &data, &size, &view))
+    if (expect("get", count, 1, 2))
         return NULL;
-    value = Store_get(store_in(self), data, size);
+    value = look_up(self, args[0], &err);
+    if (err != SHMKV_ENOTFOUND)
+        return value;
+    value = count == 2 ? args[1] : Py_None;
+    Py_INCREF(value);
+    return value;
+}
+
+/* As get(), for what take() found: None may be a value. */
+static PyObject *store_take(PyObject *self, PyObject *const *args, Py_ssize_t count)
+{
+    struct reading how = {store_in(self), NULL, 0, 0, NULL};
+    Py_buffer *view = NULL;
+    PyObject *value = NULL;
+    int err = RAISED;
+
+    if (expect("take", count, 1, 2) || bytes_of(args[0], "key", &how.key, &how.key_len, &view))
+        return NULL;
+    if (IS_OPEN(how.store))
+        value = read_through(&how, take_entry, &err);
+    else
+        raise_closed(how.store);
     drop_view(view);
-    if (value == Py_None && count == 2) {
-        Py_INCREF(args[1]);
-        Py_DECREF(value);
-        value = args[1];
+    if (err == SHMKV_ENOTFOUND) {
+        value = count == 2 ? args[1] : Py_None;
+        Py_INCREF(value);
+    } else if (err && err != RAISED) {
+        raise_error(err);
     }
     return value;
 }
@@ -217,13 +275,16 @@ static PyObject *store_exists(PyObject *self, PyObject *key)
 
 static PyMethodDef fast_methods[] = {
     {"get", (PyCFunction)(void (*)(void))store_get, METH_FASTCALL,
-     "get(key, default=None)\n\nThe value of key as bytes, or default when there is none.\n"
+     "get(key, default=None)\n\nThe value of key, or default when there is none.\n"
      "Never blocks. Raises BadKey, Closed and, if the segment is at fault, other errors."},
     {"put", (PyCFunction)(void (*)(void))store_put, METH_FASTCALL,
      "put(key, value)\n\nStore value under key, in place of any earlier value.\n"
      "Waits for another process that writes nearby, up to the lock timeout.\n"
      "Raises BadKey, BadValue, ReadOnly, NoSpace, TimedOut, Closed and others;\n"
      "then nothing has changed."},
+    {"take", (PyCFunction)(void (*)(void))store_take, METH_FASTCALL,
+     "take(key, default=None)\n\nRemove key and return its value, or default when there was none.\n"
+     "Waits and raises as put() does."},
     {"exists", store_exists, METH_O,
      "exists(key)\n\nWhether key is present. Never blocks. Raises as get() does."},
     {NULL, NULL, 0, NULL},

@@ -36,7 +36,7 @@ static int view_of(PyObject *object, const char *what, const void **data, size_t
         PyErr_NoMemory();
         return -1;
     }
-    if (PyObject_GetBuffer(object, made, PyBUF_SIMPLE)) {
+    if (PyObject_GetBuffer(object, made, PyBUF_ND)) {
         PyMem_Free(made);
         return -1;
     }

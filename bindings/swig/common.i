@@ -19,13 +19,15 @@
  *   reply_new(data, size)          a value to be returned at once: in Perl, in the
  *                                  scalar that the calling op keeps for its results
  *   reply_of(object)               any object, as one
- *   text_new(text), number_new(n), nothing()
- *   map_new(), map_put(map, key, value), map_put_bytes(map, ...)
+ *   text_new(text), number_new(n), integer_new(n), float_new(x), truth_new(b), nothing()
+ *   map_new(), map_put(map, key, value), map_put_key(map, key, key_len, value)
  *   list_new(), list_push(list, value)
  *   release(object)                gives up an object that was not handed on
  *   without_lock(work, argument)   runs work() with the interpreter unlocked
+ *   build_and_drop(build, drop, argument)
+ *                                  what build() makes; drop() also if it raises
  *
- * map_put() and list_push() take over their value and pass a NO_OBJECT on as a
+ * map_put(), map_put_key() and list_push() take over their value and pass a NO_OBJECT on as a
  * failure, so a builder needs one check at its end.
  */
 %include <stdint.i>
@@ -96,6 +98,9 @@ typedef PyObject *native_t, *reply_t;
 #define text_new(text)           PyUnicode_DecodeUTF8((text), (Py_ssize_t)strlen(text), "replace")
 #define number_new(n)            PyLong_FromUnsignedLongLong(n)
 #define negative_new(n)          PyLong_FromLong(n)
+#define integer_new(n)           PyLong_FromLongLong(n)
+#define float_new(x)             PyFloat_FromDouble(x)
+#define truth_new(b)             PyBool_FromLong((b) != 0)
 #define map_new()                PyDict_New()
 #define list_new()               PyList_New(0)
 #define release(object)          Py_XDECREF(object)
@@ -121,15 +126,13 @@ static int map_put(native_t map, const char *key, native_t value)
     return failed;
 }
 
-static int map_put_bytes(native_t map, const void *key, size_t key_len,
-                         const void *val, size_t val_len)
+static int map_put_key(native_t map, const void *key, size_t key_len, native_t value)
 {
-    PyObject *k = bytes_new(key, key_len);
-    PyObject *v = k ? bytes_new(val, val_len) : NULL;
-    int failed = !v || PyDict_SetItem(map, k, v);
+    PyObject *k = value ? bytes_new(key, key_len) : NULL;
+    int failed = !k || PyDict_SetItem(map, k, value);
 
     Py_XDECREF(k);
-    Py_XDECREF(v);
+    Py_XDECREF(value);
     return failed;
 }
 
@@ -147,6 +150,14 @@ static void without_lock(void (*work)(void *), void *argument)
 
     work(argument);
     PyEval_RestoreThread(state);
+}
+
+static native_t build_and_drop(native_t (*build)(void *), void (*drop)(void *), void *argument)
+{
+    native_t object = build(argument);
+
+    drop(argument);
+    return object;
 }
 %}
 
@@ -182,6 +193,9 @@ typedef VALUE native_t, reply_t;
 #define text_new(text)           rb_utf8_str_new_cstr(text)
 #define number_new(n)            ULL2NUM(n)
 #define negative_new(n)          LONG2NUM(n)
+#define integer_new(n)           LL2NUM(n)
+#define float_new(x)             DBL2NUM(x)
+#define truth_new(b)             ((b) ? Qtrue : Qfalse)
 #define nothing()                Qnil
 #define map_new()                rb_hash_new()
 #define list_new()               rb_ary_new()
@@ -199,13 +213,10 @@ static int map_put(native_t map, const char *key, native_t value)
     return 0;
 }
 
-static int map_put_bytes(native_t map, const void *key, size_t key_len,
-                         const void *val, size_t val_len)
+static int map_put_key(native_t map, const void *key, size_t key_len, native_t value)
 {
-    VALUE k = rb_obj_freeze(bytes_new(key, key_len)); /* frozen, or the Hash copies it */
-    VALUE v = bytes_new(val, val_len);
-
-    rb_hash_aset(map, k, v);
+    /* Frozen, or the Hash copies it. */
+    rb_hash_aset(map, rb_obj_freeze(bytes_new(key, key_len)), value);
     return 0;
 }
 
@@ -245,6 +256,34 @@ static void without_lock(void (*work)(void *), void *argument)
         rb_thread_check_ints();
     }
 }
+
+struct building {
+    native_t (*build)(void *);
+    void (*drop)(void *);
+    void *argument;
+};
+
+static VALUE run_build(VALUE data)
+{
+    const struct building *job = (const struct building *)data;
+
+    return job->build(job->argument);
+}
+
+static VALUE run_drop(VALUE data)
+{
+    const struct building *job = (const struct building *)data;
+
+    job->drop(job->argument);
+    return Qnil;
+}
+
+static native_t build_and_drop(native_t (*build)(void *), void (*drop)(void *), void *argument)
+{
+    struct building job = {build, drop, argument};
+
+    return rb_ensure(run_build, (VALUE)&job, run_drop, (VALUE)&job);
+}
 %}
 
 %typemap(out) native_t, reply_t "$result = $1;"
@@ -263,6 +302,9 @@ typedef SV *native_t, *reply_t;
 #define text_new(text)           newSVpv((text), 0)
 #define number_new(n)            newSVuv(n)
 #define negative_new(n)          newSViv(n)
+#define integer_new(n)           newSViv(n)
+#define float_new(x)             newSVnv(x)
+#define truth_new(b)             newSVsv((b) ? &PL_sv_yes : &PL_sv_no)
 #define nothing()                (&PL_sv_undef)
 #define map_new()                newRV_noinc((SV *)newHV())
 #define list_new()               newRV_noinc((SV *)newAV())
@@ -270,8 +312,7 @@ typedef SV *native_t, *reply_t;
 #define without_lock(work, argument) (work)(argument)
 
 #define map_put(map, key, value) map_put_at((map), (key), strlen(key), (value))
-#define map_put_bytes(map, key, key_len, val, val_len) \
-    map_put_at((map), (key), (key_len), bytes_new((val), (val_len)))
+#define map_put_key(map, key, key_len, value) map_put_at((map), (key), (key_len), (value))
 #define list_push(list, value)   (av_push((AV *)SvRV(list), (value)), 0)
 
 static native_t bytes_fit(native_t object, size_t size)
@@ -303,9 +344,19 @@ static inline reply_t reply_new(const char *data, size_t size)
 /* Keys reach 64 KiB, so the length always fits the I32 of hv_store(). */
 static int map_put_at(native_t map, const void *key, size_t key_len, native_t value)
 {
+    if (!value)
+        return -1;
     if (!hv_store((HV *)SvRV(map), key, (I32)key_len, value, 0))
         SvREFCNT_dec(value);
     return 0;
+}
+
+static native_t build_and_drop(native_t (*build)(void *), void (*drop)(void *), void *argument)
+{
+    native_t object = build(argument);
+
+    drop(argument);
+    return object;
 }
 %}
 

@@ -195,7 +195,7 @@ static void make_error_classes(VALUE module)
 /* Our own packages: errors are reported from the line that called into them. */
 static int is_ours(const COP *cop)
 {
-    static const char *const ours[] = {"ShmKV", "ShmKV::Error", "Shared::Simple"};
+    static const char *const ours[] = {"ShmKV", "ShmKV::Error", "ShmKV::Value", "Shared::Simple"};
     const char *package = CopSTASHPV(cop);
     size_t i;
 

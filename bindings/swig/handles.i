@@ -37,8 +37,9 @@ struct Cursor {
 typedef struct step_t {
     int state; /* 1 an entry, 0 the end, -1 raised */
     enum yield yield;
-    const void *key, *val;
-    size_t key_len, val_len;
+    const void *key;
+    size_t key_len;
+    struct shmkv_item item;
 } step_t;
 
 static int raise_closed(const Store *store)
@@ -191,6 +192,12 @@ static done_t refuse_argument(const char *text)
     return -1;
 }
 
+static done_t refuse_value(const char *text)
+{
+    raise_error(refuse(SHMKV_EVALUE, "bad value: %s", text));
+    return -1;
+}
+
 static native_t library_version(void)
 {
     return text_new(shmkv_version());
@@ -213,43 +220,104 @@ static void end_unlocked(Store *self)
 
 /* ------------------------------------------------------------ single keys */
 
-static inline done_t Store_put(Store *self, const void *KEY, size_t KEY_LEN, const void *VALUE,
-                               size_t VALUE_LEN)
+static inline done_t Store_put(Store *self, const void *KEY, size_t KEY_LEN, value_t *ITEM)
 {
     int err;
 
     if (!IS_OPEN(self))
         return raise_closed(self);
-    err = shmkv_put(self->kv, KEY, KEY_LEN, VALUE, VALUE_LEN);
+    if (ITEM->item.type == SHMKV_BYTES)
+        err = shmkv_put(self->kv, KEY, KEY_LEN, ITEM->item.data, ITEM->item.len);
+    else
+        err = shmkv_put_item(self->kv, KEY, KEY_LEN, &ITEM->item);
     if (err)
         raise_error(err);
     return err;
 }
 
+/* In place of a code of the core: what there is to say has been raised. */
+enum { RAISED = -9999 };
+
 /*
- * The value into a string of the language, through the stack when it is small.
- * Sets *err instead of raising, so that each caller decides about absent keys.
+ * A call of the core that gives an entry, through the stack when it is small. It
+ * sets *err instead of raising what the core said, so that each caller decides about
+ * absent keys. as_bytes: whatever its type.
  */
-static inline reply_t read_value(Store *self, const void *key, size_t key_len, int *err)
+struct reading {
+    Store *store;
+    const void *key;
+    size_t key_len;
+    int as_bytes;
+    value_t *value; /* to be stored, by those that store one */
+};
+typedef int reader_fn(const struct reading *how, void *buf, size_t buf_len, struct shmkv_item *item);
+
+static int read_entry(const struct reading *how, void *buf, size_t buf_len, struct shmkv_item *item)
+{
+    return shmkv_get_item(how->store->kv, how->key, how->key_len, buf, buf_len, item);
+}
+
+static inline reply_t reply_for(const struct reading *how, struct shmkv_item *item, int *err)
+{
+    reply_t value;
+
+    if (how->as_bytes)
+        item->type = SHMKV_BYTES;
+    value = value_reply(item);
+    if (!value)
+        *err = RAISED;
+    return value;
+}
+
+/* A value that does not fit on the stack: into a string of the language. */
+static reply_t read_large(const struct reading *how, reader_fn *read, struct shmkv_item *item, int *err)
+{
+    native_t room;
+    reply_t value;
+
+    do {
+        size_t size = item->len;
+
+        room = bytes_room(size);
+        if (!room) {
+            *err = RAISED;
+            return NO_OBJECT;
+        }
+        *err = read(how, bytes_data(room), size, item);
+        if (!*err && (how->as_bytes || item->type == SHMKV_BYTES))
+            return reply_of(item->len == size ? room : bytes_fit(room, item->len));
+        value = *err ? NO_OBJECT : reply_for(how, item, err);
+        release(room); /* if it did not do, the entry has grown, or gone, meanwhile */
+    } while (*err == SHMKV_ETOOSMALL);
+    return value;
+}
+
+static inline reply_t read_through(const struct reading *how, reader_fn *read, int *err)
 {
     char small[STACK_VALUE];
-    native_t value;
-    size_t size, room;
+    struct shmkv_item item = {0};
 
-    *err = shmkv_get(self->kv, key, key_len, small, sizeof small, &size);
+    *err = read(how, small, sizeof small, &item);
     if (!*err)
-        return reply_new(small, size);
-    while (*err == SHMKV_ETOOSMALL) {
-        room = size;
-        value = bytes_room(room);
-        if (!value)
-            return NO_OBJECT;
-        *err = shmkv_get(self->kv, key, key_len, bytes_data(value), room, &size);
-        if (!*err)
-            return reply_of(size == room ? value : bytes_fit(value, size));
-        release(value); /* it has grown, or gone, meanwhile */
-    }
-    return NO_OBJECT;
+        return reply_for(how, &item, err);
+    return *err == SHMKV_ETOOSMALL ? read_large(how, read, &item, err) : NO_OBJECT;
+}
+
+static inline reply_t read_value(Store *self, const void *key, size_t key_len, int *err)
+{
+    struct reading how = {self, key, key_len, 0, NULL};
+
+    return read_through(&how, read_entry, err);
+}
+
+/* The reply, or nothing for an absent key. */
+static inline reply_t found(reply_t value, int err)
+{
+    if (err == SHMKV_ENOTFOUND)
+        return reply_of(nothing());
+    if (err && err != RAISED)
+        raise_error(err);
+    return value;
 }
 
 static inline reply_t Store_get(Store *self, const void *KEY, size_t KEY_LEN)
@@ -262,11 +330,22 @@ static inline reply_t Store_get(Store *self, const void *KEY, size_t KEY_LEN)
         return NO_OBJECT;
     }
     value = read_value(self, KEY, KEY_LEN, &err);
-    if (err == SHMKV_ENOTFOUND)
-        return reply_of(nothing());
-    if (err && err != SHMKV_ETOOSMALL) /* that one: no memory, and raised */
-        raise_error(err);
-    return value;
+    return found(value, err);
+}
+
+/* [VAL-05] The bytes, whatever the type says. */
+static reply_t Store_get_bytes(Store *self, const void *KEY, size_t KEY_LEN)
+{
+    struct reading how = {self, KEY, KEY_LEN, 1, NULL};
+    reply_t value;
+    int err;
+
+    if (!IS_OPEN(self)) {
+        raise_closed(self);
+        return NO_OBJECT;
+    }
+    value = read_through(&how, read_entry, &err);
+    return found(value, err);
 }
 
 /* Was it there? A "no" is not a failure. */
@@ -325,12 +404,32 @@ static void copy_segment(void *argument)
     job->err = shmkv_snapshot(job->kv, &job->snapshot);
 }
 
+/* All of the snapshot into a map; NO_OBJECT: raised. */
+static native_t map_of_snapshot(void *argument)
+{
+    struct copying *job = argument;
+    const void *key;
+    size_t key_len;
+    struct shmkv_item item;
+    native_t map = map_new();
+
+    while (map && !shmkv_snapshot_next_item(job->snapshot, &key, &key_len, &item)) {
+        if (map_put_key(map, key, key_len, value_new(&item))) {
+            release(map);
+            map = NO_OBJECT;
+        }
+    }
+    return map;
+}
+
+static void drop_snapshot(void *argument)
+{
+    shmkv_snapshot_free(((struct copying *)argument)->snapshot);
+}
+
 static native_t Store_get_all(Store *self)
 {
     struct copying job = {NULL, NULL, 0};
-    const void *key, *val;
-    size_t key_len, val_len;
-    native_t map;
 
     if (!IS_OPEN(self)) {
         raise_closed(self);
@@ -343,15 +442,7 @@ static native_t Store_get_all(Store *self)
         raise_error(job.err);
         return NO_OBJECT;
     }
-    map = map_new();
-    while (map && !shmkv_snapshot_next(job.snapshot, &key, &key_len, &val, &val_len)) {
-        if (map_put_bytes(map, key, key_len, val, val_len)) {
-            release(map);
-            map = NO_OBJECT;
-        }
-    }
-    shmkv_snapshot_free(job.snapshot);
-    return map;
+    return build_and_drop(map_of_snapshot, drop_snapshot, &job);
 }
 
 /* ---------------------------------------------------------------- iterate */
@@ -397,7 +488,7 @@ static step_t Cursor_step(Cursor *self)
     if (!self->cursor)
         return step;
     step.yield = self->yield;
-    err = shmkv_cursor_next(self->cursor, &step.key, &step.key_len, &step.val, &step.val_len);
+    err = shmkv_cursor_next_item(self->cursor, &step.key, &step.key_len, &step.item);
     if (!err) {
         step.state = 1;
         return step;
@@ -619,185 +710,3 @@ static native_t Store_verify(Store *self)
     return finished(list, failed);
 }
 %}
-
-/* --------------------------------------------------- the way into each class */
-
-#if defined(SWIGPYTHON)
-
-/* A method descriptor has checked the type already. */
-%typemap(in) struct Store *self  "$1 = (Store *)((SwigPyObject *)$input)->ptr;"
-%typemap(in) struct Cursor *self "$1 = (Cursor *)((SwigPyObject *)$input)->ptr;"
-
-%{
-/* Keys and values are made before the pair: making that may run other code. */
-static PyObject *step_object(step_t step)
-{
-    PyObject *key = NULL, *val = NULL, *pair = NULL;
-
-    if (step.yield != YIELD_VALUES && !(key = bytes_new(step.key, step.key_len)))
-        return NULL;
-    if (step.yield == YIELD_KEYS)
-        return key;
-    val = bytes_new(step.val, step.val_len);
-    if (step.yield == YIELD_VALUES)
-        return val;
-    if (val)
-        pair = PyTuple_Pack(2, key, val);
-    Py_DECREF(key);
-    Py_XDECREF(val);
-    return pair;
-}
-%}
-
-%typemap(out) step_t {
-    if ($1.state < 0) SWIG_fail;
-    $result = $1.state ? step_object($1) : nothing();
-}
-
-#elif defined(SWIGRUBY)
-
-%typemap(in) struct Store *self  "$1 = (Store *)DATA_PTR($input);"
-%typemap(in) struct Cursor *self "$1 = (Cursor *)DATA_PTR($input);"
-
-%{
-static VALUE step_object(step_t step)
-{
-    VALUE key, val;
-
-    if (!step.state)
-        return Qnil;
-    key = step.yield == YIELD_VALUES ? Qnil : bytes_new(step.key, step.key_len);
-    if (step.yield == YIELD_KEYS)
-        return key;
-    val = bytes_new(step.val, step.val_len);
-    return step.yield == YIELD_VALUES ? val : rb_assoc_new(key, val);
-}
-%}
-
-%typemap(out) step_t "$result = step_object($1);"
-
-#elif defined(SWIGPERL)
-
-/*
- * An object is a blessed scalar that carries its pointer as magic: a script
- * cannot forge it, a subclass costs nothing, and freeing the scalar is enough.
- */
-%{
-#define CLASS_MAGIC(type)                                                       \
-    static int type##_freed(pTHX_ SV *sv, MAGIC *mg)                            \
-    {                                                                           \
-        (void)sv;                                                               \
-        delete_##type((type *)mg->mg_ptr);                                      \
-        mg->mg_ptr = NULL;                                                      \
-        return 0;                                                               \
-    }                                                                           \
-                                                                                \
-    /* In a new interpreter thread the object is a closed one. */               \
-    static int type##_cloned(pTHX_ MAGIC *mg, CLONE_PARAMS *params)             \
-    {                                                                           \
-        (void)params;                                                           \
-        mg->mg_ptr = NULL;                                                      \
-        return 0;                                                               \
-    }                                                                           \
-                                                                                \
-    static MGVTBL type##_magic = {.svt_free = type##_freed, .svt_dup = type##_cloned}
-
-CLASS_MAGIC(Store);
-CLASS_MAGIC(Cursor);
-
-static SV *object_with(void *pointer, const MGVTBL *magic, const char *class)
-{
-    SV *object = newSV(0);
-    MAGIC *mg = sv_magicext(object, NULL, PERL_MAGIC_ext, magic, (char *)pointer, 0);
-
-    mg->mg_flags |= MGf_DUP;
-    return sv_bless(newRV_noinc(object), gv_stashpv(class, GV_ADD));
-}
-
-/* The object's pointer; *found is NULL when it is none of ours. */
-static inline void *pointer_in(SV *reference, const MGVTBL *magic, MAGIC **found)
-{
-    MAGIC *mg = NULL;
-
-    if (SvROK(reference) && SvTYPE(SvRV(reference)) >= SVt_PVMG)
-        for (mg = SvMAGIC(SvRV(reference)); mg && mg->mg_virtual != magic; mg = mg->mg_moremagic)
-            continue;
-    *found = mg;
-    return mg ? mg->mg_ptr : NULL;
-}
-%}
-
-%define OBJECT_TYPEMAPS(type, PACKAGE)
-%typemap(in) type *self (MAGIC *found), struct type *self (MAGIC *found) {
-    $1 = (type *)pointer_in($input, &type##_magic, &found);
-    if (!found) {
-        raise_error(refuse(SHMKV_EARGUMENT, "bad argument: no object of " PACKAGE));
-        SWIG_fail;
-    }
-}
-%typemap(out) type *, struct type * {
-    if (!$1) SWIG_fail;
-    $result = sv_2mortal(object_with($1, &type##_magic, PACKAGE));
-    argvi++;
-}
-%enddef
-
-OBJECT_TYPEMAPS(Store, "ShmKV")
-OBJECT_TYPEMAPS(Cursor, "ShmKV::Cursor")
-
-/* An entry, or in a list nothing at all, so that while (my ($k, $v) = ...) ends. */
-%typemap(out) step_t {
-    if ($1.state < 0) SWIG_fail;
-    EXTEND(SP, 2);
-    if ($1.state && $1.yield != YIELD_VALUES)
-        ST(argvi++) = sv_2mortal(bytes_new($1.key, $1.key_len));
-    if ($1.state && $1.yield != YIELD_KEYS)
-        ST(argvi++) = sv_2mortal(bytes_new($1.val, $1.val_len));
-}
-
-#endif
-
-/* What the constructor and cursor() return in vain has been raised. */
-%exception Store::Store { $action if (!result) SWIG_fail; }
-%exception Store::cursor { $action if (!result) SWIG_fail; }
-%newobject Store::cursor;
-%nodefaultctor Cursor;
-
-typedef struct Store {
-    %extend {
-        Store(const char *NAME, int mode, unsigned flags, uint64_t reserve, uint32_t lock_timeout_ms,
-              uint32_t permissions, uint32_t owner_slots, uint64_t max_size);
-        ~Store();
-
-        done_t put(const void *KEY, size_t KEY_LEN, const void *VALUE, size_t VALUE_LEN);
-        reply_t get(const void *KEY, size_t KEY_LEN);
-        answer_t delete(const void *KEY, size_t KEY_LEN);
-        answer_t exists(const void *KEY, size_t KEY_LEN);
-
-        native_t get_size();
-        native_t get_all();
-        Cursor *cursor(int yield);
-
-        native_t info();
-        native_t stats();
-        native_t verify();
-        native_t locks();
-        native_t owners();
-
-        done_t close();
-        answer_t closed();
-        native_t name();
-    }
-} Store;
-
-typedef struct Cursor {
-    %extend {
-        ~Cursor();
-        step_t step();
-        done_t close();
-    }
-} Cursor;
-
-done_t unlink_segment(const char *NAME);
-done_t refuse_argument(const char *text);
-native_t library_version();

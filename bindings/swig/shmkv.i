@@ -5,10 +5,16 @@
  *   common.i    what a wrapped function may return, and how the code below makes
  *               maps, lists and strings of the language
  *   errors.i    one exception class per error code
- *   bytes.i     keys, values and names as arguments
- *   handles.i   Store and Cursor, the two classes
+ *   bytes.i     keys, names and plain bytes as arguments
+ *   values.i    values with their types, as arguments and results
+ *   handles.i   Store and Cursor, open and closed; get, put, walks and reports
+ *   operations.i  the conditional writes, counters and facts of one key
+ *   classes.i   both as classes
  */
 %include "common.i"
 %include "errors.i"
 %include "bytes.i"
+%include "values.i"
 %include "handles.i"
+%include "operations.i"
+%include "classes.i"

@@ -2,6 +2,7 @@
 #include <shmkv/shmkv.h>
 
 #include <inttypes.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -126,6 +127,93 @@ static void do_get(struct bytes key)
     free(value);
 }
 
+struct native {
+    const char *name;
+    int type;
+    const void *data;
+    size_t len;
+};
+
+static const int64_t minus_seven = -7, least = INT64_MIN, most = INT64_MAX;
+static const double sum = 0.1 + 0.2, whole = 3.0, infinity = INFINITY, nan_value = NAN;
+static const uint8_t yes = 1, no = 0;
+
+#define TEXT_OF(text) (text), sizeof(text) - 1
+static const struct native natives[] = {
+    {"bytes", SHMKV_BYTES, TEXT_OF("\0\xff\xe9")},
+    {"text", SHMKV_TEXT, TEXT_OF("h\xc3\xa9 \xe2\x98\xba \xf0\x9f\x98\x80")},
+    {"ascii", SHMKV_TEXT, TEXT_OF("text")},
+    {"int", SHMKV_INT64, &minus_seven, 8},
+    {"least", SHMKV_INT64, &least, 8},
+    {"most", SHMKV_INT64, &most, 8},
+    {"float", SHMKV_FLOAT64, &sum, 8},
+    {"whole", SHMKV_FLOAT64, &whole, 8},
+    {"infinity", SHMKV_FLOAT64, &infinity, 8},
+    {"nan", SHMKV_FLOAT64, &nan_value, 8},
+    {"true", SHMKV_BOOLEAN, &yes, 1},
+    {"false", SHMKV_BOOLEAN, &no, 1},
+    {"null", SHMKV_NULL, NULL, 0},
+    {"array", SHMKV_JSON, TEXT_OF("[1,2.5,\"h\xc3\xa9\",true,null,[],{}]")},
+    {"object", SHMKV_JSON, TEXT_OF("{\"a\":[1,2],\"\xc3\xa9\":{\"b\":-9223372036854775808},\"x\":1e300}")},
+};
+
+static void do_native(const char *name)
+{
+    size_t i;
+
+    for (i = 0; i < sizeof natives / sizeof *natives; i++)
+        if (!strcmp(natives[i].name, name)) {
+            struct shmkv_item item = {
+                .type = natives[i].type, .data = natives[i].data, .len = natives[i].len};
+            answer(shmkv_put_item(store, name, strlen(name), &item));
+            return;
+        }
+    puts("error no such value");
+}
+
+static void describe(const struct shmkv_item *item)
+{
+    int64_t integer;
+    uint64_t bits;
+    double number;
+
+    switch (item->type) {
+    case SHMKV_INT64:
+        memcpy(&integer, item->data, 8);
+        printf("int:%" PRId64, integer);
+        return;
+    case SHMKV_FLOAT64:
+        memcpy(&number, item->data, 8);
+        memcpy(&bits, item->data, 8);
+        isnan(number) ? printf("nan") : printf("float:%016" PRIx64, bits);
+        return;
+    case SHMKV_BOOLEAN:
+        printf(*(const uint8_t *)item->data ? "true" : "false");
+        return;
+    case SHMKV_NULL:
+        printf("null");
+        return;
+    default:
+        printf(item->type == SHMKV_TEXT ? "text:" : item->type == SHMKV_JSON ? "json:" : "bytes:");
+        print_hex(item->data, item->len);
+    }
+}
+
+static void do_describe(const char *name)
+{
+    char value[4096];
+    struct shmkv_item item;
+    int err = shmkv_get_item(store, name, strlen(name), value, sizeof value, &item);
+
+    if (err) {
+        answer(err);
+        return;
+    }
+    printf("value ");
+    describe(&item);
+    putchar('\n');
+}
+
 static void do_exists(struct bytes key)
 {
     int err = shmkv_exists(store, key.data, key.size);
@@ -244,6 +332,10 @@ static void run(char *command, char *words[3])
         answer(shmkv_put(store, key.data, key.size, value.data, value.size));
     } else if (!strcmp(command, "get"))
         do_get(unhex(words[0]));
+    else if (!strcmp(command, "native"))
+        do_native(words[0]);
+    else if (!strcmp(command, "describe"))
+        do_describe(words[0]);
     else if (!strcmp(command, "delete")) {
         struct bytes key = unhex(words[0]);
         answer(shmkv_delete(store, key.data, key.size));

@@ -3,11 +3,75 @@
 use strict;
 use warnings;
 
+use B ();
+use JSON::PP ();
 use ShmKV;
 
 my $kv;
 
 sub unhex { return $_[0] eq '-' ? '' : pack 'H*', $_[0] }
+
+# The bytes that the format gives to a value of any type. What is not a plain string is
+# asked for as bytes.
+sub bytes_of {
+    my ($key, $value) = @_;
+
+    my $plain = defined $value && !ref $value && !utf8::is_utf8($value)
+        && B::svref_2object(\$value)->FLAGS & B::SVf_POK;
+    $value = $kv->get_bytes($key) if !$plain || $value eq '' || $value eq '1';
+    return $value;
+}
+
+my $inf     = 9**9**9;
+my %natives = (
+    bytes    => "\0\xff\xe9",
+    text     => "h\x{e9} \x{263a} \x{1f600}",
+    ascii    => substr("text\x{263a}", 0, 4),
+    int      => -7,
+    least    => -9223372036854775807 - 1,
+    most     => 9223372036854775807,
+    float    => 0.1 + 0.2,
+    whole    => 1.5 + 1.5,
+    infinity => $inf,
+    nan      => $inf - $inf,
+    true     => JSON::PP::true(),
+    false    => JSON::PP::false(),
+    null     => undef,
+    array    => [1, 2.5, "h\xe9", JSON::PP::true(), undef, [], {}],
+    object   => { a => [1, 2], "\xe9" => { b => -9223372036854775807 - 1 }, x => 1e300 },
+);
+
+sub describe_string {
+    my ($string) = @_;
+
+    my $kind = utf8::is_utf8($string) ? 'text:' : 'bytes:';
+    utf8::encode($string) if $kind eq 'text:';
+    return $kind . unpack 'H*', $string;
+}
+
+# As README.md says. Names of hashes and strings inside arrays are text, with the flag or not.
+sub describe {
+    my ($value) = @_;
+
+    return 'null' if !defined $value;
+    return '[' . join(',', map { describe($_) } @$value) . ']' if ref $value eq 'ARRAY';
+    return '{' . join(',', sort map { describe_name($_) . '=' . describe($value->{$_}) } keys %$value) . '}'
+        if ref $value eq 'HASH';
+    no warnings 'experimental';
+    return $value ? 'true' : 'false' if builtin::is_bool($value);
+    my $flags = B::svref_2object(\$value)->FLAGS;
+    return describe_string($value) if $flags & B::SVf_POK;
+    return "int:$value"            if $flags & B::SVf_IOK;
+    return $value != $value ? 'nan' : 'float:' . unpack 'H*', pack 'd>', $value;
+}
+
+sub describe_name {
+    my ($name) = @_;
+
+    utf8::upgrade($name);
+    return describe_string($name);
+}
+
 sub tohex { return $_[0] eq '' ? '-' : unpack 'H*', $_[0] }
 
 sub numbered {
@@ -21,7 +85,7 @@ sub is_there {
     return defined $found && $found eq $value;
 }
 
-sub print_entry { print 'entry ', tohex($_[0]), ' ', tohex($_[1]), "\n" }
+sub print_entry { print 'entry ', tohex($_[0]), ' ', tohex(bytes_of($_[0], $_[1])), "\n" }
 
 sub do_open {
     my ($name, $mode) = @_;
@@ -35,9 +99,13 @@ sub do_unlink { ShmKV->unlink(unhex($_[0])); print "ok\n" }
 my %command = (
     put    => sub { $kv->put(unhex($_[0]), unhex($_[1])); print "ok\n" },
     get    => sub {
-        my $value = $kv->get(unhex($_[0]));
-        print defined $value ? 'value ' . tohex($value) : 'absent', "\n";
+        my $key   = unhex($_[0]);
+        my $value = $kv->get($key);
+        my $there = defined $value || $kv->exists($key);
+        print $there ? 'value ' . tohex(bytes_of($key, $value)) : 'absent', "\n";
     },
+    native   => sub { $kv->put($_[0], $natives{ $_[0] }); print "ok\n" },
+    describe => sub { print 'value ', describe($kv->get($_[0])), "\n" },
     delete => sub { print $kv->delete(unhex($_[0])) ? "ok\n" : "absent\n" },
     exists => sub { print $kv->exists(unhex($_[0])) ? "yes\n" : "no\n" },
     count  => sub { print 'count ', $kv->get_size, "\n" },

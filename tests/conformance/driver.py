@@ -1,10 +1,15 @@
 """The conformance driver in Python. README.md has the commands."""
 
+import json
+import math
+import struct
 import sys
 
 import shmkv
 
 FLAGS = {"shared": "c", "exclusive": "n", "existing": "w", "readonly": "r"}
+
+ABSENT = object()
 
 kv = None
 
@@ -13,13 +18,66 @@ def unhex(word):
     return b"" if word == "-" else bytes.fromhex(word)
 
 
-def tohex(data):
-    return data.hex() or "-"
+def bytes_of(value):
+    """The bytes that the format gives to a value of any type."""
+    if isinstance(value, bytes):
+        return value
+    if isinstance(value, str):
+        return value.encode()
+    if isinstance(value, bool):
+        return bytes([value])
+    if isinstance(value, int):
+        return struct.pack("<q", value)
+    if isinstance(value, float):
+        return struct.pack("<d", value)
+    return b"" if value is None else json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def tohex(value):
+    return bytes_of(value).hex() or "-"
 
 
 def numbered(i):
     key = b"%016d" % i
     return key, key * 2
+
+
+NATIVES = {
+    "bytes": b"\0\xff\xe9",
+    "text": "h\u00e9 \u263a \U0001f600",
+    "ascii": "text",
+    "int": -7,
+    "least": -(2**63),
+    "most": 2**63 - 1,
+    "float": 0.1 + 0.2,
+    "whole": 3.0,
+    "infinity": math.inf,
+    "nan": math.nan,
+    "true": True,
+    "false": False,
+    "null": None,
+    "array": [1, 2.5, "h\u00e9", True, None, [], {}],
+    "object": {"a": [1, 2], "\u00e9": {"b": -(2**63)}, "x": 1e300},
+}
+
+
+def describe(value):
+    """As README.md says."""
+    if isinstance(value, bytes):
+        return "bytes:" + value.hex()
+    if isinstance(value, str):
+        return "text:" + value.encode().hex()
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int):
+        return "int:%d" % value
+    if isinstance(value, float):
+        return "nan" if math.isnan(value) else "float:" + struct.pack(">d", value).hex()
+    if isinstance(value, list):
+        return "[" + ",".join(map(describe, value)) + "]"
+    if isinstance(value, dict):
+        return "{" + ",".join(sorted(describe(k) + "=" + describe(v) for k, v in value.items())) + "}"
+    return "null" if value is None else "?" + type(value).__name__
 
 
 def entries(pairs):
@@ -56,8 +114,13 @@ def run(command, *words):
         kv.put(unhex(words[0]), unhex(words[1]))
         yield "ok"
     elif command == "get":
-        value = kv.get(unhex(words[0]))
-        yield "absent" if value is None else "value " + tohex(value)
+        value = kv.get(unhex(words[0]), ABSENT)
+        yield "absent" if value is ABSENT else "value " + tohex(value)
+    elif command == "native":
+        kv.put(words[0], NATIVES[words[0]])
+        yield "ok"
+    elif command == "describe":
+        yield "value " + describe(kv[words[0]])
     elif command == "delete":
         yield "ok" if kv.delete(unhex(words[0])) else "absent"
     elif command == "exists":

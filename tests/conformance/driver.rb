@@ -5,6 +5,24 @@
 require "shmkv"
 
 class Driver
+  NATIVES = {
+    "bytes" => "\0\xff\xe9".b,
+    "text" => "h\u00e9 \u263a \u{1f600}",
+    "ascii" => "text",
+    "int" => -7,
+    "least" => -2**63,
+    "most" => 2**63 - 1,
+    "float" => 0.1 + 0.2,
+    "whole" => 3.0,
+    "infinity" => Float::INFINITY,
+    "nan" => Float::NAN,
+    "true" => true,
+    "false" => false,
+    "null" => nil,
+    "array" => [1, 2.5, "h\u00e9", true, nil, [], {}],
+    "object" => { "a" => [1, 2], "\u00e9" => { b: -2**63 }, x: 1e300 }
+  }.freeze
+
   def initialize(out)
     @out = out
     @kv = nil
@@ -13,7 +31,7 @@ class Driver
   def run(command, *words)
     case command
     when "open", "unlink" then send("do_#{command}", *words)
-    when "put", "get", "delete", "exists", "count", "all", "walk", "verify", "load", "check", "watch", "close"
+    when "put", "get", "native", "describe", "delete", "exists", "count", "all", "walk", "verify", "load", "check", "watch", "close"
       @kv ? send("do_#{command}", *words) : answer("error ECLOSED")
     else answer "error unknown command"
     end
@@ -23,13 +41,43 @@ class Driver
 
   private
 
-  def unhex(word) = word == "-" ? "" : [word].pack("H*")
-  def tohex(data) = data.empty? ? "-" : data.unpack1("H*")
+  def unhex(word) = word == "-" ? "".b : [word].pack("H*")
+
+  # The bytes that the format gives to a value of any type.
+  def bytes_of(value)
+    case value
+    when String then value.b
+    when true, false then value ? "\1" : "\0"
+    when Integer then [value].pack("q<")
+    when Float then [value].pack("E")
+    when nil then ""
+    else JSON.generate(value)
+    end
+  end
+
+  # As README.md says.
+  def describe(value)
+    case value
+    when String then (value.encoding == Encoding::BINARY ? "bytes:" : "text:") + value.unpack1("H*")
+    when true, false then value.to_s
+    when Integer then "int:#{value}"
+    when Float then value.nan? ? "nan" : "float:#{[value].pack('G').unpack1('H*')}"
+    when Array then "[#{value.map { |member| describe(member) }.join(',')}]"
+    when Hash then "{#{value.map { |name, member| "#{describe(name)}=#{describe(member)}" }.sort.join(',')}}"
+    when nil then "null"
+    else "?#{value.class}"
+    end
+  end
+
+  def tohex(value)
+    data = bytes_of(value)
+    data.empty? ? "-" : data.unpack1("H*")
+  end
 
   def answer(line) = @out.puts(line)
 
   def numbered(index)
-    key = format("%016d", index)
+    key = format("%016d", index).b
     [key, key * 2]
   end
 
@@ -63,9 +111,17 @@ class Driver
   end
 
   def do_get(key)
-    value = @kv.get(unhex(key))
-    answer value ? "value #{tohex(value)}" : "absent"
+    answer "value #{tohex(@kv.fetch(unhex(key)))}"
+  rescue KeyError
+    answer "absent"
   end
+
+  def do_native(name)
+    @kv.put(name, NATIVES.fetch(name))
+    answer "ok"
+  end
+
+  def do_describe(name) = answer("value #{describe(@kv.fetch(name))}")
 
   def do_delete(key) = answer(@kv.delete(unhex(key)) ? "ok" : "absent")
   def do_exists(key) = answer(@kv.exists(unhex(key)) ? "yes" : "no")

@@ -77,6 +77,12 @@ class Driver:
         head, rest = self._ask("get", key)
         return None if head == "absent" else unhex(rest)
 
+    def native(self, name):
+        return self._ask("native", name)
+
+    def describe(self, name):
+        return self._ask("describe", name)[1]
+
     def delete(self, key):
         return self._ask("delete", key)[0] == "ok"
 

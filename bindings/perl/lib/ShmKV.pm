@@ -5,13 +5,17 @@ use warnings;
 
 our $VERSION = '0.1.0';
 
+use Scalar::Util ();
+use ShmKV::Value ();
+
 require XSLoader;
 XSLoader::load('ShmKV');
 
 # The XS subs under their method names: a method call goes straight into C.
 BEGIN {
     no strict 'refs';
-    for my $name (qw(put get delete exists get_size get_all info stats verify locks owners close closed)) {
+    for my $name (qw(put get get_bytes get_item take delete delete_if delete_value exists get_size get_all
+        info stats verify locks owners close closed)) {
         *{$name} = \&{"Store_$name"};
     }
     *name = \&Store_name;
@@ -32,6 +36,8 @@ my %LIMIT = (
 my %FLAG = (stay => 1, any_owner => 2, huge_pages => 4);
 
 use constant { KEYS => 0, VALUES => 1, ITEMS => 2 };
+use constant { ALWAYS => 0, IF_ABSENT => 1, IF_PRESENT => 2 };
+use constant { ADD => 0, SUBTRACT => 1, AT_LEAST => 2, AT_MOST => 3 };
 
 sub open {
     my ($class, $name, @options) = @_;
@@ -62,6 +68,73 @@ sub open {
     my $self = new_Store($name, $MODE{$mode}, $flags,
         @number{qw(reserve lock_timeout_ms permissions owner_slots max_size)});
     return bless $self, ref $class || $class;
+}
+
+# Time to live and bound, for the extension, from the options behind a value.
+sub _ending {
+    my (@options) = @_;
+
+    ShmKV::Error::_refuse_argument('options come in pairs: name => value') if @options % 2;
+    my %given = @options;
+    my ($ttl, $bound) = CORE::delete @given{qw(ttl bound)};
+    ShmKV::Error::_refuse_argument("no such option: $_") for CORE::keys %given;
+    return (_seconds($ttl), $bound ? 1 : 0);
+}
+
+sub _seconds {
+    my ($ttl) = @_;
+
+    return -1 if !defined $ttl;
+    ShmKV::Error::_refuse_argument("ttl is a number of seconds, not '$ttl'")
+        if !Scalar::Util::looks_like_number($ttl) || !($ttl >= 0);
+    return $ttl;
+}
+
+sub set {
+    my ($self, $key, undef, @options) = @_;
+
+    Store_store_as($self, ALWAYS, $key, $_[2], _ending(@options));
+    return 1;
+}
+
+sub add {
+    my ($self, $key, undef, @options) = @_;
+
+    return Store_store_as($self, IF_ABSENT, $key, $_[2], _ending(@options));
+}
+
+sub replace {
+    my ($self, $key, undef, @options) = @_;
+
+    return Store_store_as($self, IF_PRESENT, $key, $_[2], _ending(@options));
+}
+
+sub swap {
+    my ($self, $key, undef, @options) = @_;
+
+    return Store_swap($self, $key, $_[2], _ending(@options));
+}
+
+sub cas {
+    my ($self, $key, $version, undef, @options) = @_;
+
+    return Store_cas($self, $key, $version, $_[3], _ending(@options));
+}
+
+sub cas_value {
+    my ($self, $key, undef, undef, @options) = @_;
+
+    return Store_cas_value($self, $key, $_[2], $_[3], _ending(@options));
+}
+
+sub modify {
+    my ($self, $key, $code, @options) = @_;
+
+    while (1) {
+        my $item  = $self->get_item($key);
+        my $value = $code->($item ? $item->{value} : undef);
+        return $value if $self->cas($key, $item ? $item->{version} : 0, $value, @options);
+    }
 }
 
 sub unlink {
@@ -106,10 +179,7 @@ BEGIN {
 }
 
 sub DELETE {
-    my ($self, $key) = @_;
-    my $value = $self->get($key);
-
-    return $self->delete($key) ? $value : undef;
+    goto &take;
 }
 
 sub CLEAR {
@@ -194,14 +264,53 @@ process that is killed leaves every key with its old or its new value.
 The segment outlives every process; it goes with C<unlink>, or with the next boot.
 A name with a slash (C</dir/file>, C<./file>, C<../file>) is a regular file.
 
-=head2 Strings
+=head2 Keys
 
-Keys (1 to 65536 bytes) and values (0 to 4294967295 bytes) are bytes. A string's
-characters are its bytes, whichever way Perl holds it inside: C<"\xe9"> is the same
-key with and without the UTF-8 flag. A character above 255 is refused: encode text
-first (C<Encode::encode_utf8>). What comes back is a string of bytes. Undefined
-values and references are refused; numbers and objects that overload C<""> are
-strings.
+Keys (1 to 65536 bytes) are bytes. A string's characters are its bytes, whichever way
+Perl holds it inside: C<"\xe9"> is the same key with and without the UTF-8 flag. A
+character above 255 is refused: encode text first (C<Encode::encode_utf8>). What comes
+back is a string of bytes. Undefined values and references are refused; numbers and
+objects that overload C<""> are strings.
+
+=head2 Values
+
+Values keep their type, in other languages too:
+
+=over
+
+=item *
+
+a string with the UTF-8 flag is text, one without it is bytes. The flag is the only thing
+that tells: decode text when it comes in, and C<use utf8>;
+
+=item *
+
+an integer is an integer of 64 bits, a floating-point number a float. A scalar that has
+a string, such as C<"42"> after it was used as a number, is a string: write C<0 + $n>. Before
+Perl 5.36 an integer that was printed has become a string;
+
+=item *
+
+C<!!1> and C<!!0> are booleans from Perl 5.36 on, C<JSON::PP::true> and C<JSON::PP::false> always;
+
+=item *
+
+C<undef> is null;
+
+=item *
+
+a reference to a plain array or hash is stored as JSON, and comes back as one. Strings
+inside are text;
+
+=item *
+
+an object that overloads C<""> is its string.
+
+=back
+
+What would lose something is refused with C<BadValue>: integers from 2^63 on, NaN and
+infinity inside an array, other references. Text that a peer stored and that is none dies
+with C<BadType>; C<get_bytes> gives the bytes of any value.
 
 =head2 fork and threads
 
@@ -210,7 +319,7 @@ In a new interpreter thread, an object of the old one is closed.
 
 =head1 METHODS
 
-All of them die with a L</ERRORS|ShmKV::Error>; "never blocks" means that no lock is
+All of them die with a L<ShmKV::Error|/ERRORS>; "never blocks" means that no lock is
 taken, whatever other processes do.
 
 =over
@@ -259,6 +368,53 @@ NoSpace, TimedOut and others.
 =item $kv->get($key)
 
 The value, or undef when there is no such key. Never blocks.
+
+=item $kv->get_bytes($key)
+
+The bytes of the value, whatever its type. Never blocks.
+
+=item $kv->get_item($key)
+
+The value with what goes with it, as a reference to a hash: C<value>, C<type> (C<text>,
+C<int64>, ...), C<version> (for C<cas>), C<expires_ns> (nanoseconds since 1970, or undef),
+C<bound>. undef when there is none. Never blocks.
+
+=item $kv->set($key, $value, %options)
+
+As C<put>, with an end. C<ttl>: seconds from now after which the entry is absent; C<9**9**9>
+is never, undef the segment's default. C<bound>: the entry goes when this object is closed
+or this process ends. The options are those of all the following.
+
+=item $kv->add($key, $value, %options), $kv->replace($key, $value, %options)
+
+Store if the key is absent, or if it is present; tell whether it was stored.
+
+=item $kv->swap($key, $value, %options)
+
+Store, and return the value before, or undef.
+
+=item $kv->take($key)
+
+Remove the key and return its value, or undef.
+
+=item $kv->cas($key, $version, $value, %options)
+
+Store if the present value still has this version, from C<get_item>; 0: if there is none.
+Tells whether it was stored.
+
+=item $kv->cas_value($key, $expected, $value, %options)
+
+Store if the present value is C<$expected>, of the same type; tells whether it was stored.
+
+=item $kv->delete_if($key, $version), $kv->delete_value($key, $expected)
+
+Remove likewise; tell whether it was removed.
+
+=item $kv->modify($key, $code, %options)
+
+Store what C<< $code->($value) >> returns, and return it; C<$value> is undef when there is
+none. No lock is held while the code runs. If another process comes between, it runs again,
+so it should do nothing else. If it dies, nothing has changed.
 
 =item $kv->exists($key)
 

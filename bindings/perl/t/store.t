@@ -60,7 +60,7 @@ subtest 'bytes are bytes' => sub {
     is $kv->get($key), 'long key', 'the longest key';
 };
 
-subtest 'the UTF-8 flag is not part of a string' => sub {
+subtest 'the UTF-8 flag is not part of a key, but makes a value text' => sub {
     my $kv = ShmKV->open(segment());
     my $plain = "caf\xe9";
     my $flagged = $plain;
@@ -68,8 +68,9 @@ subtest 'the UTF-8 flag is not part of a string' => sub {
 
     $kv->put($flagged, $flagged);
     is $kv->get($plain), $plain, 'one key with and without the flag';
-    is length $kv->get($flagged), 4, 'four bytes';
-    ok !utf8::is_utf8($kv->get($flagged)), 'what comes back is bytes';
+    is length $kv->get($flagged), 4, 'four characters';
+    ok utf8::is_utf8($kv->get($flagged)), 'what comes back is text';
+    is $kv->get_bytes($flagged), "caf\xc3\xa9", 'stored as UTF-8';
     ok utf8::is_utf8($flagged), 'the argument keeps its flag';
     is $kv->get_size, 1, 'one pair';
 

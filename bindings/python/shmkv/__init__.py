@@ -3,8 +3,8 @@
     import shmkv
 
     with shmkv.open("sessions") as kv:      # create or attach
-        kv["user:7"] = "Ada"                # bytes, str (as UTF-8) or any buffer
-        print(kv["user:7"])                 # b'Ada'
+        kv["user:7"] = "Ada"                # str, bytes, int, float, bool, None, list, dict
+        print(kv["user:7"])                 # Ada
         for key, value in kv.items():       # no lock is held
             print(key, len(value))
     shmkv.unlink("sessions")                # it stays until then
@@ -27,7 +27,9 @@ wrong type is a TypeError.
 import collections.abc
 import os
 
-from . import _shmkv
+from . import _json, _shmkv
+
+_shmkv.use_json(_json.encode, _json.decode)
 
 # One class per error code; the extension made them from the core's own list.
 for _class in _shmkv.error_classes:
@@ -39,6 +41,9 @@ __all__ += [_class.__name__ for _class in _shmkv.error_classes]
 __version__ = "0.1.0"
 
 _KEYS, _VALUES, _ITEMS = 0, 1, 2
+_ALWAYS, _IF_ABSENT, _IF_PRESENT = 0, 1, 2
+_ADD, _SUBTRACT, _AT_LEAST, _AT_MOST = 0, 1, 2, 3
+_ABSENT = object()
 _MODES = {"c": 0, "n": 1, "w": 2, "r": 3}
 _STAY, _ANY_OWNER, _HUGE_PAGES = 1, 2, 4
 
@@ -62,10 +67,6 @@ class _KeysView(collections.abc.KeysView):
 class _ValuesView(collections.abc.ValuesView):
     __slots__ = ()
 
-    def __contains__(self, value):
-        value = _as_bytes(value)
-        return any(value == other for other in self)
-
     def __iter__(self):
         return self._mapping.cursor(_VALUES)
 
@@ -75,29 +76,39 @@ class _ItemsView(collections.abc.ItemsView):
 
     def __contains__(self, item):
         key, value = item
-        return self._mapping.get(key) == _as_bytes(value)
+        found = self._mapping.get(key, _ABSENT)
+        return found is not _ABSENT and found == value
 
     def __iter__(self):
         return self._mapping.cursor(_ITEMS)
 
 
-def _as_bytes(value):
-    return value.encode() if isinstance(value, str) else value
+def _seconds(ttl):
+    """For the extension, which takes a negative number for "the segment's default"."""
+    if ttl is None:
+        return -1.0
+    if not ttl >= 0:
+        _shmkv.refuse_argument("ttl is a number of seconds, not %r" % (ttl,))
+    return float(ttl)
 
 
 class Store(_shmkv.Store):
-    """An open segment, as a mutable mapping from bytes to bytes. Made by open().
+    """An open segment, as a mutable mapping from bytes to values. Made by open().
 
-    Keys (1 to 65536 bytes) and values (0 to 4294967295 bytes) may be given as bytes,
-    str, which means its UTF-8, or anything with a buffer; what comes back is bytes.
+    Keys (1 to 65536 bytes) may be given as bytes, str, which means its UTF-8, or anything
+    with a buffer; what comes back is bytes. Values keep their type, in other languages too:
+    bytes (also from anything with a buffer), str, int of 64 bits, float, bool, None, and lists
+    and dicts of those but bytes, as JSON. What would lose something is refused: larger
+    integers (BadValue), NaN or other keys than str inside (ValueError, TypeError). Text that a
+    peer stored and that is none raises BadType; get_bytes() gives the bytes of any value.
 
     Any thread may use it. One that was opened before a fork works in both processes.
     A pickled Store opens the segment again, by name. After close(), whatever else is
     called raises Closed. "Never blocks" means that no lock is taken, whatever other
     processes do.
 
-    What a mapping does in several steps (pop, setdefault, popitem, clear, update) is
-    several steps here too: another process may come between them.
+    setdefault(), pop() and modify() are atomic. popitem(), clear() and update() are several
+    steps: another process may come between them.
     """
 
     # get, put and exists; [], in, len, del and iter are slots of the base.
@@ -158,29 +169,77 @@ class Store(_shmkv.Store):
         """A view of the pairs; see keys()."""
         return _ItemsView(self)
 
-    def setdefault(self, key, default=b""):
-        """The value of key; when there is none, default (empty unless given), which is stored."""
-        value = self.get(key)
-        if value is None:
-            self.put(key, default)
-            value = default.encode() if isinstance(default, str) else bytes(default)
-        return value
+    def set(self, key, value, *, ttl=None, bound=False):
+        """Store value under key, as put() does, with an end.
+
+        ttl    seconds from now after which the entry is absent; None: the segment's
+               default; infinity: never
+        bound  the entry goes when this Store is closed or this process ends
+        """
+        self.store_as(_ALWAYS, key, value, _seconds(ttl), bound)
+
+    def add(self, key, value, *, ttl=None, bound=False):
+        """Store value if key is absent; tells whether it was stored. Options as of set()."""
+        return self.store_as(_IF_ABSENT, key, value, _seconds(ttl), bound)
+
+    def replace(self, key, value, *, ttl=None, bound=False):
+        """Store value if key is present; tells whether it was stored. Options as of set()."""
+        return self.store_as(_IF_PRESENT, key, value, _seconds(ttl), bound)
+
+    def swap(self, key, value, *, ttl=None, bound=False):
+        """Store value and return the one before, or None. Options as of set()."""
+        return super().swap(key, value, _seconds(ttl), bound)
+
+    def cas(self, key, version, value, *, ttl=None, bound=False):
+        """Store value if the present one still has this version, from get_item().
+
+        version 0: if there is none. Tells whether it was stored. Options as of set().
+        """
+        return super().cas(key, version, value, _seconds(ttl), bound)
+
+    def cas_value(self, key, expected, value, *, ttl=None, bound=False):
+        """Store value if the present one is `expected`, of the same type; tells whether
+        it was stored. Options as of set()."""
+        return super().cas_value(key, expected, value, _seconds(ttl), bound)
+
+    def setdefault(self, key, default=None, *, ttl=None, bound=False):
+        """The value of key; when there is none, default, which is stored. Options as of set()."""
+        while True:
+            value = self.get(key, _ABSENT)
+            if value is not _ABSENT:
+                return value
+            if self.add(key, default, ttl=ttl, bound=bound):
+                return default
+
+    def modify(self, key, function, *, ttl=None, bound=False):
+        """Store what function(value) returns, and return it; value is None when there is none.
+
+        No lock is held while function runs. If another process comes between, it runs
+        again, so it should do nothing else. An exception from it changes nothing.
+        Options as of set().
+        """
+        while True:
+            item = self.get_item(key)
+            value = function(item and item["value"])
+            if self.cas(key, item["version"] if item else 0, value, ttl=ttl, bound=bound):
+                return value
 
     def pop(self, key, *default):
         """Remove key and return its value; when there is none, default, or NotFound."""
         if len(default) > 1:
             raise TypeError("pop() takes 1 to 2 arguments (%d given)" % (1 + len(default)))
-        while (value := self.get(key)) is not None:
-            if self.delete(key):
-                return value
+        value = self.take(key, _ABSENT)
+        if value is not _ABSENT:
+            return value
         if default:
             return default[0]
         raise NotFound(key)
 
     def popitem(self):
         """Remove some pair and return it; KeyError when there is none."""
-        for key, value in self.items():
-            if self.delete(key):
+        for key in self:
+            value = self.take(key, _ABSENT)
+            if value is not _ABSENT:
                 return key, value
         raise KeyError("popitem(): the store is empty")
 

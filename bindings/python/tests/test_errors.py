@@ -44,13 +44,15 @@ class Errors(SegmentTest):
             for name, call in self.uses(wrong).items():
                 with self.subTest(name, key=wrong), self.assertRaises(TypeError):
                     call()
+        for wrong in (object(), self.kv, {1, 2}, 1j, [object()], {"a": b"bytes"}, {5: "five"}):
             for call in (lambda: self.kv.put("k", wrong), lambda: self.kv.__setitem__("k", wrong)):
                 with self.subTest(value=wrong), self.assertRaises(TypeError):
                     call()
         with self.assertRaisesRegex(TypeError, "a key must be bytes, str or a buffer, not list"):
             self.kv[[]]
-        with self.assertRaisesRegex(TypeError, "a value must be bytes, str or a buffer, not NoneType"):
-            self.kv["k"] = None
+        with self.assertRaisesRegex(TypeError, "a value must be bytes, str, int, .* not object"):
+            self.kv["never"] = object()
+        self.assertNotIn("never", self.kv)
 
     def test_buffers_that_are_not_contiguous(self):
         with self.assertRaises(BufferError):

@@ -1,6 +1,7 @@
 # frozen_string_literal: true
 
 require "shmkv_native"
+require_relative "shmkv/json"
 
 # A named, persistent key-value store in shared memory.
 #
@@ -88,9 +89,14 @@ module ShmKV
 
   # An open segment; made by ShmKV.open.
   #
-  # Keys (1 to 65536 bytes) and values (0 to 4294967295 bytes) are the bytes of
-  # Strings, whatever their encoding; anything else is a TypeError. What comes back
-  # is BINARY. "Never blocks" means that no lock is taken, whatever other processes
+  # Keys (1 to 65536 bytes) are the bytes of Strings, whatever their encoding; anything
+  # else is a TypeError. They come back BINARY. Values keep their type, in other
+  # languages too: a BINARY String is bytes; a String of another encoding, and a Symbol,
+  # is text, which comes back as UTF-8; Integer of 64 bits, Float, true, false, nil; Array
+  # and Hash of those but bytes, as JSON. What would lose something is refused: larger
+  # Integers, invalid text, NaN inside (BadValue), keys of a Hash that are neither String
+  # nor Symbol (TypeError). Text that a peer stored and that is none raises BadType;
+  # #get_bytes gives the bytes of any value. "Never blocks" means that no lock is taken, whatever other processes
   # do. Any thread may use it. A Store opened before a fork works in both processes.
   #
   # After #close, whatever else is called raises Closed, but for #name, #closed? and
@@ -101,7 +107,14 @@ module ShmKV
     KEYS = 0
     VALUES = 1
     ITEMS = 2
-    private_constant :KEYS, :VALUES, :ITEMS
+    ALWAYS = 0
+    IF_ABSENT = 1
+    IF_PRESENT = 2
+    ADD = 0
+    SUBTRACT = 1
+    AT_LEAST = 2
+    AT_MOST = 3
+    private_constant :KEYS, :VALUES, :ITEMS, :ALWAYS, :IF_ABSENT, :IF_PRESENT, :ADD, :SUBTRACT, :AT_LEAST, :AT_MOST
     private_class_method :new
 
     def initialize_copy(_other) # :nodoc:
@@ -119,9 +132,41 @@ module ShmKV
 
     ##
     # :method: get
-    # :call-seq: get(key) -> String or nil
+    # :call-seq: get(key) -> value or nil
     #
     # The value, or nil when there is none; also as <tt>kv[key]</tt>. Never blocks.
+
+    ##
+    # :method: get_bytes
+    # :call-seq: get_bytes(key) -> String or nil
+    #
+    # The bytes of the value, whatever its type. Never blocks.
+
+    ##
+    # :method: get_item
+    # :call-seq: get_item(key) -> Hash or nil
+    #
+    # The value with what goes with it: <tt>value</tt>, <tt>type</tt> ("text", "int64", ...),
+    # <tt>version</tt> (for #cas), <tt>expires_ns</tt> (nanoseconds since 1970, or nil),
+    # <tt>bound</tt>. Never blocks.
+
+    ##
+    # :method: take
+    # :call-seq: take(key) -> value or nil
+    #
+    # Remove +key+ and return its value. Waits as #put does.
+
+    ##
+    # :method: delete_if
+    # :call-seq: delete_if(key, version) -> true or false
+    #
+    # Remove +key+ if its value still has this version, from #get_item; tells whether it did.
+
+    ##
+    # :method: delete_value
+    # :call-seq: delete_value(key, expected) -> true or false
+    #
+    # Remove +key+ if its value is +expected+, of the same type; tells whether it did.
 
     ##
     # :method: exists
@@ -203,6 +248,60 @@ module ShmKV
     alias closed? closed
     undef_method :closed
 
+    private :store_as
+    %i[swap cas cas_value].each do |name|
+      alias_method :"#{name}_in_c", name
+      private :"#{name}_in_c"
+    end
+
+    # Store +value+ under +key+ as #put does, with an end.
+    #
+    # ttl:: seconds from now after which the entry is absent; nil: the segment's default;
+    #       Float::INFINITY: never
+    # bound:: the entry goes when this Store is closed or this process ends
+    def set(key, value, ttl: nil, bound: false)
+      store_as(ALWAYS, key, value, seconds(ttl), bound ? 1 : 0)
+    end
+
+    # Store +value+ if +key+ is absent; tells whether it was stored. Options as of #set.
+    def add(key, value, ttl: nil, bound: false)
+      store_as(IF_ABSENT, key, value, seconds(ttl), bound ? 1 : 0)
+    end
+
+    # Store +value+ if +key+ is present; tells whether it was stored. Options as of #set.
+    def replace(key, value, ttl: nil, bound: false)
+      store_as(IF_PRESENT, key, value, seconds(ttl), bound ? 1 : 0)
+    end
+
+    # Store +value+ and return the one before, or nil. Options as of #set.
+    def swap(key, value, ttl: nil, bound: false)
+      swap_in_c(key, value, seconds(ttl), bound ? 1 : 0)
+    end
+
+    # Store +value+ if the present one still has this +version+, from #get_item; 0: if
+    # there is none. Tells whether it was stored. Options as of #set.
+    def cas(key, version, value, ttl: nil, bound: false)
+      cas_in_c(key, version, value, seconds(ttl), bound ? 1 : 0)
+    end
+
+    # Store +value+ if the present one is +expected+, of the same type; tells whether it
+    # was stored. Options as of #set.
+    def cas_value(key, expected, value, ttl: nil, bound: false)
+      cas_value_in_c(key, expected, value, seconds(ttl), bound ? 1 : 0)
+    end
+
+    # Store what the block returns for the value of +key+, nil when there is none, and
+    # return it. No lock is held while the block runs. If another process comes between,
+    # it runs again, so it should do nothing else. An exception changes nothing. Options
+    # as of #set.
+    def modify(key, **options)
+      loop do
+        item = get_item(key)
+        value = yield(item && item[:value])
+        return value if cas(key, item ? item[:version] : 0, value, **options)
+      end
+    end
+
     # The number of pairs; with an argument or a block as Enumerable#count.
     def count(*args, &block)
       args.empty? && !block ? get_size : super
@@ -219,7 +318,8 @@ module ShmKV
       raise ArgumentError, "wrong number of arguments (given #{default.size + 1}, expected 1..2)" if default.size > 1
 
       value = get(key)
-      return value unless value.nil?
+      # nil may be a value.
+      return value unless value.nil? && get_item(key).nil?
       return yield(key) if block_given?
       return default.first unless default.empty?
 
@@ -290,6 +390,14 @@ module ShmKV
 
     private
 
+    # For the extension, which takes a negative number for "the segment's default".
+    def seconds(ttl)
+      return -1.0 if ttl.nil?
+      return ttl.to_f if ttl.is_a?(Numeric) && ttl >= 0
+
+      ShmKV.send(:refuse_argument, "ttl is a number of seconds, not #{ttl.inspect}")
+    end
+
     def walk(what)
       cursor = cursor(what)
       begin
@@ -302,6 +410,6 @@ module ShmKV
     end
   end
 
-  private_class_method :unlink_segment, :library_version, :refuse_argument
+  private_class_method :unlink_segment, :library_version, :refuse_argument, :refuse_value
   private_constant :Cursor
 end

@@ -33,8 +33,11 @@ class TestErrors < SegmentTest
   def test_wrong_types
     [nil, 5, 1.5, :symbol, ["k"], {}, Object.new, @kv].each do |wrong|
       uses(wrong).each { |name, use| assert_raises(TypeError, name, &use) }
-      assert_raises(TypeError) { @kv["k"] = wrong }
-      assert_raises(TypeError) { @kv.put("k", wrong) }
+    end
+    [Object.new, @kv, [Object.new], { 5 => "five" }, 1r, 1i].each do |wrong|
+      assert_raises(TypeError) { @kv["never"] = wrong }
+      assert_raises(TypeError) { @kv.put("never", wrong) }
+      refute @kv.key?("never")
     end
   end
 

@@ -1,0 +1,230 @@
+"""Values with types: what goes in comes out, and what would be lost is refused. Spec 10."""
+
+import array
+import enum
+import math
+import struct
+import unittest
+
+import shmkv
+
+from segments import SegmentTest
+
+SAME = {
+    "bytes": b"\x00\xff",
+    "no bytes": b"",
+    "text": "caf\u00e9 \u263a \U0001f600",
+    "text with a NUL": "a\0b",
+    "no text": "",
+    "zero": 0,
+    "minus one": -1,
+    "least": -(2**63),
+    "most": 2**63 - 1,
+    "float": 0.1 + 0.2,
+    "whole float": 3.0,
+    "minus zero": -0.0,
+    "infinity": math.inf,
+    "true": True,
+    "false": False,
+    "none": None,
+    "list": [1, 2.0, "three", None, True, [], {}],
+    "dict": {"a": {"b": [1, -1, 1e300, 5e-324]}, "": 0, "\u00e9": "\U0001f600"},
+    "long text": "\u00e9" * 5000,
+    "long list": list(range(5000)),
+}
+
+TYPES = {"bytes": "bytes", "text": "text", "zero": "int64", "float": "float64", "true": "boolean", "none": "null", "list": "json"}
+
+
+class Values(SegmentTest):
+    def setUp(self):
+        super().setUp()
+        self.kv = self.open()
+
+    def check_same(self, value, got):
+        self.assertEqual(repr(got), repr(value))
+        self.assertIs(type(got), type(value))
+
+    # proves [VAL-01] [VAL-03]
+    def test_values_when_stored_come_back_as_they_were(self):
+        for name, value in SAME.items():
+            with self.subTest(name):
+                self.kv[name] = value
+                self.check_same(value, self.kv[name])
+                self.check_same(value, self.kv.get(name, "default"))
+        everything = self.kv.get_all()
+        for key, value in self.kv.items():
+            self.check_same(SAME[key.decode()], value)
+            self.check_same(SAME[key.decode()], everything[key])
+
+    def test_item_tells_the_type(self):
+        for name, kind in TYPES.items():
+            self.kv[name] = SAME[name]
+            self.assertEqual(self.kv.get_item(name)["type"], kind)
+
+    def test_nan_is_kept(self):
+        self.kv["nan"] = math.nan
+        self.assertTrue(math.isnan(self.kv["nan"]))
+
+    # proves [VAL-02] [VAL-04]
+    def test_what_would_be_lost_is_refused_and_changes_nothing(self):
+        circular = []
+        circular.append(circular)
+        deep = []
+        for _ in range(100000):
+            deep = [deep]
+        self.kv["k"] = "before"
+        for bad, error in (
+            (2**63, shmkv.BadValue),
+            (-(2**63) - 1, shmkv.BadValue),
+            ([2**63], ValueError),
+            ([math.nan], ValueError),
+            ({"a": math.inf}, ValueError),
+            ({1: "int key"}, TypeError),
+            ([b"bytes"], TypeError),
+            (circular, ValueError),
+            (deep, RecursionError),
+            ("\ud800", UnicodeEncodeError),
+            (["\ud800"], UnicodeEncodeError),
+            (object(), TypeError),
+            (1j, TypeError),
+        ):
+            with self.subTest(bad=type(bad)), self.assertRaises(error):
+                self.kv["k"] = bad
+            self.assertEqual(self.kv["k"], "before")
+
+    def test_subclasses_are_stored_as_what_they_extend(self):
+        class Colour(enum.IntEnum):
+            RED = 3
+
+        class Name(str):
+            pass
+
+        self.kv["int"] = Colour.RED
+        self.kv["str"] = Name("Ada")
+        self.check_same(3, self.kv["int"])
+        self.check_same("Ada", self.kv["str"])
+
+    def test_buffers_are_bytes_but_not_single_numbers(self):
+        self.kv["array"] = array.array("H", [1, 2])
+        self.assertEqual(self.kv["array"], b"\1\0\2\0")
+        with self.assertRaises(TypeError):
+            self.kv["array"] = memoryview(b"12345678").cast("q", shape=[])
+
+    # proves [VAL-05]
+    def test_text_and_json_that_are_none_raise_badtype_and_give_their_bytes(self):
+        for value, bad in (("abcd", b"ab\xffd"), ([1234], b"[12,4"), ([1234], b"[NaN]"), (["abc"], b'["a\xffc"]')):
+            with self.subTest(bad=bad):
+                forged = bad.ljust(len(self.stored(value)), b" ")
+                self.kv["k"] = value
+                self.forge(self.stored(value), forged)
+                for read in (lambda: self.kv["k"], lambda: self.kv.get("k"), self.kv.get_all, lambda: list(self.kv.values())):
+                    with self.assertRaisesRegex(shmkv.BadType, "get_bytes"):
+                        read()
+                self.assertEqual(self.kv.get_bytes("k"), forged)
+                self.assertEqual(list(self.kv), [b"k"])
+
+    def stored(self, value):
+        self.kv["probe"] = value
+        data = self.kv.get_bytes("probe")
+        del self.kv["probe"]
+        return data
+
+    def forge(self, old, new):
+        """What a peer may do who writes to the segment: other bytes in place of the value's."""
+        with open("/dev/shm/" + self.kv.name, "r+b") as file:
+            image = file.read()
+            self.assertEqual(len(old), len(new))
+            at = image.rindex(b"k" + bytes(7) + old)
+            file.seek(at + 8)
+            file.write(new)
+
+    def test_get_bytes_gives_the_bytes_of_any_type(self):
+        self.kv["n"] = 3
+        self.kv["x"] = 0.5
+        self.kv["j"] = {"a": [1, 2]}
+        self.assertEqual(self.kv.get_bytes("n"), struct.pack("<q", 3))
+        self.assertEqual(self.kv.get_bytes("x"), struct.pack("<d", 0.5))
+        self.assertEqual(self.kv.get_bytes("j"), b'{"a":[1,2]}')
+        self.assertIsNone(self.kv.get_bytes("none"))
+
+
+class Conditions(SegmentTest):
+    def setUp(self):
+        super().setUp()
+        self.kv = self.open()
+
+    def test_add_and_replace(self):
+        self.assertIs(self.kv.replace("k", 1), False)
+        self.assertIs(self.kv.add("k", 2), True)
+        self.assertIs(self.kv.add("k", 3), False)
+        self.assertEqual(self.kv["k"], 2)
+        self.assertIs(self.kv.replace("k", 4), True)
+        self.assertEqual(self.kv["k"], 4)
+
+    def test_swap_and_take(self):
+        large = "x" * 100000
+        self.assertIsNone(self.kv.swap("k", large))
+        self.assertEqual(self.kv.swap("k", [1]), large)
+        self.assertEqual(self.kv.take("k"), [1])
+        self.assertIsNone(self.kv.take("k"))
+        self.kv["k"] = None
+        self.assertIsNone(self.kv.take("k", "default"))
+        self.assertEqual(self.kv.take("k", "default"), "default")
+
+    def test_cas_by_version_and_by_value(self):
+        self.assertIs(self.kv.cas("k", 0, "first"), True)
+        self.assertIs(self.kv.cas("k", 0, "second"), False)
+        version = self.kv.get_item("k")["version"]
+        self.assertIs(self.kv.cas("k", version, "second"), True)
+        self.assertIs(self.kv.cas("k", version, "third"), False)
+        self.assertIs(self.kv.cas_value("k", b"second", "third"), False, "of another type")
+        self.assertIs(self.kv.cas_value("k", "second", "third"), True)
+        self.assertIs(self.kv.delete_value("k", "second"), False)
+        self.assertIs(self.kv.delete_if("k", version), False)
+        self.assertIs(self.kv.delete_value("k", "third"), True)
+        self.assertIs(self.kv.delete_if("k", version), False, "there is none")
+
+    def test_modify_runs_again_when_another_came_between(self):
+        self.kv["n"] = 1
+        calls = []
+
+        def add(value):
+            calls.append(value)
+            if len(calls) == 1:
+                self.kv["n"] = 10
+            return value + 1
+
+        self.assertEqual(self.kv.modify("n", add), 11)
+        self.assertEqual(calls, [1, 10])
+        self.assertEqual(self.kv.modify("new", lambda value: value is None), True)
+
+    def test_modify_when_the_function_raises_changes_nothing(self):
+        self.kv["n"] = 1
+        with self.assertRaises(ZeroDivisionError):
+            self.kv.modify("n", lambda value: value / 0)
+        self.assertEqual(self.kv["n"], 1)
+        self.kv["n"] = 2
+
+    def test_ttl_in_the_past_or_future(self):
+        self.kv.set("short", 1, ttl=0)
+        self.kv.set("long", 2, ttl=1000)
+        self.kv.set("ever", 3, ttl=math.inf)
+        self.assertIsNone(self.kv.get("short"))
+        self.assertEqual(self.kv["long"], 2)
+        self.assertIsNone(self.kv.get_item("ever")["expires_ns"])
+        self.assertGreater(self.kv.get_item("long")["expires_ns"], 1.7e18)
+        for bad in (-1, math.nan, 1e300):
+            with self.assertRaises(shmkv.BadArgument):
+                self.kv.set("k", 1, ttl=bad)
+
+    def test_bound_goes_with_the_store(self):
+        other = shmkv.open(self.kv.name)
+        other.set("mine", 1, bound=True)
+        self.assertTrue(self.kv.get_item("mine")["bound"])
+        other.close()
+        self.assertIsNone(self.kv.get("mine"))
+
+
+if __name__ == "__main__":
+    unittest.main()

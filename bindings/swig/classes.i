@@ -1,0 +1,202 @@
+/*
+ * The classes Store and Cursor as SWIG is to wrap them: how an object of each
+ * language leads to its C struct, how a step of a cursor comes out, and the methods.
+ */
+/* --------------------------------------------------- the way into each class */
+
+#if defined(SWIGPYTHON)
+
+/* A method descriptor has checked the type already. */
+%typemap(in) struct Store *self  "$1 = (Store *)((SwigPyObject *)$input)->ptr;"
+%typemap(in) struct Cursor *self "$1 = (Cursor *)((SwigPyObject *)$input)->ptr;"
+
+%{
+/* Keys and values are made before the pair: making that may run other code. */
+static PyObject *step_object(step_t step)
+{
+    PyObject *key = NULL, *val = NULL, *pair = NULL;
+
+    if (step.yield != YIELD_VALUES && !(key = bytes_new(step.key, step.key_len)))
+        return NULL;
+    if (step.yield == YIELD_KEYS)
+        return key;
+    val = value_new(&step.item);
+    if (step.yield == YIELD_VALUES)
+        return val;
+    if (val)
+        pair = PyTuple_Pack(2, key, val);
+    Py_XDECREF(key);
+    Py_XDECREF(val);
+    return pair;
+}
+%}
+
+%typemap(out) step_t {
+    if ($1.state < 0) SWIG_fail;
+    $result = $1.state ? step_object($1) : nothing();
+}
+
+#elif defined(SWIGRUBY)
+
+%typemap(in) struct Store *self  "$1 = (Store *)DATA_PTR($input);"
+%typemap(in) struct Cursor *self "$1 = (Cursor *)DATA_PTR($input);"
+
+%{
+static VALUE step_object(step_t step)
+{
+    VALUE key, val;
+
+    if (!step.state)
+        return Qnil;
+    key = step.yield == YIELD_VALUES ? Qnil : bytes_new(step.key, step.key_len);
+    if (step.yield == YIELD_KEYS)
+        return key;
+    val = value_new(&step.item);
+    return step.yield == YIELD_VALUES ? val : rb_assoc_new(key, val);
+}
+%}
+
+%typemap(out) step_t "$result = step_object($1);"
+
+#elif defined(SWIGPERL)
+
+/*
+ * An object is a blessed scalar that carries its pointer as magic: a script
+ * cannot forge it, a subclass costs nothing, and freeing the scalar is enough.
+ */
+%{
+#define CLASS_MAGIC(type)                                                       \
+    static int type##_freed(pTHX_ SV *sv, MAGIC *mg)                            \
+    {                                                                           \
+        (void)sv;                                                               \
+        delete_##type((type *)mg->mg_ptr);                                      \
+        mg->mg_ptr = NULL;                                                      \
+        return 0;                                                               \
+    }                                                                           \
+                                                                                \
+    /* In a new interpreter thread the object is a closed one. */               \
+    static int type##_cloned(pTHX_ MAGIC *mg, CLONE_PARAMS *params)             \
+    {                                                                           \
+        (void)params;                                                           \
+        mg->mg_ptr = NULL;                                                      \
+        return 0;                                                               \
+    }                                                                           \
+                                                                                \
+    static MGVTBL type##_magic = {.svt_free = type##_freed, .svt_dup = type##_cloned}
+
+CLASS_MAGIC(Store);
+CLASS_MAGIC(Cursor);
+
+static SV *object_with(void *pointer, const MGVTBL *magic, const char *class)
+{
+    SV *object = newSV(0);
+    MAGIC *mg = sv_magicext(object, NULL, PERL_MAGIC_ext, magic, (char *)pointer, 0);
+
+    mg->mg_flags |= MGf_DUP;
+    return sv_bless(newRV_noinc(object), gv_stashpv(class, GV_ADD));
+}
+
+/* The object's pointer; *found is NULL when it is none of ours. */
+static inline void *pointer_in(SV *reference, const MGVTBL *magic, MAGIC **found)
+{
+    MAGIC *mg = NULL;
+
+    if (SvROK(reference) && SvTYPE(SvRV(reference)) >= SVt_PVMG)
+        for (mg = SvMAGIC(SvRV(reference)); mg && mg->mg_virtual != magic; mg = mg->mg_moremagic)
+            continue;
+    *found = mg;
+    return mg ? mg->mg_ptr : NULL;
+}
+%}
+
+%define OBJECT_TYPEMAPS(type, PACKAGE)
+%typemap(in) type *self (MAGIC *found), struct type *self (MAGIC *found) {
+    $1 = (type *)pointer_in($input, &type##_magic, &found);
+    if (!found) {
+        raise_error(refuse(SHMKV_EARGUMENT, "bad argument: no object of " PACKAGE));
+        SWIG_fail;
+    }
+}
+%typemap(out) type *, struct type * {
+    if (!$1) SWIG_fail;
+    $result = sv_2mortal(object_with($1, &type##_magic, PACKAGE));
+    argvi++;
+}
+%enddef
+
+OBJECT_TYPEMAPS(Store, "ShmKV")
+OBJECT_TYPEMAPS(Cursor, "ShmKV::Cursor")
+
+/* An entry, or in a list nothing at all, so that while (my ($k, $v) = ...) ends. */
+%typemap(out) step_t {
+    if ($1.state < 0) SWIG_fail;
+    EXTEND(SP, 2);
+    if ($1.state && $1.yield != YIELD_VALUES)
+        ST(argvi++) = sv_2mortal(bytes_new($1.key, $1.key_len));
+    if ($1.state && $1.yield != YIELD_KEYS) {
+        SV *value = value_new(&$1.item);
+
+        if (!value)
+            SWIG_fail;
+        ST(argvi++) = sv_2mortal(value);
+    }
+}
+
+#endif
+
+/* What the constructor and cursor() return in vain has been raised. */
+%exception Store::Store { $action if (!result) SWIG_fail; }
+%exception Store::cursor { $action if (!result) SWIG_fail; }
+%newobject Store::cursor;
+%nodefaultctor Cursor;
+
+typedef struct Store {
+    %extend {
+        Store(const char *NAME, int mode, unsigned flags, uint64_t reserve, uint32_t lock_timeout_ms,
+              uint32_t permissions, uint32_t owner_slots, uint64_t max_size);
+        ~Store();
+
+        done_t put(const void *KEY, size_t KEY_LEN, value_t *ITEM);
+        reply_t get(const void *KEY, size_t KEY_LEN);
+        reply_t get_bytes(const void *KEY, size_t KEY_LEN);
+        answer_t delete(const void *KEY, size_t KEY_LEN);
+        answer_t exists(const void *KEY, size_t KEY_LEN);
+
+        native_t get_item(const void *KEY, size_t KEY_LEN);
+        answer_t store_as(int how, const void *KEY, size_t KEY_LEN, value_t *ITEM, double TTL, int BOUND);
+        reply_t swap(const void *KEY, size_t KEY_LEN, value_t *ITEM, double TTL, int BOUND);
+        reply_t take(const void *KEY, size_t KEY_LEN);
+        answer_t cas(const void *KEY, size_t KEY_LEN, uint64_t version, value_t *ITEM, double TTL, int BOUND);
+        answer_t cas_value(const void *KEY, size_t KEY_LEN, value_t *EXPECTED, value_t *ITEM, double TTL,
+                           int BOUND);
+        answer_t delete_if(const void *KEY, size_t KEY_LEN, uint64_t version);
+        answer_t delete_value(const void *KEY, size_t KEY_LEN, value_t *EXPECTED);
+
+        native_t get_size();
+        native_t get_all();
+        Cursor *cursor(int yield);
+
+        native_t info();
+        native_t stats();
+        native_t verify();
+        native_t locks();
+        native_t owners();
+
+        done_t close();
+        answer_t closed();
+        native_t name();
+    }
+} Store;
+
+typedef struct Cursor {
+    %extend {
+        ~Cursor();
+        step_t step();
+        done_t close();
+    }
+} Cursor;
+
+done_t unlink_segment(const char *NAME);
+done_t refuse_argument(const char *text);
+done_t refuse_value(const char *text);
+native_t library_version();

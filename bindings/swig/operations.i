@@ -1,0 +1,222 @@
+/*
+ * What a Store can do with one key beyond put, get and delete: the conditional
+ * writes, the counters, and the facts that go with a value. Each is one atomic call
+ * of the core.
+ *
+ *   double TTL   seconds from now after which the entry is absent; negative: the
+ *                segment's default; infinite: never
+ *   int BOUND    the entry goes when this process, or its Store, does
+ *
+ * "The answer is no" (the key is there already, the value is another one by now) is
+ * an answer_t of 0 and not an error.
+ */
+%{
+#include <math.h>
+#include <time.h>
+
+static int expiry_of(double ttl, uint64_t *expires_ns, unsigned *flags)
+{
+    struct timespec now;
+    double end;
+
+    *expires_ns = 0;
+    if (isnan(ttl))
+        return refuse(SHMKV_EARGUMENT, "bad argument: a time to live that is no number");
+    if (ttl < 0)
+        return SHMKV_OK;
+    if (isinf(ttl)) {
+        *flags |= SHMKV_NO_DEFAULT_EXPIRY;
+        return SHMKV_OK;
+    }
+    clock_gettime(CLOCK_REALTIME, &now);
+    end = (double)now.tv_sec + (double)now.tv_nsec / 1e9 + ttl;
+    if (end >= 18446744073.0)
+        return refuse(SHMKV_EARGUMENT, "bad argument: a time to live of %g seconds; for ever is infinity", ttl);
+    *expires_ns = (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec + (uint64_t)(ttl * 1e9);
+    return SHMKV_OK;
+}
+
+/* The value as it is to be stored. Not 0: raised. */
+static int value_for(value_t *value, double ttl, int bound)
+{
+    int err;
+
+    value->item.flags = bound ? SHMKV_BOUND : 0;
+    err = expiry_of(ttl, &value->item.expires_ns, &value->item.flags);
+    if (err)
+        raise_error(err);
+    return err;
+}
+
+/* What err answers when `no` is an answer. */
+static answer_t answer_or(int err, int no)
+{
+    if (err && err != no) {
+        raise_error(err);
+        return -1;
+    }
+    return !err;
+}
+
+enum storing { STORE_ALWAYS, STORE_IF_ABSENT, STORE_IF_PRESENT };
+
+static answer_t Store_store_as(Store *self, int how, const void *KEY, size_t KEY_LEN, value_t *ITEM,
+                               double TTL, int BOUND)
+{
+    if (!IS_OPEN(self))
+        return raise_closed(self);
+    if (value_for(ITEM, TTL, BOUND))
+        return -1;
+    switch (how) {
+    case STORE_IF_ABSENT:
+        return answer_or(shmkv_add(self->kv, KEY, KEY_LEN, &ITEM->item, NULL), SHMKV_EEXISTS);
+    case STORE_IF_PRESENT:
+        return answer_or(shmkv_replace(self->kv, KEY, KEY_LEN, &ITEM->item, NULL), SHMKV_ENOTFOUND);
+    default:
+        return answer_or(shmkv_put_item(self->kv, KEY, KEY_LEN, &ITEM->item), SHMKV_OK);
+    }
+}
+
+/* --------------------------------------------------- those that give a value */
+
+static int swap_entry(const struct reading *how, void *buf, size_t buf_len, struct shmkv_item *item)
+{
+    int err = shmkv_swap(how->store->kv, how->key, how->key_len, &how->value->item, buf, buf_len, item);
+
+    return err ? err : item->result; /* ENOTFOUND: there was none */
+}
+
+static int take_entry(const struct reading *how, void *buf, size_t buf_len, struct shmkv_item *item)
+{
+    return shmkv_take(how->store->kv, how->key, how->key_len, buf, buf_len, item);
+}
+
+static reply_t read_with(reader_fn *read, Store *self, const void *key, size_t key_len, value_t *value)
+{
+    struct reading how = {self, key, key_len, 0, value};
+    reply_t old;
+    int err;
+
+    if (!IS_OPEN(self)) {
+        raise_closed(self);
+        return NO_OBJECT;
+    }
+    old = read_through(&how, read, &err);
+    return found(old, err);
+}
+
+static reply_t Store_swap(Store *self, const void *KEY, size_t KEY_LEN, value_t *ITEM, double TTL, int BOUND)
+{
+    if (value_for(ITEM, TTL, BOUND))
+        return NO_OBJECT;
+    return read_with(swap_entry, self, KEY, KEY_LEN, ITEM);
+}
+
+static reply_t Store_take(Store *self, const void *KEY, size_t KEY_LEN)
+{
+    return read_with(take_entry, self, KEY, KEY_LEN, NULL);
+}
+
+/* A value with its facts, as a map. */
+static native_t item_map(const struct shmkv_item *item)
+{
+    static const char *const types[] = {"bytes", "text", "int64", "float64", "boolean", "null", "json", "coded"};
+    native_t map = map_new();
+    int failed = !map || map_put(map, "value", value_new(item))
+        || map_put(map, "type", text_new(types[item->type]))
+        || map_put(map, "version", number_new(item->version))
+        || map_put(map, "expires_ns", item->expires_ns ? number_new(item->expires_ns) : nothing())
+        || map_put(map, "bound", truth_new(item->flags & SHMKV_BOUND));
+
+    return finished(map, failed);
+}
+
+struct looking {
+    struct reading how;
+    struct shmkv_item item;
+    void *buf;
+    size_t room;
+    int err;
+};
+
+static native_t look_closely(void *argument)
+{
+    struct looking *job = argument;
+    void *larger;
+
+    while ((job->err = read_entry(&job->how, job->buf, job->room, &job->item)) == SHMKV_ETOOSMALL) {
+        larger = realloc(job->buf, job->item.len);
+        if (!larger) {
+            job->err = ENOMEM;
+            break;
+        }
+        job->buf = larger;
+        job->room = job->item.len;
+    }
+    if (job->err == SHMKV_ENOTFOUND)
+        return nothing();
+    if (job->err) {
+        raise_error(job->err);
+        return NO_OBJECT;
+    }
+    return item_map(&job->item);
+}
+
+static void drop_look(void *argument)
+{
+    free(((struct looking *)argument)->buf);
+}
+
+static native_t Store_get_item(Store *self, const void *KEY, size_t KEY_LEN)
+{
+    struct looking job = {.how = {self, KEY, KEY_LEN, 0, NULL}};
+
+    if (!IS_OPEN(self)) {
+        raise_closed(self);
+        return NO_OBJECT;
+    }
+    return build_and_drop(look_closely, drop_look, &job);
+}
+
+/* ------------------------------------------------------- those that compare */
+
+static answer_t Store_cas(Store *self, const void *KEY, size_t KEY_LEN, uint64_t version, value_t *ITEM,
+                          double TTL, int BOUND)
+{
+    if (!IS_OPEN(self))
+        return raise_closed(self);
+    if (value_for(ITEM, TTL, BOUND))
+        return -1;
+    return answer_or(shmkv_cas(self->kv, KEY, KEY_LEN, version, &ITEM->item), SHMKV_ECHANGED);
+}
+
+static answer_t Store_cas_value(Store *self, const void *KEY, size_t KEY_LEN, value_t *EXPECTED,
+                                value_t *ITEM, double TTL, int BOUND)
+{
+    if (!IS_OPEN(self))
+        return raise_closed(self);
+    if (value_for(ITEM, TTL, BOUND))
+        return -1;
+    return answer_or(shmkv_cas_value(self->kv, KEY, KEY_LEN, &EXPECTED->item, &ITEM->item), SHMKV_ECHANGED);
+}
+
+/* Gone already is as much a "no" as changed. */
+static answer_t answer_unless_changed(int err)
+{
+    return answer_or(err == SHMKV_ENOTFOUND ? SHMKV_ECHANGED : err, SHMKV_ECHANGED);
+}
+
+static answer_t Store_delete_if(Store *self, const void *KEY, size_t KEY_LEN, uint64_t version)
+{
+    if (!IS_OPEN(self))
+        return raise_closed(self);
+    return answer_unless_changed(shmkv_delete_if(self->kv, KEY, KEY_LEN, version));
+}
+
+static answer_t Store_delete_value(Store *self, const void *KEY, size_t KEY_LEN, value_t *EXPECTED)
+{
+    if (!IS_OPEN(self))
+        return raise_closed(self);
+    return answer_unless_changed(shmkv_delete_value(self->kv, KEY, KEY_LEN, &EXPECTED->item));
+}
+%}

@@ -1,0 +1,599 @@
+/*
+ * Values as arguments and as results, with their types: what one language stores
+ * another finds as a value of its own. Spec 10 has the rules for every corner.
+ *
+ *   value_t *ITEM   a value as an argument
+ *   value_new(item)  an entry of the store as a value of the language. NO_OBJECT: raised.
+ *   value_reply(item) the same, as a reply_t
+ *
+ * value_in() makes an item of an object. Strings are not copied: the item points
+ * into the object, which the caller's arguments keep alive until value_drop().
+ * Arrays and maps go through the language's own JSON library, by way of two
+ * functions in the language, json_encode and json_decode, that also check what
+ * that library would let pass. [VAL-02] [VAL-04]
+ *
+ * What comes back is not trusted: a peer may have stored text that is none, or
+ * three bytes as an integer. That raises BadType, and get_bytes() gives the bytes.
+ * [VAL-05]
+ */
+%{
+typedef struct value_t {
+    struct shmkv_item item;
+    union {
+        int64_t integer;
+        double number;
+        uint8_t truth;
+    } scalar;
+#if defined(SWIGPYTHON)
+    PyObject *made;  /* the JSON text */
+    Py_buffer *view;
+#elif defined(SWIGRUBY)
+    VALUE made;
+#elif defined(SWIGPERL)
+    SV *made;
+#endif
+} value_t;
+
+static inline int value_is(value_t *value, int type, const void *data, size_t len)
+{
+    value->item.type = type;
+    value->item.data = data;
+    value->item.len = len;
+    return 0;
+}
+
+static inline int value_is_integer(value_t *value, int64_t integer)
+{
+    value->scalar.integer = integer;
+    return value_is(value, SHMKV_INT64, &value->scalar.integer, sizeof value->scalar.integer);
+}
+
+static inline int value_is_number(value_t *value, double number)
+{
+    value->scalar.number = number;
+    return value_is(value, SHMKV_FLOAT64, &value->scalar.number, sizeof value->scalar.number);
+}
+
+static inline int value_is_truth(value_t *value, int truth)
+{
+    value->scalar.truth = truth != 0;
+    return value_is(value, SHMKV_BOOLEAN, &value->scalar.truth, sizeof value->scalar.truth);
+}
+
+static int refuse_integer(void)
+{
+    return refuse(SHMKV_EVALUE, "bad value: an integer beyond 64 bits; store it as text");
+}
+
+/* Its bytes are not what its type says. */
+static void raise_bad_value(const struct shmkv_item *item)
+{
+    static const char *const names[] = {"bytes", "text", "an integer", "a float", "a boolean", "null", "JSON", "coded"};
+
+    raise_error(refuse(SHMKV_ETYPE, "the value says that it is %s, and is not; get_bytes gives what it is",
+                       names[item->type]));
+}
+
+/* A scalar of fixed size, read without regard to alignment. */
+static inline int scalar_of(const struct shmkv_item *item, void *scalar, size_t size)
+{
+    if (item->len != size)
+        return -1;
+    memcpy(scalar, item->data, size);
+    return 0;
+}
+%}
+
+#if defined(SWIGPYTHON)
+
+%{
+/* In shmkv/_json.py; set when the package is loaded. */
+static PyObject *json_encode, *json_decode;
+
+static int use_json(PyObject *encode, PyObject *decode)
+{
+    Py_INCREF(encode);
+    Py_INCREF(decode);
+    Py_XSETREF(json_encode, encode);
+    Py_XSETREF(json_decode, decode);
+    return 0;
+}
+
+static inline void value_drop(value_t *value)
+{
+    drop_view(value->view);
+    Py_XDECREF(value->made);
+}
+
+static int text_value(value_t *value, int type, PyObject *text)
+{
+    Py_ssize_t length;
+    const char *data = PyUnicode_AsUTF8AndSize(text, &length);
+
+    return data ? value_is(value, type, data, (size_t)length) : -1;
+}
+
+static int integer_value(value_t *value, PyObject *object)
+{
+    int overflow;
+    long long integer = PyLong_AsLongLongAndOverflow(object, &overflow);
+
+    if (overflow) {
+        raise_error(refuse_integer());
+        return -1;
+    }
+    return value_is_integer(value, integer);
+}
+
+static int json_value(value_t *value, PyObject *object)
+{
+    value->made = PyObject_CallFunctionObjArgs(json_encode, object, NULL);
+    return value->made ? text_value(value, SHMKV_JSON, value->made) : -1;
+}
+
+/* Anything with a buffer; but a scalar of another library would lose its meaning. */
+static int buffer_value(value_t *value, PyObject *object)
+{
+    const void *data;
+    size_t size;
+
+    if (!PyObject_CheckBuffer(object)) {
+        PyErr_Format(PyExc_TypeError,
+                     "a value must be bytes, str, int, float, bool, None, list, dict or a buffer, not %.80s",
+                     Py_TYPE(object)->tp_name);
+        return -1;
+    }
+    if (view_of(object, "value", &data, &size, &value->view))
+        return -1;
+    if (value->view->ndim == 0) {
+        PyErr_Format(PyExc_TypeError, "a value cannot be a single %.80s: make it an int or a float",
+                     Py_TYPE(object)->tp_name);
+        return -1;
+    }
+    return value_is(value, SHMKV_BYTES, data, size);
+}
+
+/* Not 0: raised. Either way value_drop() is due. */
+static inline int value_in(PyObject *object, value_t *value)
+{
+    memset(value, 0, sizeof *value);
+    if (PyBytes_Check(object))
+        return value_is(value, SHMKV_BYTES, PyBytes_AS_STRING(object), (size_t)PyBytes_GET_SIZE(object));
+    if (PyUnicode_Check(object))
+        return text_value(value, SHMKV_TEXT, object);
+    if (PyBool_Check(object))
+        return value_is_truth(value, object == Py_True);
+    if (PyLong_Check(object))
+        return integer_value(value, object);
+    if (PyFloat_Check(object))
+        return value_is_number(value, PyFloat_AS_DOUBLE(object));
+    if (object == Py_None)
+        return value_is(value, SHMKV_NULL, NULL, 0);
+    if (PyDict_Check(object) || PyList_Check(object) || PyTuple_Check(object))
+        return json_value(value, object);
+    return buffer_value(value, object);
+}
+
+static PyObject *text_new_from(const struct shmkv_item *item)
+{
+    PyObject *text = PyUnicode_DecodeUTF8(item->data, (Py_ssize_t)item->len, "strict");
+
+    if (!text && PyErr_ExceptionMatches(PyExc_UnicodeDecodeError)) {
+        PyErr_Clear();
+        raise_bad_value(item);
+    }
+    return text;
+}
+
+static PyObject *json_new(const struct shmkv_item *item)
+{
+    PyObject *text = text_new_from(item);
+    PyObject *value = text ? PyObject_CallFunctionObjArgs(json_decode, text, NULL) : NULL;
+
+    Py_XDECREF(text);
+    /* Nested too deeply, it is not JSON that we can read either. */
+    if (text && !value && (PyErr_ExceptionMatches(PyExc_ValueError) || PyErr_ExceptionMatches(PyExc_RecursionError))) {
+        PyErr_Clear();
+        raise_bad_value(item);
+    }
+    return value;
+}
+
+static PyObject *scalar_new(const struct shmkv_item *item)
+{
+    int64_t integer;
+    double number;
+    uint8_t truth;
+
+    switch (item->type) {
+    case SHMKV_INT64:
+        if (!scalar_of(item, &integer, sizeof integer))
+            return PyLong_FromLongLong(integer);
+        break;
+    case SHMKV_FLOAT64:
+        if (!scalar_of(item, &number, sizeof number))
+            return PyFloat_FromDouble(number);
+        break;
+    case SHMKV_BOOLEAN:
+        if (!scalar_of(item, &truth, sizeof truth) && truth <= 1)
+            return PyBool_FromLong(truth);
+        break;
+    default:
+        if (!item->len)
+            return nothing();
+    }
+    raise_bad_value(item);
+    return NULL;
+}
+
+static inline native_t value_new(const struct shmkv_item *item)
+{
+    switch (item->type) {
+    case SHMKV_TEXT:
+        return text_new_from(item);
+    case SHMKV_JSON:
+        return json_new(item);
+    case SHMKV_INT64:
+    case SHMKV_FLOAT64:
+    case SHMKV_BOOLEAN:
+    case SHMKV_NULL:
+        return scalar_new(item);
+    default:
+        /* [VAL-06] CODED as well: nothing is decoded by itself. */
+        return bytes_new(item->data, item->len);
+    }
+}
+#define value_reply(item) value_new(item)
+%}
+
+%typemap(in) value_t *ITEM (value_t value) {
+    if (value_in($input, &value)) {
+        value_drop(&value);
+        SWIG_fail;
+    }
+    $1 = &value;
+}
+%typemap(freearg) value_t *ITEM "if ($1) value_drop($1);"
+
+%typemap(in) PyObject *FUNCTION "$1 = $input;"
+int use_json(PyObject *FUNCTION, PyObject *FUNCTION);
+
+#elif defined(SWIGRUBY)
+
+%{
+#include <ruby/encoding.h>
+
+#define value_drop(value) RB_GC_GUARD((value)->made)
+
+static int string_value(value_t *value, VALUE string)
+{
+    int encoding = ENCODING_GET(string);
+
+    value->made = string;
+    if (encoding == rb_ascii8bit_encindex())
+        return value_is(value, SHMKV_BYTES, RSTRING_PTR(string), (size_t)RSTRING_LEN(string));
+    if (rb_enc_str_coderange(string) == ENC_CODERANGE_BROKEN)
+        raise_error(refuse(SHMKV_EVALUE, "bad value: a String that is not valid %s; for bytes, use .b",
+                           rb_enc_name(rb_enc_from_index(encoding))));
+    if (encoding != rb_utf8_encindex() && encoding != rb_usascii_encindex())
+        string = value->made = rb_str_encode(string, rb_enc_from_encoding(rb_utf8_encoding()), 0, Qnil);
+    return value_is(value, SHMKV_TEXT, RSTRING_PTR(string), (size_t)RSTRING_LEN(string));
+}
+
+static int integer_value(value_t *value, VALUE object)
+{
+    int64_t integer;
+    int sign = rb_integer_pack(object, &integer, 1, sizeof integer, 0,
+                               INTEGER_PACK_NATIVE_BYTE_ORDER | INTEGER_PACK_2COMP);
+
+    /* Two's complement that fills the word: the sign must still be there. */
+    if (sign > 1 || sign < -1 || (sign > 0 && integer < 0) || (sign < 0 && integer >= 0))
+        raise_error(refuse_integer());
+    return value_is_integer(value, integer);
+}
+
+static int json_value(value_t *value, VALUE object)
+{
+    string_value(value, rb_funcall(mShmKV, rb_intern("json_encode"), 1, object));
+    return value_is(value, SHMKV_JSON, value->item.data, value->item.len);
+}
+
+static int other_value(value_t *value, VALUE object)
+{
+    VALUE string = rb_check_string_type(object);
+
+    if (NIL_P(string))
+        rb_raise(rb_eTypeError,
+                 "a value must be a String, Symbol, Integer, Float, true, false, nil, Array or Hash, not %s",
+                 rb_obj_classname(object));
+    return string_value(value, string);
+}
+
+static inline int value_in(VALUE object, value_t *value)
+{
+    memset(&value->item, 0, sizeof value->item);
+    switch (rb_type(object)) {
+    case T_STRING:
+        return string_value(value, object);
+    case T_SYMBOL:
+        return string_value(value, rb_sym2str(object));
+    case T_FIXNUM:
+        return value_is_integer(value, FIX2LONG(object));
+    case T_BIGNUM:
+        return integer_value(value, object);
+    case T_FLOAT:
+        return value_is_number(value, RFLOAT_VALUE(object));
+    case T_TRUE:
+    case T_FALSE:
+        return value_is_truth(value, RTEST(object));
+    case T_NIL:
+        return value_is(value, SHMKV_NULL, NULL, 0);
+    case T_ARRAY:
+    case T_HASH:
+        return json_value(value, object);
+    default:
+        return other_value(value, object);
+    }
+}
+
+static VALUE text_new_from(const struct shmkv_item *item)
+{
+    VALUE text = rb_utf8_str_new(item->data, (long)item->len);
+
+    if (rb_enc_str_coderange(text) == ENC_CODERANGE_BROKEN)
+        raise_bad_value(item);
+    return text;
+}
+
+static VALUE decode_json(VALUE text)
+{
+    return rb_funcall(mShmKV, rb_intern("json_decode"), 1, text);
+}
+
+static VALUE json_new(const struct shmkv_item *item)
+{
+    int failed;
+    VALUE value = rb_protect(decode_json, text_new_from(item), &failed);
+
+    if (failed) {
+        VALUE error = rb_errinfo();
+
+        if (!rb_obj_is_kind_of(error, rb_const_get(mShmKV, rb_intern("JSON_ERROR"))))
+            rb_jump_tag(failed);
+        rb_set_errinfo(Qnil);
+        raise_bad_value(item);
+    }
+    return value;
+}
+
+static inline native_t value_new(const struct shmkv_item *item)
+{
+    int64_t integer;
+    double number;
+    uint8_t truth;
+
+    switch (item->type) {
+    case SHMKV_TEXT:
+        return text_new_from(item);
+    case SHMKV_JSON:
+        return json_new(item);
+    case SHMKV_INT64:
+        if (!scalar_of(item, &integer, sizeof integer))
+            return LL2NUM(integer);
+        break;
+    case SHMKV_FLOAT64:
+        if (!scalar_of(item, &number, sizeof number))
+            return DBL2NUM(number);
+        break;
+    case SHMKV_BOOLEAN:
+        if (!scalar_of(item, &truth, sizeof truth) && truth <= 1)
+            return truth ? Qtrue : Qfalse;
+        break;
+    case SHMKV_NULL:
+        if (!item->len)
+            return Qnil;
+        break;
+    default:
+        return bytes_new(item->data, item->len);
+    }
+    raise_bad_value(item);
+    return Qnil;
+}
+#define value_reply(item) value_new(item)
+%}
+
+%typemap(in) value_t *ITEM (value_t value) {
+    value_in($input, &value);
+    $1 = &value;
+}
+%typemap(freearg) value_t *ITEM "value_drop($1);"
+
+#elif defined(SWIGPERL)
+
+%{
+static inline void value_drop(value_t *value)
+{
+    SvREFCNT_dec(value->made);
+}
+
+/* What the Perl sub gives for one argument; NULL if it died, with $@ set. */
+static SV *call_in_perl(const char *name, SV *argument)
+{
+    dSP;
+    SV *result;
+
+    ENTER;
+    SAVETMPS;
+    PUSHMARK(SP);
+    XPUSHs(argument);
+    PUTBACK;
+    call_pv(name, G_SCALAR | G_EVAL);
+    SPAGAIN;
+    result = SvREFCNT_inc(POPs);
+    PUTBACK;
+    FREETMPS;
+    LEAVE;
+    if (SvTRUE(ERRSV)) {
+        SvREFCNT_dec(result);
+        return NULL;
+    }
+    return result;
+}
+
+static int string_value(value_t *value, SV *sv)
+{
+    STRLEN length;
+    const char *text = SvPV_nomg_const(sv, length);
+
+    return value_is(value, SvUTF8(sv) ? SHMKV_TEXT : SHMKV_BYTES, text, length);
+}
+
+static int json_value(value_t *value, SV *reference)
+{
+    STRLEN length;
+    const char *text;
+
+    value->made = call_in_perl("ShmKV::Value::json_encode", reference);
+    if (!value->made)
+        return -1;
+    text = SvPV_const(value->made, length);
+    return value_is(value, SHMKV_JSON, text, length);
+}
+
+static int refuse_perl_value(const char *why)
+{
+    raise_error(refuse(SHMKV_EVALUE, "bad value: %s", why));
+    return -1;
+}
+
+static int reference_value(value_t *value, SV *sv)
+{
+    SV *target = SvRV(sv);
+
+    if (sv_isobject(sv) && sv_derived_from(sv, "JSON::PP::Boolean"))
+        return value_is_truth(value, SvTRUE_nomg(sv));
+    if (is_overloaded(sv)) {
+        value->made = newSVsv_nomg(sv);
+        sv_setsv(value->made, sv_2mortal(newSVpvf("%" SVf, SVfARG(sv))));
+        return string_value(value, value->made);
+    }
+    if (SvOBJECT(target) || (SvTYPE(target) != SVt_PVAV && SvTYPE(target) != SVt_PVHV))
+        return refuse_perl_value("a reference to something that is no plain array or hash");
+    return json_value(value, sv);
+}
+
+/* All but strings. */
+static int unusual_value(value_t *value, SV *sv)
+{
+    if (SvROK(sv))
+        return reference_value(value, sv);
+    if (SvIOK(sv)) {
+        if (SvIsUV(sv) && SvUVX(sv) > (UV)IV_MAX) {
+            raise_error(refuse_integer());
+            return -1;
+        }
+        return value_is_integer(value, SvIVX(sv));
+    }
+    if (SvNOK(sv))
+        return value_is_number(value, SvNVX(sv));
+    if (!SvOK(sv))
+        return value_is(value, SHMKV_NULL, NULL, 0);
+    if (isGV_with_GP(sv))
+        return refuse_perl_value("a glob");
+    return string_value(value, sv);
+}
+
+/* Not 0: raised. Either way value_drop() is due. */
+static inline int value_in(SV *sv, value_t *value)
+{
+    Zero(value, 1, value_t);
+    SvGETMAGIC(sv);
+#ifdef SvIsBOOL
+    if (SvIsBOOL(sv))
+        return value_is_truth(value, SvTRUE_nomg(sv));
+#endif
+    if (SvPOK(sv))
+        return value_is(value, SvUTF8(sv) ? SHMKV_TEXT : SHMKV_BYTES, SvPVX_const(sv), SvCUR(sv));
+    return unusual_value(value, sv);
+}
+
+static SV *text_new_from(const struct shmkv_item *item)
+{
+    /* Which takes a length of 0 for "up to the NUL". */
+    if (item->len && !is_strict_utf8_string(item->data, item->len)) {
+        raise_bad_value(item);
+        return NULL;
+    }
+    return newSVpvn_flags(item->data, item->len, SVf_UTF8);
+}
+
+static SV *json_new(const struct shmkv_item *item)
+{
+    SV *text = text_new_from(item), *value;
+
+    if (!text)
+        return NULL;
+    value = call_in_perl("ShmKV::Value::json_decode", sv_2mortal(text));
+    if (!value)
+        raise_bad_value(item);
+    return value;
+}
+
+/* Owned by the caller. */
+static native_t value_new(const struct shmkv_item *item)
+{
+    int64_t integer;
+    double number;
+    uint8_t truth;
+
+    switch (item->type) {
+    case SHMKV_TEXT:
+        return text_new_from(item);
+    case SHMKV_JSON:
+        return json_new(item);
+    case SHMKV_INT64:
+        if (!scalar_of(item, &integer, sizeof integer))
+            return newSViv(integer);
+        break;
+    case SHMKV_FLOAT64:
+        if (!scalar_of(item, &number, sizeof number))
+            return newSVnv(number);
+        break;
+    case SHMKV_BOOLEAN:
+        if (!scalar_of(item, &truth, sizeof truth) && truth <= 1)
+            return newSVsv(truth ? &PL_sv_yes : &PL_sv_no);
+        break;
+    case SHMKV_NULL:
+        if (!item->len)
+            return newSV(0);
+        break;
+    default:
+        return bytes_new(item->data, item->len);
+    }
+    raise_bad_value(item);
+    return NULL;
+}
+
+static inline reply_t value_reply(const struct shmkv_item *item)
+{
+    native_t value;
+
+    if (item->type == SHMKV_BYTES)
+        return reply_new(item->data, item->len);
+    value = value_new(item);
+    return value ? reply_of(value) : NO_OBJECT;
+}
+%}
+
+%typemap(in) value_t *ITEM (value_t value) {
+    if (value_in($input, &value)) {
+        value_drop(&value);
+        SWIG_fail;
+    }
+    $1 = &value;
+}
+%typemap(freearg) value_t *ITEM "if ($1) value_drop($1);"
+
+#endif
+
+%apply value_t *ITEM { value_t *EXPECTED, value_t *AMOUNT, value_t *INITIAL };
