@@ -178,6 +178,17 @@ static inline const uint64_t *racy_tag_first(const uint64_t *words, uint32_t hit
     return words + ((unsigned)__builtin_ctz(hits) >> 1);
 }
 
+/* From one record to another, whole words. */
+static inline void racy_move(uint8_t *dst, const uint8_t *src, size_t len) {
+    if (len > RACY_WORDS_MAX && !RACY_BY_WORDS) {
+        memcpy(dst, src, len);
+        return;
+    }
+    for (; len >= 8; len -= 8, dst += 8, src += 8)
+        store_relaxed_u64((uint64_t *)(void *)dst,
+                          load_relaxed_u64((const uint64_t *)(const void *)src));
+}
+
 /* Fill a record that stale readers may still be looking at: relaxed words, and
  * the unused bytes of the last word become zero. @p dst is 8-byte aligned. */
 static inline void racy_store(uint8_t *dst, const void *src, size_t len) {

@@ -55,9 +55,9 @@ struct work {
     shard_t *shard;
     uint64_t hash;
     struct place place;
-    bool asks; /* a condition, or for the old value */
+    bool asks; /* more than a plain put or delete: a condition, or for the old value */
     /* The new record: its cell, where the entry ends, the computed value. */
-    uint64_t cell, expiry_ns, owner, value;
+    uint64_t cell, val_len, expiry_ns, owner, value;
     record_t *rec;
     bool extra;
     /* What was there. */
@@ -97,6 +97,26 @@ static inline void finish_record(const struct work *w) {
     store_release_u64(&w->rec->version, w->c->made);
 }
 
+/* The value at @p base, which is shared, and @p len bytes of ours behind it. */
+static COLD void store_behind(uint8_t *out, const struct peek *base, const uint8_t *ours,
+                              size_t len) {
+    uint64_t whole = base->val_len & ~7ULL, last = base->val_len & 7, taken = 0;
+    racy_move(out, base->value, whole);
+    if (last) {
+        /* The word that both have a part in. */
+        uint64_t word = load_relaxed_u64((const uint64_t *)(const void *)(base->value + whole));
+        taken = len < 8 - last ? len : 8 - last;
+        uint8_t bytes[8] = {0};
+        memcpy(bytes, &word, last);
+        if (taken)
+            memcpy(bytes + last, ours, taken);
+        racy_store(out + whole, bytes, 8);
+        whole += 8;
+    }
+    if (len > taken)
+        racy_store(out + whole, ours + taken, len - taken);
+}
+
 /*
  * Write the record into our cell; but for a value that is computed under the lock,
  * and then the even version.
@@ -118,15 +138,19 @@ static inline void build_record(struct work *w) {
      * read-recheck in read.c: a reader that copied a new byte sees a new version. */
     fence_release();
     const struct shmkv_item *item = c->item;
-    uint64_t lengths = (uint64_t)item->len | (uint64_t)(c->key_len - 1) << 32 |
-                       (uint64_t)item->type << 48 | (w->extra ? EXTRA_FLAG : 0);
+    uint64_t lengths = w->val_len | (uint64_t)(c->key_len - 1) << 32 | (uint64_t)item->type << 48 |
+                       (w->extra ? EXTRA_FLAG : 0);
     store_relaxed_u64((uint64_t *)(void *)&rec->value_len, lengths);
     if (unlikely(w->extra))
         store_extra(rec, w->expiry_ns, w->owner);
     racy_store((uint8_t *)rec + record_key_offset(w->extra), c->key, c->key_len);
-    if (unlikely(c->compute != NULL))
+    uint8_t *value = (uint8_t *)rec + record_value_offset(c->key_len, w->extra);
+    if (unlikely(w->asks) && c->compute)
         return;
-    racy_store((uint8_t *)rec + record_value_offset(c->key_len, w->extra), item->data, item->len);
+    if (unlikely(w->asks) && c->base)
+        store_behind(value, c->base, item->data, item->len);
+    else
+        racy_store(value, item->data, item->len);
     finish_record(w);
 }
 
@@ -145,11 +169,19 @@ static inline void plan_end(struct work *w) {
     const struct shmkv_item *item = w->c->item;
     w->expiry_ns = item->expires_ns;
     w->owner = unlikely(item->flags & SHMKV_BOUND) ? owner_word(w->ctx) : 0;
+    if (likely(!w->asks) || !w->c->base)
+        return;
+    w->owner = w->c->base->owner;
+    if (!w->c->new_end)
+        w->expiry_ns = w->c->base->expiry_ns;
 }
 
 static inline int build(struct work *w) {
     struct segment *seg = w->ctx->seg;
-    uint64_t size = record_size(w->c->key_len, w->c->item->len, w->extra);
+    w->val_len = w->c->item->len;
+    if (unlikely(w->asks) && w->c->base)
+        w->val_len += w->c->base->val_len;
+    uint64_t size = record_size(w->c->key_len, w->val_len, w->extra);
     int err = prepare_cell(w->ctx, size, &w->cell);
     if (unlikely(err))
         return err;
@@ -343,7 +375,7 @@ static inline int publish(struct work *w) {
         if (err)
             return err;
     }
-    if (unlikely(w->c->compute != NULL))
+    if (unlikely(w->asks) && w->c->compute)
         finish_number(w);
     commit_put(w);
     return SHMKV_OK;
@@ -459,8 +491,14 @@ int change_make(struct context *ctx, struct change *c) {
     w.d = shard_domain(seg, index);
     bool grew = false;
     err = all_steps(&w, &grew);
-    if (unlikely(c->old && !err))
-        hand_out(&w);
+    if (unlikely(w.asks)) {
+        if (c->old && !err)
+            hand_out(&w);
+        if (c->item)
+            c->expires_ns = w.expiry_ns;
+        if (err == E_SAME)
+            err = SHMKV_OK;
+    }
     /* What cannot be put away stays in our slot and goes back at the next
      * occasion, at the latest when the slot is reaped: the change counts. */
     if (unlikely(grew))

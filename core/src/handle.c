@@ -311,59 +311,78 @@ int shmkv_count(shmkv_t *kv, uint64_t *n) {
 
 /* ----------------------------------------------------------------------- write */
 
-/* May this segment be written to, and does it take such an entry? [LAYOUT-25] */
-static int check_change(const struct segment *seg, const struct change *c) {
+/* May this segment be written to? */
+static inline int check_writable(const struct segment *seg) {
     if (unlikely(!seg->writable))
         return fail(SHMKV_EREADONLY, "%s", seg->loc->path);
-    if (unlikely(!segment_live_and_thawed(seg))) {
-        int err = segment_check_thawed(seg);
-        if (err)
-            return err;
-    }
-    if (unlikely(c->key_len > seg->max_key))
-        return fail(SHMKV_EKEY, "%s: %zu bytes, its keys have at most %llu", seg->loc->path,
-                    c->key_len, (unsigned long long)seg->max_key);
-    if (unlikely(c->item && c->item->len > seg->max_value))
-        return fail(SHMKV_EVALUE, "%s: %zu bytes, its values have at most %llu", seg->loc->path,
-                    c->item->len, (unsigned long long)seg->max_value);
+    if (unlikely(!segment_live_and_thawed(seg)))
+        return segment_check_thawed(seg);
     return SHMKV_OK;
 }
 
-static int change_as_owner(struct segment *seg, struct change *c) {
+typedef int work_fn(struct context *ctx, void *arg);
+
+static inline int work_as_owner(struct segment *seg, work_fn *work, void *arg) {
     struct context *ctx;
     int err = context_acquire(seg, &ctx);
     if (unlikely(err))
         return err;
-    err = change_make(ctx, c);
+    err = work(ctx, arg);
     if (unlikely(err == SHMKV_ENOSPC)) {
         /* The dead may be sitting on what we need. */
         owners_reap(ctx);
-        err = change_make(ctx, c);
+        err = work(ctx, arg);
     }
     context_release(ctx);
     return err;
 }
 
-static int change_once(shmkv_t *kv, struct change *c) {
+static inline int work_once(shmkv_t *kv, work_fn *work, void *arg) {
     struct segment *seg;
     int err = handle_enter(kv, &seg);
     if (unlikely(err))
         return err;
-    err = check_change(seg, c);
+    err = check_writable(seg);
     if (likely(!err))
-        err = change_as_owner(seg, c);
+        err = work_as_owner(seg, work, arg);
     handle_leave();
     return err;
+}
+
+static inline __attribute__((always_inline)) int work_following(shmkv_t *kv, work_fn *work,
+                                                                void *arg) {
+    int err;
+    do
+        err = work_once(kv, work, arg);
+    while (unlikely(err == E_MOVED));
+    if (unlikely(kv && atomic_load_explicit(&kv->retired, memory_order_relaxed) != NULL))
+        reclaim_later(kv);
+    return err;
+}
+
+int handle_write(shmkv_t *kv, work_fn *work, void *arg) { return work_following(kv, work, arg); }
+
+/* [LAYOUT-25] */
+static COLD int refuse_lengths(const struct segment *seg, const struct change *c) {
+    if (c->key_len > seg->max_key)
+        return fail(SHMKV_EKEY, "%s: %zu bytes, its keys have at most %llu", seg->loc->path,
+                    c->key_len, (unsigned long long)seg->max_key);
+    return fail(SHMKV_EVALUE, "%s: %zu bytes, its values have at most %llu", seg->loc->path,
+                c->item->len, (unsigned long long)seg->max_value);
+}
+
+static inline int make_checked(struct context *ctx, void *arg) {
+    const struct segment *seg = ctx->seg;
+    struct change *c = arg;
+    if (unlikely(c->key_len > seg->max_key) || unlikely(c->item && c->item->len > seg->max_value))
+        return refuse_lengths(seg, c);
+    return change_make(ctx, c);
 }
 
 int handle_change(shmkv_t *kv, struct change *c) {
     int err = key_check(c->key, c->key_len);
     if (unlikely(err))
         return err;
-    do
-        err = change_once(kv, c);
-    while (unlikely(err == E_MOVED));
-    if (unlikely(kv && atomic_load_explicit(&kv->retired, memory_order_relaxed) != NULL))
-        reclaim_later(kv);
+    err = work_following(kv, make_checked, c);
     return likely(!err) ? err : fail_at_key(err, c->key, c->key_len);
 }

@@ -7,9 +7,9 @@
  * words it guards (lock.c), changed by transactions (intent.c). The space
  * domain gives out runs of pages (space.c), arenas give out cells (arena.c),
  * shards hold the index (table.c, grow.c). On these stand reading (read.c),
- * changing (change.c), on which the calls stand that write (write.c), with values
- * checked by value.c; walking (cursor.c, snapshot.c), replacing and freezing (replace.c,
- * freeze.c), outliving the machine (sync.c), checking (verify.c, on a view.c) and
+ * changing (change.c), on which the calls stand that write (write.c, number.c,
+ * update.c), with values checked by value.c; walking (cursor.c, snapshot.c), replacing and freezing
+ * (replace.c, freeze.c), outliving the machine (sync.c), checking (verify.c, on a view.c) and
  * reporting (report.c). A handle (handle.c) is
  * what the caller has: a name, and the segment that bears it now; guard.c keeps
  * that mapped while a thread is inside.
@@ -287,7 +287,7 @@ struct txn {
     const struct domain *d;
     unsigned n;
     struct after {
-        uint64_t *word; /* the first of them, for a fill */
+        uint64_t *word;                /* the first of them, for a fill */
         uint64_t value, count, stride; /* bytes from one to the next, with a count above 1 */
     } after[SHMKV_SPACE_ENTRIES];
 };
@@ -487,6 +487,15 @@ int read_value(struct segment *seg, const void *key, size_t key_len, void *buf, 
 int read_item(struct segment *seg, const void *key, size_t key_len, void *buf, size_t buf_len,
               struct shmkv_item *item);
 
+/* An entry as it was at one moment. Its value may be read until further notice, but
+ * counts only if the version is still the slot's, under the lock, afterwards. */
+struct peek {
+    const uint8_t *value;
+    uint64_t val_len, version, expiry_ns, owner;
+    unsigned type;
+};
+int read_peek(struct segment *seg, const void *key, size_t key_len, struct peek *p);
+
 /* ------------------------------------------------------------------ value.c */
 
 bool utf8_valid(const uint8_t *p, size_t len);
@@ -529,12 +538,16 @@ struct change {
      * tells the type. E_SAME: leave it as it is. */
     int (*compute)(void *arg, const uint64_t *old, uint64_t *value);
     void *arg;
+    /* The value is this one's, which was looked at without the lock, and the item's behind
+     * it; with IF_VERSION and its version. So is the entry's end, but for new_end. */
+    const struct peek *base;
+    bool new_end;
     /* Where the old value goes. NULL: nowhere. ETOOSMALL if it does not fit, and
      * nothing has changed. */
     struct shmkv_item *old;
     void *buf;
     size_t buf_len;
-    uint64_t made; /* out: the new value's version */
+    uint64_t made, expires_ns; /* out: of the new value */
 };
 int change_make(struct context *ctx, struct change *c);
 
@@ -709,6 +722,9 @@ static inline void handle_leave(void) { guard_leave(); }
 
 /* Make the change in the segment that the handle means now. */
 int handle_change(shmkv_t *kv, struct change *c);
+/* Do the work there, as a writer. It is done again from the start if the segment was
+ * replaced meanwhile (E_MOVED), or if space was short and some of the dead had some. */
+int handle_write(shmkv_t *kv, int (*work)(struct context *ctx, void *arg), void *arg);
 
 int refuse_key(const void *key, size_t key_len);
 

@@ -6,6 +6,9 @@
 #ifndef SHMKV_NAMESPACE_H
 #define SHMKV_NAMESPACE_H
 
+#define read_peek shmkv_private_read_peek
+#define handle_write shmkv_private_handle_write
+
 #define arena_domain shmkv_private_arena_domain
 #define boot_id_read shmkv_private_boot_id_read
 #define boot_word shmkv_private_boot_word
@@ -45,6 +48,7 @@
 #define guard_mine shmkv_private_guard_mine
 #define handle_change shmkv_private_handle_change
 #define handle_enter_slowly shmkv_private_handle_enter_slowly
+#define handle_write shmkv_private_handle_write
 #define hash_bytes shmkv_private_hash_bytes
 #define huge_grow shmkv_private_huge_grow
 #define huge_limit shmkv_private_huge_limit
@@ -73,6 +77,7 @@
 #define program_name_read shmkv_private_program_name_read
 #define random_bytes shmkv_private_random_bytes
 #define read_item shmkv_private_read_item
+#define read_peek shmkv_private_read_peek
 #define read_value shmkv_private_read_value
 #define record_look shmkv_private_record_look
 #define refuse_key shmkv_private_refuse_key

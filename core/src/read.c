@@ -53,6 +53,7 @@ struct want {
     size_t val_len;
     bool exists_only;
     unsigned odd; /* how often what was found made no sense */
+    const uint8_t *value;
     unsigned type;
     uint64_t version, expiry_ns, owner;
 };
@@ -159,6 +160,7 @@ static inline int read_record(struct segment *seg, const struct route *route, co
         owner = load_relaxed_u64(&words[3]);
     }
     w->val_len = shape.val_len;
+    w->value = rec + record_value_offset(shape.key_len, shape.extra);
     w->type = shape.type;
     w->version = version;
     w->expiry_ns = expiry;
@@ -379,6 +381,21 @@ int read_item(struct segment *seg, const void *key, size_t key_len, void *buf, s
                                     .flags = w.owner ? SHMKV_BOUND : 0,
                                     .expires_ns = w.expiry_ns,
                                     .version = w.version};
+    return result;
+}
+
+int read_peek(struct segment *seg, const void *key, size_t key_len, struct peek *p) {
+    struct want w = {.key = key,
+                     .key_len = key_len,
+                     .hash = hash_inline(key, key_len, seg->seed),
+                     .exists_only = true};
+    int result = read_whole_way(seg, &w);
+    *p = (struct peek){.value = w.value,
+                       .val_len = w.val_len,
+                       .version = w.version,
+                       .expiry_ns = w.expiry_ns,
+                       .owner = w.owner,
+                       .type = w.type};
     return result;
 }
 

@@ -21,13 +21,34 @@ static char touch_keys[SHMKV_DEFAULT_SHARDS][KEY_TEXT_SIZE];
 
 /* A value that is no other key's and no other size's. The last is kept: a child that
  * is stepped through should not have to make it. */
+static void fill_value(uint8_t *value, const char *key, long size) {
+    uint64_t seed = hash_bytes(key, strlen(key), (uint64_t)size);
+    for (long i = 0; i < size; i++)
+        value[i] = (uint8_t)((seed >> (i & 7) * 8) ^ (uint64_t)i >> 3);
+}
+
+/* Sizes that are none: from NUMBER on the integer itself; APPENDED is a value of 20
+ * bytes with one of 281 behind it. */
+#define NUMBER (1L << 30)
+#define APPENDED (1L << 29)
+
+static size_t length_of(long size) { return size >= NUMBER ? 8 : size == APPENDED ? 301 : (size_t)size; }
+
 static const uint8_t *value_of(const char *key, long size) {
     static uint8_t value[LARGEST];
     static uint64_t made_for;
     uint64_t seed = hash_bytes(key, strlen(key), (uint64_t)size);
-    for (long i = 0; i < size && seed != made_for; i++)
-        value[i] = (uint8_t)((seed >> (i & 7) * 8) ^ (uint64_t)i >> 3);
+    if (seed == made_for)
+        return value;
     made_for = seed;
+    if (size >= NUMBER) {
+        memcpy(value, &size, 8);
+    } else if (size == APPENDED) {
+        fill_value(value, key, 20);
+        fill_value(value + 20, key, 281);
+    } else {
+        fill_value(value, key, size);
+    }
     return value;
 }
 
@@ -36,8 +57,10 @@ static struct shmkv_item item_of(long size) {
     static long sizes[2] = {ABSENT, ABSENT};
     int i = sizes[0] != size && (sizes[1] == size || sizes[0] != ABSENT);
     if (size != ABSENT && sizes[i] != size)
-        memcpy(values[i], value_of(subject, sizes[i] = size), (size_t)size);
-    return (struct shmkv_item){.data = values[i], .len = size == ABSENT ? 0 : (size_t)size};
+        memcpy(values[i], value_of(subject, sizes[i] = size), length_of(size));
+    return (struct shmkv_item){.data = values[i],
+                               .len = size == ABSENT ? 0 : length_of(size),
+                               .type = size >= NUMBER ? SHMKV_INT64 : SHMKV_BYTES};
 }
 
 void make_value_ready(void) {
@@ -50,11 +73,14 @@ void make_value_ready(void) {
 }
 
 static void put_sized(shmkv_t *kv, const char *key, long size) {
-    ck_assert_ok(shmkv_put(kv, key, strlen(key), value_of(key, size), (size_t)size));
+    if (size >= NUMBER)
+        ck_assert_ok(shmkv_put_i64(kv, key, strlen(key), size));
+    else
+        ck_assert_ok(shmkv_put(kv, key, strlen(key), value_of(key, size), (size_t)size));
 }
 
 bool is_value(const char *key, long size, const void *got, size_t len) {
-    return len == (size_t)size && memcmp(got, value_of(key, size), len) == 0;
+    return len == length_of(size) && memcmp(got, value_of(key, size), len) == 0;
 }
 
 bool has_value(shmkv_t *kv, const char *key, long size) {
@@ -198,6 +224,10 @@ const struct scenario scenarios[] = {
     {"compare and swap by value", prepare_bystanders, 2000, 20, 55, CAS_VALUE},
     {"delete if of this version", prepare_bystanders, 20, ABSENT, 35, DELETE_IF},
     {"delete if of this value", prepare_bystanders, 2000, ABSENT, 40, DELETE_VALUE},
+    {"increment", prepare_bystanders, NUMBER, NUMBER + 1, 50, INCR},
+    {"increment what is absent", prepare_bystanders, ABSENT, NUMBER + 1, 40, INCR},
+    {"append", prepare_bystanders, 20, APPENDED, 90, APPEND},
+    {"update by a function", prepare_bystanders, 20, 21, 50, UPDATE},
 };
 _Static_assert(sizeof scenarios / sizeof *scenarios == SCENARIO_COUNT, "SCENARIO_COUNT");
 
@@ -231,6 +261,12 @@ void forget_files(void) {
 }
 
 /* ------------------------------------------------------------------ what children do */
+
+static int give_after(void *after, const struct shmkv_item *old, struct shmkv_item *new) {
+    (void)old;
+    *new = *(struct shmkv_item *)after;
+    return SHMKV_OK;
+}
 
 /* Done again after a death it may find its own work: then the answer is no. */
 static void do_under_condition(shmkv_t *kv) {
@@ -270,9 +306,20 @@ static void do_under_condition(shmkv_t *kv) {
             err = shmkv_delete_if(kv, subject, n, old.version);
         no = SHMKV_ENOTFOUND;
         break;
-    default:
+    case DELETE_VALUE:
         err = shmkv_delete_value(kv, subject, n, &was);
         no = SHMKV_ENOTFOUND;
+        break;
+    case INCR:
+        err = has_value(kv, subject, scenario->after) ? SHMKV_OK : shmkv_incr_i64(kv, subject, n, 1, NUMBER, NULL);
+        break;
+    case APPEND:
+        err = has_value(kv, subject, scenario->after)
+                  ? SHMKV_OK
+                  : shmkv_append(kv, subject, n, (const uint8_t *)is.data + was.len, is.len - was.len, NULL);
+        break;
+    default:
+        err = shmkv_update(kv, subject, n, give_after, &is);
     }
     if (err != no)
         ck_assert_ok(err);

@@ -218,6 +218,17 @@ int shmkv_get_item(shmkv_t *kv, const void *key, size_t key_len,
                    void *buf, size_t buf_len, struct shmkv_item *item);
 
 /**
+ * Get a value of this type.
+ *
+ * @param value  out: as the type has it; of a boolean 0 or 1
+ * @return as shmkv_get(), without ETOOSMALL; ETYPE: it is of another type; EARGUMENT
+ * Owner, threads, fork, blocking, order: as shmkv_get().   Spec 6.2, 3.7.
+ */
+int shmkv_get_i64(shmkv_t *kv, const void *key, size_t key_len, int64_t *value);
+int shmkv_get_f64(shmkv_t *kv, const void *key, size_t key_len, double *value);
+int shmkv_get_bool(shmkv_t *kv, const void *key, size_t key_len, int *value);
+
+/**
  * Get the values of @p n keys, each as by shmkv_get(), but in much less time than one
  * after the other when they are more than the processor's caches hold: it looks ahead,
  * so that the keys wait for memory together. Each key is looked up at a moment of its own.
@@ -288,6 +299,20 @@ int shmkv_delete(shmkv_t *kv, const void *key, size_t key_len);
  * Owner, threads, fork, signals, blocking, order: as shmkv_put().   Spec 6.3, 3.7.
  */
 int shmkv_put_item(shmkv_t *kv, const void *key, size_t key_len, const struct shmkv_item *item);
+
+/**
+ * Store a value of this type: shmkv_put_item() in short.
+ *
+ * @param value  of a boolean: 0 is false, everything else true
+ * @return as shmkv_put_item()
+ * Owner, threads, fork, signals, blocking, order: as shmkv_put().   Spec 6.3, 3.7.
+ */
+int shmkv_put_i64(shmkv_t *kv, const void *key, size_t key_len, int64_t value);
+int shmkv_put_f64(shmkv_t *kv, const void *key, size_t key_len, double value);
+int shmkv_put_bool(shmkv_t *kv, const void *key, size_t key_len, int value);
+int shmkv_put_null(shmkv_t *kv, const void *key, size_t key_len);
+int shmkv_put_text(shmkv_t *kv, const void *key, size_t key_len, const char *text, size_t len);
+int shmkv_put_json(shmkv_t *kv, const void *key, size_t key_len, const char *json, size_t len);
 
 /*
  * The calls below decide by what is there at the moment of the change: nobody comes
@@ -368,6 +393,88 @@ int shmkv_cas_value(shmkv_t *kv, const void *key, size_t key_len,
 int shmkv_delete_if(shmkv_t *kv, const void *key, size_t key_len, uint64_t version);
 int shmkv_delete_value(shmkv_t *kv, const void *key, size_t key_len,
                        const struct shmkv_item *expected);
+
+/**
+ * Add @p delta to a number, or, if @p key is absent, to @p initial. No addition is
+ * lost, whoever else adds at the same time. When the entry expires, and with whom it
+ * goes, stays as it was.
+ *
+ * @param result  out, may be NULL: the sum
+ * @return SHMKV_OK; ETYPE: the value is no number of this kind; EOVERFLOW: the sum does
+ *         not fit (an integer), or is not finite (a float), and the number stays what it
+ *         was; EARGUMENT: @p delta or @p initial is not finite; otherwise as shmkv_put()
+ * Spec 6.11.
+ */
+int shmkv_incr_i64(shmkv_t *kv, const void *key, size_t key_len,
+                   int64_t delta, int64_t initial, int64_t *result);
+int shmkv_incr_f64(shmkv_t *kv, const void *key, size_t key_len,
+                   double delta, double initial, double *result);
+
+/**
+ * Make a number the larger, or the smaller, of itself and @p value; if @p key is
+ * absent, @p value. A float that is not a number gives way.
+ *
+ * @param result  out, may be NULL: the number now
+ * @return SHMKV_OK, also if it stays what it was (and then nothing is written); otherwise
+ *         as shmkv_incr_i64()
+ * Spec 6.11.
+ */
+int shmkv_max_i64(shmkv_t *kv, const void *key, size_t key_len, int64_t value, int64_t *result);
+int shmkv_min_i64(shmkv_t *kv, const void *key, size_t key_len, int64_t value, int64_t *result);
+int shmkv_max_f64(shmkv_t *kv, const void *key, size_t key_len, double value, double *result);
+int shmkv_min_f64(shmkv_t *kv, const void *key, size_t key_len, double value, double *result);
+
+/**
+ * Append to a value of bytes or text; if @p key is absent, store @p data as bytes. When
+ * the entry expires, and with whom it goes, stays as it was.
+ *
+ * @param new_len  out, may be NULL: length of the value now
+ * @return SHMKV_OK; ETYPE: it is neither bytes nor text; EVALUE: too long, or @p data is
+ *         not text and the value is; EBUSY: others change the value too fast; otherwise
+ *         as shmkv_put()
+ * Cost: the whole value is copied.   Spec 6.11.
+ */
+int shmkv_append(shmkv_t *kv, const void *key, size_t key_len,
+                 const void *data, size_t len, size_t *new_len);
+
+/**
+ * Get the value, or store @p initial if there is none.
+ *
+ * @param buf,buf_len  where the value goes, also the stored one
+ * @param out  out: as from shmkv_get_item(); `result` is SHMKV_OK if the key was present,
+ *             SHMKV_ENOTFOUND if @p initial was stored
+ * @return SHMKV_OK; ETOOSMALL: nothing has changed, @p out->len tells the length; EBUSY: the
+ *         key comes and goes too fast; otherwise as shmkv_get() and shmkv_put_item()
+ * Spec 6.11.
+ */
+int shmkv_get_or_set(shmkv_t *kv, const void *key, size_t key_len,
+                     const struct shmkv_item *initial, void *buf, size_t buf_len,
+                     struct shmkv_item *out);
+
+/*
+ * Makes a new value of an old one.
+ *
+ * old   what is there; NULL: nothing
+ * new   to be filled. Type and expiry are the old one's already; flags are not, and data
+ *       must stay valid until the next call or until shmkv_update() returns.
+ *
+ * SHMKV_OK: store it. SHMKV_ENOTFOUND: remove the key. Anything else: leave all as it is,
+ * and shmkv_update() returns it.
+ */
+typedef int (*shmkv_update_fn)(void *arg, const struct shmkv_item *old, struct shmkv_item *new_);
+
+/**
+ * Change a value by a function. Whoever changes the value meanwhile makes the function
+ * be called again with what is there then.
+ *
+ * @param fn,arg  the function; it holds no lock, may use the handle, and must not mind being
+ *                called several times
+ * @return SHMKV_OK: stored or removed; what @p fn returned; EBUSY: others changed the value
+ *         all the time, for as long as the lock timeout; EARGUMENT (no function); ENOMEM;
+ *         otherwise as shmkv_get() and shmkv_put_item()
+ * Blocks: as shmkv_put(), and as long as @p fn takes.   Spec 6.11.
+ */
+int shmkv_update(shmkv_t *kv, const void *key, size_t key_len, shmkv_update_fn fn, void *arg);
 
 /* -------------------------------------------------------------------- iterate */
 
