@@ -49,19 +49,35 @@ record_t *record_look(struct segment *seg, uint64_t word, struct shape *shape) {
     return seg_at(seg, off, size) ? rec : NULL;
 }
 
+/* record_look(), in line for the nearly all that are in a cell far from the end. */
+static inline record_t *record_near(struct segment *seg, uint64_t word, struct shape *shape) {
+    unsigned cls = (unsigned)FIELD(word, SLOT_CLASS);
+    shmkv_off_t off = word & OFFSET_IN_WORD;
+    if (likely(off - seg->data_offset < load_relaxed_u64(&seg->safe_span) && cls)) {
+        const uint64_t *words = (const uint64_t *)(const void *)(seg->base + off);
+        *shape = shape_of(load_relaxed_u64(words + 1));
+        /* 0 for a class that does not exist */
+        if (likely(record_size(shape->key_len, shape->val_len, shape->extra) <=
+                   shmkv_class_sizes[cls]))
+            return (record_t *)(void *)(seg->base + off);
+    }
+    return record_look(seg, word, shape);
+}
+
 /* Look through one bucket. 1: found, 0: not here, negative: damage. */
-static int find_in_bucket(struct context *ctx, bucket_t *b, uint64_t tag, const void *key,
-                          size_t key_len, struct place *place) {
+static inline int find_in_bucket(struct context *ctx, bucket_t *b, uint64_t tag, const void *key,
+                                 size_t key_len, struct place *place) {
     for (uint32_t hits = racy_tags(b->slots, tag); hits; hits &= hits - 1) {
         uint64_t *slot = b->slots + (racy_tag_first(b->slots, hits) - b->slots);
         uint64_t word = load_relaxed_u64(slot);
         if (!(word & OFFSET_IN_WORD)) /* and the tag 0 */
             continue;
         struct shape shape;
-        const record_t *rec = record_look(ctx->seg, word, &shape);
-        if (!rec)
+        const record_t *rec = record_near(ctx->seg, word, &shape);
+        if (unlikely(!rec))
             return damaged(ctx->seg, seg_offset(ctx->seg, slot), "a slot leads nowhere");
-        if (shape.key_len == key_len && racy_equal(key_of_record(rec, &shape), key, key_len)) {
+        if (likely(shape.key_len == key_len &&
+                   racy_equal(key_of_record(rec, &shape), key, key_len))) {
             place->slot = slot;
             place->word = word;
             return 1;
@@ -73,6 +89,38 @@ static int find_in_bucket(struct context *ctx, bucket_t *b, uint64_t tag, const 
     return 0;
 }
 
+/* The key's group as the directory has it, and the depths; NULL: the word is nonsense. */
+static inline run_t *find_group(struct segment *seg, directory_t *dir, uint64_t root, uint64_t hash,
+                                struct place *place) {
+    place->root_depth = (unsigned)FIELD(root, ROOT_DEPTH);
+    uint64_t mask = (1ULL << place->root_depth) - 1;
+    uint64_t word = load_relaxed_u64(&directory_words(dir)[hash_directory(seg, hash) & mask]);
+    place->depth = (unsigned)FIELD(word, DIRECTORY_DEPTH);
+    shmkv_off_t off = word & PAGE_IN_WORD;
+    if (unlikely(off < seg->data_offset || place->depth > place->root_depth))
+        return NULL;
+    return seg_at(seg, off, SHMKV_PAGE_SIZE);
+}
+
+/* Likewise through the chain that begins with the bucket. */
+static inline int find_in_chain(struct context *ctx, bucket_t *b, uint64_t tag, const void *key,
+                                size_t key_len, struct place *place) {
+    struct segment *seg = ctx->seg;
+    for (struct chain walk = {0}; !chain_loops(&walk, b);) {
+        int found = find_in_bucket(ctx, b, tag, key, key_len, place);
+        if (found)
+            return found;
+        place->last = b;
+        uint64_t link = load_relaxed_u64(&b->link);
+        if (!link)
+            return 0;
+        b = bucket_at_link(seg, link);
+        if (!b)
+            return damaged(seg, seg_offset(seg, place->last), "a link leads nowhere");
+    }
+    return damaged(seg, seg_offset(seg, b), "a chain of overflow buckets does not end");
+}
+
 int table_find(struct context *ctx, shard_t *shard, uint64_t hash, const void *key, size_t key_len,
                struct place *place) {
     struct segment *seg = ctx->seg;
@@ -81,31 +129,20 @@ int table_find(struct context *ctx, shard_t *shard, uint64_t hash, const void *k
     if (!root)
         return SHMKV_OK;
     directory_t *dir = table_directory(seg, root);
-    if (!dir)
-        return damaged(ctx->seg, seg_offset(seg, &shard->root), "the root leads nowhere");
-    place->root_depth = (unsigned)FIELD(root, ROOT_DEPTH);
-    uint64_t mask = (1ULL << place->root_depth) - 1;
-    uint64_t word = load_relaxed_u64(&directory_words(dir)[hash_directory(seg, hash) & mask]);
-    place->depth = (unsigned)FIELD(word, DIRECTORY_DEPTH);
-    place->group = seg_at(seg, word & PAGE_IN_WORD, SHMKV_PAGE_SIZE);
-    if (!place->group || (word & PAGE_IN_WORD) < seg->data_offset ||
-        place->depth > place->root_depth ||
-        FIELD(head_of(place->group), RUN_KIND) != SHMKV_RUN_KIND_GROUP)
-        return damaged(ctx->seg, seg_offset(seg, dir), "a directory word leads to no group");
+    if (unlikely(!dir))
+        return damaged(seg, seg_offset(seg, &shard->root), "the root leads nowhere");
+    place->group = find_group(seg, dir, root, hash, place);
+    if (unlikely(!place->group))
+        return damaged(seg, seg_offset(seg, dir), "a directory word leads to no group");
     bucket_t *b = group_bucket(place->group, hash_bucket(hash));
-    for (struct chain walk = {0}; !chain_loops(&walk, b);) {
-        int found = find_in_bucket(ctx, b, hash_tag(hash), key, key_len, place);
-        if (found)
-            return found < 0 ? found : SHMKV_OK;
-        place->last = b;
-        uint64_t link = load_relaxed_u64(&b->link);
-        if (!link)
-            return SHMKV_OK;
-        b = bucket_at_link(seg, link);
-        if (!b)
-            return damaged(ctx->seg, seg_offset(seg, place->last), "a link leads nowhere");
-    }
-    return damaged(ctx->seg, seg_offset(seg, b), "a chain of overflow buckets does not end");
+    int found = find_in_chain(ctx, b, hash_tag(hash), key, key_len, place);
+    /* What has led to the key was a slot. Only otherwise is the group's header looked at,
+     * which is one more line of memory to wait for. */
+    if (likely(found == 1))
+        return SHMKV_OK;
+    if (unlikely(FIELD(head_of(place->group), RUN_KIND) != SHMKV_RUN_KIND_GROUP))
+        return damaged(seg, seg_offset(seg, dir), "a directory word leads to no group");
+    return found;
 }
 
 /* ------------------------------------------------------------- all groups in turn */
