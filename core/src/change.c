@@ -474,6 +474,9 @@ int change_make(struct context *ctx, struct change *c) {
     w.c = c;
     w.asks = c->when != ALWAYS || c->old || c->compute;
     w.compares = 0;
+    w.hash = hash_inline(c->key, c->key_len, seg->seed);
+    /* On its way while the record is built. */
+    const bucket_t *ahead = bucket_ahead(seg, w.hash);
     int err;
     if (likely(c->item != NULL)) {
         plan_end(&w);
@@ -485,7 +488,7 @@ int change_make(struct context *ctx, struct change *c) {
     }
     if (unlikely(err))
         return err;
-    w.hash = hash_inline(c->key, c->key_len, seg->seed);
+    record_ahead(seg, ahead, w.hash);
     uint32_t index = hash_shard(seg, w.hash);
     w.shard = &seg->shards[index];
     w.d = shard_domain(seg, index);

@@ -394,6 +394,11 @@ static inline bucket_t *bucket_at_link(struct segment *seg, uint64_t link) {
         return NULL;
     return seg_at(seg, off, SHMKV_BUCKET_SIZE);
 }
+/* Ask for the memory that table_find() will look at: the bucket, and some time later
+ * the record. Hints, without the lock: what is followed may be nonsense by now. NULL: no
+ * telling. */
+const bucket_t *bucket_ahead(const struct segment *seg, uint64_t hash);
+void record_ahead(const struct segment *seg, const bucket_t *bucket, uint64_t hash);
 int table_find(struct context *ctx, shard_t *shard, uint64_t hash, const void *key, size_t key_len,
                struct place *place);
 directory_t *table_directory(struct segment *seg, uint64_t root);

@@ -106,6 +106,8 @@
 #define space_bin shmkv_private_space_bin
 #define space_domain shmkv_private_space_domain
 #define table_directory shmkv_private_table_directory
+#define bucket_ahead shmkv_private_bucket_ahead
+#define record_ahead shmkv_private_record_ahead
 #define table_find shmkv_private_table_find
 #define table_grow shmkv_private_table_grow
 #define table_prepare shmkv_private_table_prepare

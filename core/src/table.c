@@ -49,12 +49,37 @@ record_t *record_look(struct segment *seg, uint64_t word, struct shape *shape) {
     return seg_at(seg, off, size) ? rec : NULL;
 }
 
+/* The memory at @p off if a short read stays inside the file. */
+static inline const uint64_t *near(const struct segment *seg, shmkv_off_t off) {
+    return likely(off - seg->data_offset < load_relaxed_u64(&seg->safe_span))
+               ? (const uint64_t *)(const void *)(seg->base + off)
+               : NULL;
+}
+
+const bucket_t *bucket_ahead(const struct segment *seg, uint64_t hash) {
+    uint64_t root = load_relaxed_u64(&seg->shards[hash_shard(seg, hash)].root);
+    uint64_t index = hash_directory(seg, hash) & ~(~0ULL << FIELD(root, ROOT_DEPTH));
+    const uint64_t *word = near(seg, (root & OFFSET_IN_WORD) + sizeof(directory_t) + index * 8);
+    const uint64_t *group = word ? near(seg, load_relaxed_u64(word) & PAGE_IN_WORD) : NULL;
+    if (!group)
+        return NULL;
+    const uint8_t *bucket = (const uint8_t *)group + hash_bucket_offset(hash);
+    prefetch(bucket);
+    return (const bucket_t *)(const void *)bucket;
+}
+
+void record_ahead(const struct segment *seg, const bucket_t *b, uint64_t hash) {
+    uint32_t hits = b ? racy_tags(b->slots, hash) : 0;
+    if (hits)
+        prefetch(seg->base + (load_relaxed_u64(racy_tag_first(b->slots, hits)) & OFFSET_IN_WORD));
+}
+
 /* record_look(), in line for the nearly all that are in a cell far from the end. */
 static inline record_t *record_near(struct segment *seg, uint64_t word, struct shape *shape) {
     unsigned cls = (unsigned)FIELD(word, SLOT_CLASS);
     shmkv_off_t off = word & OFFSET_IN_WORD;
-    if (likely(off - seg->data_offset < load_relaxed_u64(&seg->safe_span) && cls)) {
-        const uint64_t *words = (const uint64_t *)(const void *)(seg->base + off);
+    const uint64_t *words = near(seg, off);
+    if (likely(words != NULL && cls)) {
         *shape = shape_of(load_relaxed_u64(words + 1));
         /* 0 for a class that does not exist */
         if (likely(record_size(shape->key_len, shape->val_len, shape->extra) <=
