@@ -1,4 +1,5 @@
 /* What a child forgets of its parent. Spec 4.4, [LOCK-12]. */
+#include <stdlib.h>
 #include <fcntl.h>
 #include <pthread.h>
 #include <sched.h>
@@ -100,10 +101,14 @@ END_TEST
 
 static atomic_bool enough;
 
+/* Without Check, which has a mutex of its own: a child forked while this thread has it
+ * would wait for it for ever. */
 static void *open_and_close(void *arg) {
     (void)arg;
+    shmkv_t *kv;
     while (!enough)
-        ck_assert_ok(shmkv_close(open_ok(names[0], NULL)));
+        if (shmkv_open(names[0], NULL, &kv) != SHMKV_OK || shmkv_close(kv) != SHMKV_OK)
+            abort();
     return NULL;
 }
 
