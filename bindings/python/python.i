@@ -9,6 +9,12 @@
 #define PY_SSIZE_T_CLEAN
 %}
 
+/* For shmkv/__init__.py only. */
+%rename(_dump_path) dump_path;
+%rename(_dump_fd) dump_fd;
+%rename(_load_path) load_path;
+%rename(_load_fd) load_fd;
+
 %feature("python:mp_subscript") Store "store_subscript";
 %feature("python:mp_ass_subscript") Store "store_ass_subscript";
 %feature("python:mp_length") Store "store_length";
@@ -26,6 +32,12 @@ Raises ReadOnly and what else put() does.";
 "get_bytes(key)
 
 The bytes of the value, whatever its type; None when there is none. Never blocks.";
+%feature("docstring") Store::get_many
+"get_many(keys)
+
+A dict of the keys that are there, as given, and their values, each as of a moment of its own.
+Takes much less time than one get() after the other when there is more in the segment than
+the processor's caches hold. Never blocks.";
 %feature("docstring") Store::get_item
 "get_item(key)
 
@@ -76,6 +88,18 @@ All locks, each as a dict. Never blocks.";
 "owners()
 
 All owner slots in use, each as a dict. Never blocks.";
+%feature("docstring") Store::freeze
+"freeze()
+
+Make the segment read-only for ever and for everybody: what would change it raises Frozen.
+Entries whose time comes still go, and open() with 'n' still replaces the segment. Waits for
+writers, up to the lock timeout (TimedOut); other Python threads run meanwhile.";
+%feature("docstring") Store::sync
+"sync()
+
+Wait until a segment that is a regular file is on disk, as it was at the call. For power
+failures; processes that are killed lose nothing without it. Other Python threads run
+meanwhile.";
 %feature("docstring") Store::close
 "close()
 

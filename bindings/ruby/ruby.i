@@ -4,4 +4,7 @@
  */
 %module ShmKV
 
+/* An object's own freeze() is another thing, and harmless. */
+%rename(freeze_segment) freeze;
+
 %include "../swig/shmkv.i"

@@ -4,7 +4,8 @@
  *
  *   (const void *KEY, size_t KEY_LEN)      a key
  *   (const void *VALUE, size_t VALUE_LEN)  a value
- *   const char *NAME                       a segment name: bytes without a NUL
+ *   const char *NAME                       a segment name: bytes without a NUL;
+ *                                          NO_NUL_TYPEMAPS makes the like of others
  *
  * What counts as bytes:
  *
@@ -83,15 +84,17 @@ static inline int bytes_of(PyObject *object, const char *what, const void **data
 %typemap(freearg) (const void *KEY, size_t KEY_LEN) "drop_view(view$argnum);"
 %typemap(freearg) (const void *VALUE, size_t VALUE_LEN) "drop_view(view$argnum);"
 
-%typemap(in) const char *NAME {
+%define NO_NUL_TYPEMAPS(ARGUMENT, ERROR, WHAT)
+%typemap(in) const char *ARGUMENT {
     Py_ssize_t length;
 
     if (PyBytes_AsStringAndSize($input, &$1, &length)) SWIG_fail;
     if (memchr($1, 0, (size_t)length)) {
-        raise_error(refuse(SHMKV_ENAME, "bad segment name: it contains a NUL byte"));
+        raise_error(refuse(ERROR, "bad " WHAT ": it contains a NUL byte"));
         SWIG_fail;
     }
 }
+%enddef
 
 #elif defined(SWIGRUBY)
 
@@ -105,14 +108,16 @@ static inline int bytes_of(PyObject *object, const char *what, const void **data
 %typemap(freearg) (const void *KEY, size_t KEY_LEN) "RB_GC_GUARD(string$argnum);"
 %typemap(freearg) (const void *VALUE, size_t VALUE_LEN) "RB_GC_GUARD(string$argnum);"
 
-%typemap(in) const char *NAME (VALUE string) {
+%define NO_NUL_TYPEMAPS(ARGUMENT, ERROR, WHAT)
+%typemap(in) const char *ARGUMENT (VALUE string) {
     string = $input;
     StringValue(string);
     if (memchr(RSTRING_PTR(string), 0, (size_t)RSTRING_LEN(string)))
-        raise_error(refuse(SHMKV_ENAME, "bad segment name: it contains a NUL byte"));
+        raise_error(refuse(ERROR, "bad " WHAT ": it contains a NUL byte"));
     $1 = StringValueCStr(string);
 }
-%typemap(freearg) const char *NAME "RB_GC_GUARD(string$argnum);"
+%typemap(freearg) const char *ARGUMENT "RB_GC_GUARD(string$argnum);"
+%enddef
 
 #elif defined(SWIGPERL)
 
@@ -182,16 +187,20 @@ static inline int bytes_of(SV *sv, int err, const char *what, const void **data,
 %typemap(freearg) (const void *KEY, size_t KEY_LEN) "Safefree(copy$argnum);"
 %typemap(freearg) (const void *VALUE, size_t VALUE_LEN) "Safefree(copy$argnum);"
 
-%typemap(in) const char *NAME (char *copy = NULL, int refused, const void *data, size_t size) {
-    refused = bytes_of($input, SHMKV_ENAME, "segment name", &data, &size, &copy);
+%define NO_NUL_TYPEMAPS(ARGUMENT, ERROR, WHAT)
+%typemap(in) const char *ARGUMENT (char *copy = NULL, int refused, const void *data, size_t size) {
+    refused = bytes_of($input, ERROR, WHAT, &data, &size, &copy);
     if (!refused && memchr(data, 0, size))
-        refused = refuse(SHMKV_ENAME, "bad segment name: it contains a NUL byte");
+        refused = refuse(ERROR, "bad " WHAT ": it contains a NUL byte");
     if (refused) {
         raise_error(refused);
         SWIG_fail;
     }
     $1 = (char *)data;
 }
-%typemap(freearg) const char *NAME "Safefree(copy$argnum);"
+%typemap(freearg) const char *ARGUMENT "Safefree(copy$argnum);"
+%enddef
 
 #endif
+
+NO_NUL_TYPEMAPS(NAME, SHMKV_ENAME, "segment name")

@@ -172,6 +172,8 @@ typedef struct Store {
         answer_t delete_if(const void *KEY, size_t KEY_LEN, uint64_t version);
         answer_t delete_value(const void *KEY, size_t KEY_LEN, value_t *EXPECTED);
 
+        native_t get_many(keys_t *KEYS);
+
         native_t get_size();
         native_t get_all();
         Cursor *cursor(int yield);
@@ -181,6 +183,13 @@ typedef struct Store {
         native_t verify();
         native_t locks();
         native_t owners();
+
+        done_t freeze();
+        done_t sync();
+        native_t dump_path(const char *PATH, unsigned flags);
+        native_t dump_fd(int FD, unsigned flags);
+        native_t load_path(const char *PATH, unsigned flags);
+        native_t load_fd(int FD, unsigned flags);
 
         done_t close();
         answer_t closed();

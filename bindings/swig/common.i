@@ -32,6 +32,13 @@
  */
 %include <stdint.i>
 
+%begin %{
+/* The headers of the languages say so too, but some of them late. */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+%}
+
 %{
 #include <shmkv/shmkv.h>
 

@@ -7,7 +7,8 @@
  * but not open; whatever is used too late raises Closed.
  *
  * Most calls are made with the interpreter's lock held: they take less time than
- * giving it up. Opening, get_all and verify() may take long and do give it up.
+ * giving it up. Opening, get_all, verify() and those of transfer.i may take long and do
+ * give it up.
  * A close() by another thread meanwhile takes effect when they return.
  */
 %{
@@ -551,6 +552,7 @@ static native_t Store_info(Store *self)
     NUMBER(max_key), NUMBER(max_value), NUMBER(max_size), NUMBER(created_ns);
     NUMBER(creator_uid), NUMBER(creator_pid), TEXT(creator_name), NUMBER(permissions);
     NUMBER(uid), NUMBER(file_size), NUMBER(file_allocated), NUMBER(huge_bytes);
+    NUMBER(frozen);
     return finished(map, failed);
 }
 

@@ -9,6 +9,8 @@
  *   values.i    values with their types, as arguments and results
  *   handles.i   Store and Cursor, open and closed; get, put, walks and reports
  *   operations.i  the conditional writes, counters and facts of one key
+ *   batches.i   many keys in one call
+ *   transfer.i  freeze and sync, dump and load
  *   classes.i   both as classes
  */
 %include "common.i"
@@ -17,4 +19,6 @@
 %include "values.i"
 %include "handles.i"
 %include "operations.i"
+%include "batches.i"
+%include "transfer.i"
 %include "classes.i"

@@ -25,6 +25,7 @@ wrong type is a TypeError.
 """
 
 import collections.abc
+import contextlib
 import os
 
 from . import _json, _shmkv
@@ -43,6 +44,8 @@ __version__ = "0.1.0"
 _KEYS, _VALUES, _ITEMS = 0, 1, 2
 _ALWAYS, _IF_ABSENT, _IF_PRESENT = 0, 1, 2
 _ADD, _SUBTRACT, _AT_LEAST, _AT_MOST = 0, 1, 2, 3
+_SNAPSHOT = 1
+_KEEP, _REPLACE = 1, 2
 _ABSENT = object()
 _MODES = {"c": 0, "n": 1, "w": 2, "r": 3}
 _STAY, _ANY_OWNER, _HUGE_PAGES = 1, 2, 4
@@ -90,6 +93,34 @@ def _seconds(ttl):
     if not ttl >= 0:
         _shmkv.refuse_argument("ttl is a number of seconds, not %r" % (ttl,))
     return float(ttl)
+
+
+def _descriptor(file):
+    """The descriptor of an open file; None for the name of a file."""
+    if isinstance(file, (str, bytes, os.PathLike)):
+        return None
+    if isinstance(file, int):
+        return file
+    if not hasattr(file, "fileno"):
+        raise TypeError("file must be a path, an open file or a descriptor, not %s" % type(file).__name__)
+    return file.fileno()
+
+
+@contextlib.contextmanager
+def _unbuffered(file, fd):
+    """While others read from the descriptor: it stands where the file object does, and in the end
+    the object stands where the descriptor does."""
+    file = getattr(file, "buffer", file)  # of text
+    if isinstance(file, int) or not getattr(file, "seekable", lambda: False)():
+        yield
+        return
+    os.lseek(fd, file.tell(), os.SEEK_SET)
+    try:
+        yield
+    finally:
+        position = os.lseek(fd, 0, os.SEEK_CUR)
+        file.seek(0, os.SEEK_END)  # or else it would trust what it has read ahead
+        file.seek(position)
 
 
 class Store(_shmkv.Store):
@@ -247,6 +278,48 @@ class Store(_shmkv.Store):
         """Remove all keys, one by one."""
         for key in self:
             self.delete(key)
+
+    def dump(self, file, *, snapshot=False):
+        """Write all entries as a stream, with types and expiry; return their number.
+
+        load() reads it, in any language and on any machine.
+
+        file      a path, whose name is taken when the dump is whole and on disk (mode 0600);
+                  or an open file with a descriptor of its own, or a descriptor. Not gzip and the
+                  like: they do not see what is written.
+        snapshot  all entries as of one moment; else each is as of its own
+
+        Bound entries are left out. No lock is held while it writes; other Python threads run
+        meanwhile. Raises Stale when the segment is replaced meanwhile, NoSpace, SystemFailure
+        and others. While it waits for the reader of a pipe, Ctrl-C has no effect.
+        """
+        fd = _descriptor(file)
+        flags = _SNAPSHOT if snapshot else 0
+        if fd is None:
+            return self._dump_path(os.fsencode(file), flags)
+        if hasattr(file, "flush"):
+            file.flush()
+        return self._dump_fd(fd, flags)
+
+    def load(self, file, *, keep=False, replace=False):
+        """Store the entries of a dump; return their number.
+
+        file     as of dump(); an open file stands behind the dump afterwards. A pipe must not
+                 have been read from through a buffer.
+        keep     an entry of the dump does not replace one of the same key
+        replace  what the dump does not have goes too, all at once, in a new segment, and
+                 only if the dump is whole
+
+        Raises BadDump if it is not whole; without replace, what came before the damage has been
+        stored then. Raises Frozen and what else put() does. Other Python threads run meanwhile.
+        While it waits for the writer of a pipe, Ctrl-C has no effect.
+        """
+        fd = _descriptor(file)
+        flags = (_KEEP if keep else 0) | (_REPLACE if replace else 0)
+        if fd is None:
+            return self._load_path(os.fsencode(file), flags)
+        with _unbuffered(file, fd):
+            return self._load_fd(fd, flags)
 
     update = collections.abc.MutableMapping.update
 

@@ -143,6 +143,14 @@ module ShmKV
     # The bytes of the value, whatever its type. Never blocks.
 
     ##
+    # :method: get_many
+    # :call-seq: get_many(keys) -> Hash
+    #
+    # The keys of an Array that are there, as given, and their values, each as of a moment of
+    # its own. Takes much less time than one #get after the other when there is more in the
+    # segment than the processor's caches hold. Never blocks.
+
+    ##
     # :method: get_item
     # :call-seq: get_item(key) -> Hash or nil
     #
@@ -235,6 +243,23 @@ module ShmKV
     #
     # All owner slots in use, each as a Hash. Never blocks.
 
+    ##
+    # :method: freeze_segment
+    # :call-seq: freeze_segment -> true
+    #
+    # Make the segment read-only for ever and for everybody: what would change it raises
+    # Frozen. Entries whose time comes still go, and +:exclusive+ still replaces the
+    # segment. Waits for writers, up to the lock timeout (TimedOut); other Ruby threads run
+    # meanwhile. (Ruby's own +freeze+ is about the object.)
+
+    ##
+    # :method: sync
+    # :call-seq: sync -> true
+    #
+    # Wait until a segment that is a regular file is on disk, as it was at the call. For
+    # power failures; processes that are killed lose nothing without it. Other Ruby threads
+    # run meanwhile.
+
     alias [] get
     alias []= put
     alias store put
@@ -248,7 +273,7 @@ module ShmKV
     alias closed? closed
     undef_method :closed
 
-    private :store_as
+    private :store_as, :dump_path, :dump_fd, :load_path, :load_fd
     %i[swap cas cas_value].each do |name|
       alias_method :"#{name}_in_c", name
       private :"#{name}_in_c"
@@ -300,6 +325,54 @@ module ShmKV
         value = yield(item && item[:value])
         return value if cas(key, item ? item[:version] : 0, value, **options)
       end
+    end
+
+    DUMP_SNAPSHOT = 1
+    LOAD_KEEP = 1
+    LOAD_REPLACE = 2
+    private_constant :DUMP_SNAPSHOT, :LOAD_KEEP, :LOAD_REPLACE
+
+    # Write all entries as a stream, with types and expiry, which #load reads, in any
+    # language and on any machine; return their number.
+    #
+    # file:: a path (String, Pathname), whose name is taken when the dump is whole and on
+    #        disk (mode 0600); or an IO, or the number of a descriptor
+    # snapshot:: all entries as of one moment; else each is as of its own
+    #
+    # Bound entries are left out. No lock is held while it writes; other Ruby threads run
+    # meanwhile. Raises Stale when the segment is replaced meanwhile, NoSpace, SystemFailure
+    # and others. A thread that waits for the reader of a pipe here cannot be interrupted.
+    def dump(file, snapshot: false)
+      flags = snapshot ? DUMP_SNAPSHOT : 0
+      io = io_of(file) or return dump_path(path_of(file), flags)
+      return dump_fd(io, flags) if io.is_a?(Integer)
+
+      io.flush
+      dump_fd(io.fileno, flags)
+    end
+
+    # Store the entries of a dump; return their number.
+    #
+    # file:: as of #dump; an IO stands behind the dump afterwards. A pipe must not have
+    #        been read from, except by +sysread+.
+    # keep:: an entry of the dump does not replace one of the same key
+    # replace:: what the dump does not have goes too, all at once, in a new segment, and
+    #           only if the dump is whole
+    #
+    # Raises BadDump if it is not whole; without +replace+, what came before the damage has
+    # been stored then. Raises Frozen and what else #put does. Other Ruby threads run
+    # meanwhile. A thread that waits for the writer of a pipe here cannot be interrupted.
+    def load(file, keep: false, replace: false)
+      flags = (keep ? LOAD_KEEP : 0) | (replace ? LOAD_REPLACE : 0)
+      io = io_of(file) or return load_path(path_of(file), flags)
+      return load_fd(io, flags) if io.is_a?(Integer)
+
+      begin
+        io.pos = io.pos # what was read ahead goes back to the file
+      rescue Errno::ESPIPE
+        nil # a pipe
+      end
+      load_fd(io.fileno, flags)
     end
 
     # The number of pairs; with an argument or a block as Enumerable#count.
@@ -396,6 +469,17 @@ module ShmKV
       return ttl.to_f if ttl.is_a?(Numeric) && ttl >= 0
 
       ShmKV.send(:refuse_argument, "ttl is a number of seconds, not #{ttl.inspect}")
+    end
+
+    # The IO, or the number of a descriptor; nil for a path. A File is both.
+    def io_of(file)
+      return file if file.is_a?(Integer)
+
+      file.respond_to?(:to_io) ? file.to_io : nil
+    end
+
+    def path_of(file)
+      file.respond_to?(:to_path) ? file.to_path : file
     end
 
     def walk(what)
