@@ -54,6 +54,9 @@ static inline bool cas_relaxed_u64(uint64_t *p, uint64_t *expected, uint64_t des
     return __atomic_compare_exchange_n(p, expected, desired, true, __ATOMIC_RELAXED,
                                        __ATOMIC_RELAXED);
 }
+static inline void add_release_u64(uint64_t *p, uint64_t n) {
+    __atomic_fetch_add(p, n, __ATOMIC_RELEASE);
+}
 static inline uint32_t exchange_release_u32(uint32_t *p, uint32_t v) {
     return __atomic_exchange_n(p, v, __ATOMIC_RELEASE);
 }

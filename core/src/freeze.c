@@ -30,6 +30,7 @@ static int freeze_locked(struct segment *seg) {
      * that name a dead owner; after it, frozen. There is no third case. [LIFE-19] */
     store_release_u64(&seg->hdr->frozen, 1);
     FAULT_POINT("freeze-after-store");
+    shards_alarm(seg); /* there is nothing more to wait for */
     return SHMKV_OK;
 }
 

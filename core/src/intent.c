@@ -81,6 +81,7 @@ static void commit(struct txn *t, enum shmkv_op op, bool always) {
     store_release_u64(d->intent, 0);
     fence_program_order(); /* before the entries of the next one */
     FAULT_POINT("commit-after-intent");
+    domain_alarm(t->ctx->seg, d);
 }
 
 void txn_commit(struct txn *t, enum shmkv_op op) { commit(t, op, false); }
@@ -198,5 +199,6 @@ int intent_replay(struct segment *seg, const struct domain *d) {
     store_release_u64(d->intent, 0);
     fence_program_order(); /* before the entries of the next one */
     FAULT_POINT("replay-after-intent");
+    domain_alarm(seg, d);
     return SHMKV_OK;
 }

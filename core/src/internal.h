@@ -9,8 +9,8 @@
  * shards hold the index (table.c, grow.c). On these stand reading (read.c),
  * changing (change.c), on which the calls stand that write (write.c, number.c,
  * update.c), with values checked by value.c; walking (cursor.c, snapshot.c), replacing and freezing
- * (replace.c, freeze.c), outliving the machine (sync.c), checking (verify.c, on a view.c) and
- * reporting (report.c). A handle (handle.c) is
+ * (replace.c, freeze.c), waiting for changes (wait.c), outliving the machine (sync.c),
+ * checking (verify.c, on a view.c) and reporting (report.c). A handle (handle.c) is
  * what the caller has: a name, and the segment that bears it now; guard.c keeps
  * that mapped while a thread is inside.
  */
@@ -223,6 +223,8 @@ int context_acquire(struct segment *seg, struct context **out);
 void context_release(struct context *ctx);
 int owners_detach(struct segment *seg); /* give back all contexts */
 void owners_reap(struct context *ctx);  /* clean up after the dead */
+/* Clean up after the writer that an entry is bound to, if it is dead. */
+void owner_bury(struct segment *seg, uint64_t owner);
 /* Clean up after one, if it is dead. True: it is free now. */
 bool owner_reap(struct context *ctx, uint32_t slot);
 enum shmkv_liveness owner_liveness(struct segment *seg, uint32_t slot);
@@ -256,7 +258,7 @@ void fork_check(void);
 int segment_open_locks(struct segment *seg);
 void segment_close_locks(struct segment *seg);
 
-/* -------------------------------------------------------- lock.c, intent.c */
+/* ------------------------------------------------------------------- lock.c */
 
 /* A lock, and the intent of whoever holds it. */
 struct domain {
@@ -280,6 +282,38 @@ struct domain domain_at(struct segment *seg, uint32_t i);
 
 int lock_take(struct context *ctx, const struct domain *d);
 void lock_release(struct context *ctx, const struct domain *d);
+/* Sleep while the word is @p seen, for @p ns at the most. 0, or the errno. */
+int futex_wait(uint32_t *word, uint32_t seen, uint64_t ns);
+void futex_wake(uint32_t *word, int sleepers);
+
+/* ------------------------------------------------------------------- wait.c */
+
+void shard_alarm(struct segment *seg, uint32_t index);
+/* A shard's flag lies beside its intent. */
+#define WAITERS_FROM_INTENT ((offsetof(shard_t, waiters) - offsetof(shard_t, intent)) / 8)
+/* ORDER sleeper-flag: pairs with leave_flag() in wait.c, by way of the lock.
+ * [WAIT-02] Wake those who sleep until something changes in the domain, whose lock is held, and
+ * whose intent is idle. */
+static inline void domain_alarm(struct segment *seg, const struct domain *d) {
+    if (d->kind == SHMKV_LOCK_SHARD &&
+        unlikely(load_relaxed_u64(d->intent + WAITERS_FROM_INTENT) != 0))
+        shard_alarm(seg, d->index);
+}
+/* The same for all shards, whose locks are held. */
+void shards_alarm(struct segment *seg);
+
+/* Who sleeps until a shard changes. */
+struct sleeper {
+    uint32_t shard;
+    uint64_t deadline, nap; /* by now_ns(); look again after so many ns at the latest */
+    /* E_SAME: go on sleeping. Anything else ends it. */
+    int (*look)(struct segment *seg, struct sleeper *s);
+};
+/* Sleep once, if the look under the shard's lock says so. E_RETRY: something may
+ * have changed. EINTR: a signal handler ran. Otherwise what the look says. */
+int shard_sleep(struct segment *seg, struct sleeper *s);
+
+/* -------------------------------------------------------- intent.c */
 
 /* A transaction: after-values of words, collected here and in the domain's intent. */
 struct txn {

@@ -45,8 +45,13 @@ struct domain domain_at(struct segment *seg, uint32_t i) {
     return space_domain(seg);
 }
 
-static long futex(uint32_t *word, int op, uint32_t value, const struct timespec *timeout) {
-    return syscall(SYS_futex, word, op, value, timeout, NULL, 0);
+int futex_wait(uint32_t *word, uint32_t seen, uint64_t ns) {
+    struct timespec t = {.tv_sec = (time_t)(ns / 1000000000u), .tv_nsec = (long)(ns % 1000000000u)};
+    return syscall(SYS_futex, word, FUTEX_WAIT, seen, &t, NULL, 0) == 0 ? 0 : errno;
+}
+
+void futex_wake(uint32_t *word, int sleepers) {
+    syscall(SYS_futex, word, FUTEX_WAKE, sleepers, NULL, NULL, 0);
 }
 
 static bool try_take(struct context *ctx, const struct domain *d, uint32_t expected,
@@ -86,13 +91,12 @@ static int timed_out(struct context *ctx, const struct domain *d, uint32_t slot)
 
 /* Wait a little while the word is @p seen. */
 static void sleep_on(const struct domain *d, uint32_t seen, uint64_t ns) {
-    struct timespec t = {.tv_sec = 0, .tv_nsec = (long)ns};
     if (!(seen & WAITERS)) {
         uint32_t expected = seen;
         if (!cas_acquire_u32(d->lock, &expected, seen | WAITERS))
             return;
     }
-    futex(d->lock, FUTEX_WAIT, seen | WAITERS, &t);
+    futex_wait(d->lock, seen | WAITERS, ns);
 }
 
 /* What the slot that a lock word names is good for. A word that names no slot
@@ -110,7 +114,7 @@ static enum shmkv_liveness word_liveness(struct context *ctx, uint32_t word, uin
     return same ? SHMKV_ALIVE : SHMKV_DEAD;
 }
 
-static int wait_and_take(struct context *ctx, const struct domain *d) {
+static int wait_and_take(struct context *ctx, const struct domain *d, bool *taken_over) {
     uint64_t deadline = 0, wait = FIRST_WAIT_NS;
     uint32_t slept = 0;
     for (unsigned spins = 0;;) {
@@ -145,7 +149,8 @@ static int wait_and_take(struct context *ctx, const struct domain *d) {
             /* [LOCK-06] Take-over. The generation in the word makes this fail if
              * the slot was reaped and claimed anew since we looked. */
             FAULT_POINT("takeover-before-swap");
-            if (try_take(ctx, d, now, WAITERS))
+            *taken_over = try_take(ctx, d, now, WAITERS);
+            if (*taken_over)
                 return SHMKV_OK;
             continue;
         }
@@ -155,16 +160,17 @@ static int wait_and_take(struct context *ctx, const struct domain *d) {
     }
 }
 
-static int take_slowly(struct context *ctx, const struct domain *d) {
+static int take_slowly(struct context *ctx, const struct domain *d, bool *taken_over) {
     int cancel = cancel_off();
-    int err = wait_and_take(ctx, d);
+    int err = wait_and_take(ctx, d, taken_over);
     cancel_restore(cancel);
     return err;
 }
 
 int lock_take(struct context *ctx, const struct domain *d) {
+    bool taken_over = false;
     if (!try_take(ctx, d, 0, 0)) {
-        int err = take_slowly(ctx, d);
+        int err = take_slowly(ctx, d, &taken_over);
         if (err)
             return err;
     }
@@ -179,6 +185,9 @@ int lock_take(struct context *ctx, const struct domain *d) {
             return err;
         }
     }
+    /* [WAIT-03] The dead holder may have changed something and told nobody. */
+    if (unlikely(taken_over))
+        domain_alarm(ctx->seg, d);
     return SHMKV_OK;
 }
 
@@ -188,5 +197,5 @@ void lock_release(struct context *ctx, const struct domain *d) {
     /* ORDER lock-free: every store under the lock, then the free word.
      * Pairs with lock-take. Spec 4.3 step 4. */
     if (exchange_release_u32(d->lock, 0) & WAITERS)
-        futex(d->lock, FUTEX_WAKE, 1, NULL);
+        futex_wake(d->lock, 1);
 }

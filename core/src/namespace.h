@@ -39,6 +39,8 @@
 #define file_open shmkv_private_file_open
 #define fork_check shmkv_private_fork_check
 #define fork_watch shmkv_private_fork_watch
+#define futex_wait shmkv_private_futex_wait
+#define futex_wake shmkv_private_futex_wake
 #define group_return shmkv_private_group_return
 #define group_view_at shmkv_private_group_view_at
 #define group_view_has shmkv_private_group_view_has
@@ -64,6 +66,7 @@
 #define lock_release shmkv_private_lock_release
 #define lock_take shmkv_private_lock_take
 #define map_aligned shmkv_private_map_aligned
+#define owner_bury shmkv_private_owner_bury
 #define owner_describe shmkv_private_owner_describe
 #define owner_liveness shmkv_private_owner_liveness
 #define owner_reap shmkv_private_owner_reap
@@ -100,6 +103,9 @@
 #define segment_replace_by shmkv_private_segment_replace_by
 #define segment_unmap shmkv_private_segment_unmap
 #define segment_verify shmkv_private_segment_verify
+#define shard_alarm shmkv_private_shard_alarm
+#define shard_sleep shmkv_private_shard_sleep
+#define shards_alarm shmkv_private_shards_alarm
 #define shards_lock shmkv_private_shards_lock
 #define shards_unlock shmkv_private_shards_unlock
 #define snapshot_rewind shmkv_private_snapshot_rewind

@@ -333,6 +333,16 @@ bool owner_reap(struct context *ctx, uint32_t slot) {
     return reaped;
 }
 
+void owner_bury(struct segment *seg, uint64_t owner) {
+    uint32_t slot = (uint32_t)owner - 1;
+    struct context *ctx;
+    if (slot >= seg->owner_count || owner_liveness(seg, slot) != SHMKV_DEAD ||
+        context_acquire(seg, &ctx) != SHMKV_OK)
+        return; /* it is for the next who looks */
+    (void)owner_reap(ctx, slot);
+    context_release(ctx);
+}
+
 int context_acquire(struct segment *seg, struct context **out) {
     fork_check();
     *out = idle_context(seg);

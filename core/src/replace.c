@@ -211,6 +211,8 @@ static int replace_locked(struct segment *old, struct segment *new_, struct new_
     store_release_u64(&old->hdr->state,
                       err ? SHMKV_SEGMENT_STATE_LIVE : SHMKV_SEGMENT_STATE_REPLACED);
     FAULT_POINT("replace-after-state");
+    if (!err)
+        shards_alarm(old); /* who waits here waits for nothing */
     if (linked)
         drop_swap(swap, old, new_);
     return err;

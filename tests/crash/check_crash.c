@@ -33,7 +33,7 @@
 /* Every FAULT_POINT() of the core. One that is not here fails the test, and so
  * does one at which no child has died. */
 static const char *const points[] = {
-    "claim-after-live",        "commit-after-entry",  "commit-after-intent",     "commit-before-first",
+    "alarm-after-wake", "alarm-before-wake", "claim-after-live",        "commit-after-entry",  "commit-after-intent",     "commit-before-first",
     "commit-before-intent",    "create-after-link",   "create-before-link",      "extend-after-allocate",
     "freeze-after-store",      "freeze-before-store", "group-before-kind",       "load-before-replace",       "reap-after-locks",    "record-before-even",      "replace-after-exchange",
     "replace-after-replacing", "replace-after-state", "replace-before-exchange", "replay-after-entry",

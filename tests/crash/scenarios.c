@@ -196,10 +196,17 @@ static void prepare_expired(shmkv_t *kv) {
     ck_assert_ok(shmkv_put_item(kv, subject, strlen(subject), &expired));
 }
 
+/* Somebody waits for the subject, and somebody for anything. */
+static void prepare_sleepers(shmkv_t *kv) {
+    each_bystander(kv, true);
+    subject_shard(kv)->waiters = MAKE(WAITERS_KEY, 1) | MAKE(WAITERS_STORE, 1);
+}
+
 const struct scenario scenarios[] = {
     {"attach and detach", prepare_bystanders, ABSENT, ABSENT, 8, PUT_OR_DELETE},
     {"put the first key of a segment", prepare_nothing, ABSENT, 20, 200, PUT_OR_DELETE},
     {"put a new key", prepare_bystanders, ABSENT, 20, 40, PUT_OR_DELETE},
+    {"put a key that somebody waits for", prepare_sleepers, ABSENT, 20, 45, PUT_OR_DELETE},
     {"overwrite within a class", prepare_bystanders, 20, 21, 50, PUT_OR_DELETE},
     {"overwrite by a larger class", prepare_bystanders, 20, 300, 90, PUT_OR_DELETE},
     {"overwrite by a smaller class", prepare_bystanders, 2000, 0, 50, PUT_OR_DELETE},

@@ -22,7 +22,7 @@ struct scenario {
     unsigned states;    /* of the segment during act(), about */
     enum act act;
 };
-#define SCENARIO_COUNT 31
+#define SCENARIO_COUNT 32
 extern const struct scenario scenarios[];
 void prepare_nothing(shmkv_t *kv);
 

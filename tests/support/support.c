@@ -199,6 +199,18 @@ bool child_stop(pid_t pid) {
 
 void child_continue(pid_t pid) { kill(pid, SIGCONT); }
 
+void child_asleep(pid_t pid) {
+    char path[40], state = 0;
+    snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
+    while (state != 'S') {
+        FILE *f = fopen(path, "r");
+        if (!f || fscanf(f, "%*d (%*[^)]) %c", &state) != 1 || state == 'Z')
+            give_up(path);
+        fclose(f);
+        sched_yield();
+    }
+}
+
 struct gate gate_new(void) {
     struct gate g;
     if (pipe2(g.ends, O_CLOEXEC) != 0)

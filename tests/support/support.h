@@ -44,6 +44,8 @@ bool child_kill(pid_t pid);
 /* SIGSTOP, and wait until it has stopped. */
 bool child_stop(pid_t pid);
 void child_continue(pid_t pid);
+/* Wait until it sleeps, in whatever call. */
+void child_asleep(pid_t pid);
 
 /* A gate is passed as often as it was opened, by whatever process. */
 struct gate {

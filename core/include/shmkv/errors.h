@@ -33,7 +33,7 @@
     X(EOVERFLOW,  -18, Overflow,        "the result does not fit") \
     X(EFROZEN,    -19, Frozen,          "the segment is frozen: it can only be read; to change it, copy its entries to another segment, or replace it by an exclusive open") \
     /* Try again, or give it more. */ \
-    X(ETIMEDOUT,  -20, TimedOut,        "a live process held a lock for too long: let it run (kill -CONT) or end it") \
+    X(ETIMEDOUT,  -20, TimedOut,        "the time is over: a live process held a lock for too long (let it run: kill -CONT, or end it), or what was waited for did not come") \
     X(EBUSY,      -21, Busy,            "the segment kept changing; try again") \
     X(ENOSPC,     -22, NoSpace,         "no space left for the segment: delete entries or free some memory, or make room (for /dev/shm: mount -o remount,size=SIZE /dev/shm)") \
     X(ENOSLOTS,   -23, NoSlots,         "every owner slot of the segment is taken by a live writer: close some handles, or create the segment with more slots") \

@@ -476,6 +476,45 @@ typedef int (*shmkv_update_fn)(void *arg, const struct shmkv_item *old, struct s
  */
 int shmkv_update(shmkv_t *kv, const void *key, size_t key_len, shmkv_update_fn fn, void *arg);
 
+/* ----------------------------------------------------------------------- wait */
+
+/**
+ * Wait until the value of @p key is another than the one with this modification number.
+ *
+ * Woken by whoever changes it: no polling, and no cost to writers when nobody waits. An
+ * entry also counts as changed when it expires, and when the process that it is bound to
+ * has died, which is noticed within 50 ms.
+ *
+ * @param version     of the value that the caller knows, from shmkv_get_item() and others;
+ *                    0: the key was absent
+ * @param timeout_ms  0: look, and do not wait; negative: for ever
+ * @return SHMKV_OK: it is another, or gone, or there; ETIMEDOUT: it is not, or (see the
+ *         detail) a stopped process kept us from waiting; EINTR: a signal handler ran, call
+ *         again; EKEY; EFROZEN: nothing will change any more; EREADONLY: a read-only handle
+ *         can look, but not wait; otherwise as shmkv_get() and ENOSLOTS, EDEADLK
+ * Threads: any. Each one that begins to wait needs an owner slot for that moment.
+ * Fork: any.   Signals: not in a handler that interrupted a write.
+ * Blocks: that is what it is for; and no longer than the lock timeout while a stopped
+ * process holds the lock that it needs. When the segment is replaced it looks at the new
+ * one (with SHMKV_STAY: ESTALE). The clock is CLOCK_MONOTONIC.
+ * Order: acquire; a get after it finds what was changed.   Spec 6.12.
+ */
+int shmkv_wait(shmkv_t *kv, const void *key, size_t key_len, uint64_t version, int timeout_ms);
+
+/**
+ * Wait until anything changes in the store.
+ *
+ * @param position    in: where the caller stands, from the last call; 0: now. out: where it
+ *                    stands now, also with ETIMEDOUT and EINTR; opaque
+ * @param timeout_ms  as shmkv_wait()
+ * @return SHMKV_OK: something has changed since @p position, perhaps something that does
+ *         not show, such as a named lock; what expires or dies with its process is not told;
+ *         otherwise as shmkv_wait(), and EARGUMENT
+ * Threads, fork, signals, blocking, order: as shmkv_wait(). Takes every shard's lock in turn
+ * before it waits: for many waiters of single keys shmkv_wait() is cheaper.   Spec 6.12.
+ */
+int shmkv_watch(shmkv_t *kv, uint64_t *position, int timeout_ms);
+
 /* -------------------------------------------------------------------- iterate */
 
 enum shmkv_cursor_flags {
