@@ -16,7 +16,7 @@ ROWS = [[cell.strip() for cell in row.strip("|").split("|")] for row in TABLE.sp
 PERL, PYTHON, RUBY = 1, 2, 3
 
 # What Python gives to every class, and SWIG to every type it makes.
-PYTHON_OWN = {"acquire", "append", "disown", "next", "own", "this", "thisown", "store_as"}
+PYTHON_OWN = {"acquire", "disown", "next", "own", "this", "thisown"}
 
 
 def names(column, prefix):

@@ -10,6 +10,8 @@
 %}
 
 /* For shmkv/__init__.py only. */
+%rename(_count_with) count_with;
+%rename(_store_as) store_as;
 %rename(_dump_path) dump_path;
 %rename(_dump_fd) dump_fd;
 %rename(_load_path) load_path;
@@ -32,6 +34,12 @@ Raises ReadOnly and what else put() does.";
 "get_bytes(key)
 
 The bytes of the value, whatever its type; None when there is none. Never blocks.";
+%feature("docstring") Store::append
+"append(key, value)
+
+Append bytes or str to bytes or text; the new length in bytes. When there is none, value is
+stored. Raises BadType for other values, BadValue for bytes behind text that would make it
+none, and what put() does. When the entry ends stays as it was.";
 %feature("docstring") Store::get_many
 "get_many(keys)
 

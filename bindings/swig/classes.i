@@ -165,12 +165,16 @@ typedef struct Store {
         native_t get_item(const void *KEY, size_t KEY_LEN);
         answer_t store_as(int how, const void *KEY, size_t KEY_LEN, value_t *ITEM, double TTL, int BOUND);
         reply_t swap(const void *KEY, size_t KEY_LEN, value_t *ITEM, double TTL, int BOUND);
+        reply_t get_or_set(const void *KEY, size_t KEY_LEN, value_t *ITEM, double TTL, int BOUND);
         reply_t take(const void *KEY, size_t KEY_LEN);
         answer_t cas(const void *KEY, size_t KEY_LEN, uint64_t version, value_t *ITEM, double TTL, int BOUND);
         answer_t cas_value(const void *KEY, size_t KEY_LEN, value_t *EXPECTED, value_t *ITEM, double TTL,
                            int BOUND);
         answer_t delete_if(const void *KEY, size_t KEY_LEN, uint64_t version);
         answer_t delete_value(const void *KEY, size_t KEY_LEN, value_t *EXPECTED);
+
+        native_t count_with(int how, const void *KEY, size_t KEY_LEN, value_t *AMOUNT, value_t *INITIAL);
+        native_t append(const void *KEY, size_t KEY_LEN, value_t *ITEM);
 
         native_t get_many(keys_t *KEYS);
 

@@ -91,6 +91,11 @@ static int take_entry(const struct reading *how, void *buf, size_t buf_len, stru
     return shmkv_take(how->store->kv, how->key, how->key_len, buf, buf_len, item);
 }
 
+static int get_or_set_entry(const struct reading *how, void *buf, size_t buf_len, struct shmkv_item *item)
+{
+    return shmkv_get_or_set(how->store->kv, how->key, how->key_len, &how->value->item, buf, buf_len, item);
+}
+
 static reply_t read_with(reader_fn *read, Store *self, const void *key, size_t key_len, value_t *value)
 {
     struct reading how = {self, key, key_len, 0, value};
@@ -115,6 +120,14 @@ static reply_t Store_swap(Store *self, const void *KEY, size_t KEY_LEN, value_t 
 static reply_t Store_take(Store *self, const void *KEY, size_t KEY_LEN)
 {
     return read_with(take_entry, self, KEY, KEY_LEN, NULL);
+}
+
+static reply_t Store_get_or_set(Store *self, const void *KEY, size_t KEY_LEN, value_t *ITEM, double TTL,
+                                int BOUND)
+{
+    if (value_for(ITEM, TTL, BOUND))
+        return NO_OBJECT;
+    return read_with(get_or_set_entry, self, KEY, KEY_LEN, ITEM);
 }
 
 /* A value with its facts, as a map. */
@@ -218,5 +231,107 @@ static answer_t Store_delete_value(Store *self, const void *KEY, size_t KEY_LEN,
     if (!IS_OPEN(self))
         return raise_closed(self);
     return answer_unless_changed(shmkv_delete_value(self->kv, KEY, KEY_LEN, &EXPECTED->item));
+}
+/* -------------------------------------------------------------- arithmetic */
+
+enum counting { COUNT_ADD, COUNT_SUBTRACT, COUNT_MAX, COUNT_MIN };
+
+static int is_number(const value_t *value)
+{
+    return value->item.type == SHMKV_INT64 || value->item.type == SHMKV_FLOAT64;
+}
+
+static double as_float(const value_t *value)
+{
+    return value->item.type == SHMKV_INT64 ? (double)value->scalar.integer : value->scalar.number;
+}
+
+static int count_integer(Store *self, int how, const void *key, size_t key_len, int64_t amount,
+                         int64_t initial, int64_t *result)
+{
+    switch (how) {
+    case COUNT_MAX:
+        return shmkv_max_i64(self->kv, key, key_len, amount, result);
+    case COUNT_MIN:
+        return shmkv_min_i64(self->kv, key, key_len, amount, result);
+    case COUNT_SUBTRACT:
+        if (amount == INT64_MIN)
+            return refuse(SHMKV_EOVERFLOW, "a decrement of -2^63");
+        amount = -amount;
+        /* fall through */
+    default:
+        return shmkv_incr_i64(self->kv, key, key_len, amount, initial, result);
+    }
+}
+
+static int count_float(Store *self, int how, const void *key, size_t key_len, double amount, double initial,
+                       double *result)
+{
+    switch (how) {
+    case COUNT_MAX:
+        return shmkv_max_f64(self->kv, key, key_len, amount, result);
+    case COUNT_MIN:
+        return shmkv_min_f64(self->kv, key, key_len, amount, result);
+    default:
+        return shmkv_incr_f64(self->kv, key, key_len, how == COUNT_SUBTRACT ? -amount : amount, initial, result);
+    }
+}
+
+/* Integers stay integers: only a float makes it the float operation. */
+static native_t Store_count_with(Store *self, int how, const void *KEY, size_t KEY_LEN, value_t *AMOUNT,
+                                 value_t *INITIAL)
+{
+    int64_t integer;
+    double number;
+    int err, whole;
+
+    if (!IS_OPEN(self)) {
+        raise_closed(self);
+        return NO_OBJECT;
+    }
+    if (!is_number(AMOUNT) || !is_number(INITIAL)) {
+        raise_error(refuse(SHMKV_EVALUE, "bad value: a counter takes an integer or a float"));
+        return NO_OBJECT;
+    }
+    whole = AMOUNT->item.type == SHMKV_INT64 && INITIAL->item.type == SHMKV_INT64;
+    err = whole ? count_integer(self, how, KEY, KEY_LEN, AMOUNT->scalar.integer, INITIAL->scalar.integer, &integer)
+                : count_float(self, how, KEY, KEY_LEN, as_float(AMOUNT), as_float(INITIAL), &number);
+    if (err) {
+        raise_error(err);
+        return NO_OBJECT;
+    }
+    return whole ? integer_new(integer) : float_new(number);
+}
+
+/* ------------------------------------------------------------------ appending */
+
+static int append_item(Store *self, const void *key, size_t key_len, const struct shmkv_item *tail, size_t *len)
+{
+    switch (tail->type) {
+    case SHMKV_BYTES:
+        return shmkv_append(self->kv, key, key_len, tail->data, tail->len, len);
+    case SHMKV_TEXT:
+        return shmkv_append_text(self->kv, key, key_len, tail->data, tail->len, len);
+    default:
+        return refuse(SHMKV_EVALUE, "bad value: only bytes and text can be appended");
+    }
+}
+
+/* Gives the new length. */
+static native_t Store_append(Store *self, const void *KEY, size_t KEY_LEN, value_t *ITEM)
+{
+    size_t len;
+    int err;
+
+    if (!IS_OPEN(self)) {
+        raise_closed(self);
+        return NO_OBJECT;
+    }
+    err = append_item(self, KEY, KEY_LEN, &ITEM->item, &len);
+    if (err) {
+        raise_error(err);
+        return NO_OBJECT;
+    }
+    return number_new(len);
 }
 %}

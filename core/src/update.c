@@ -25,12 +25,13 @@ static bool lost_the_race(int err) {
 struct append {
     const void *key, *data;
     size_t key_len, len, new_len;
+    int type; /* what a value begins as */
 };
 
 /* The change that appends to what is there now. */
 static int plan_append(struct segment *seg, const struct append *a, struct peek *base,
                        struct shmkv_item *item, struct change *c) {
-    *item = (struct shmkv_item){.data = a->data, .len = a->len};
+    *item = (struct shmkv_item){.data = a->data, .len = a->len, .type = a->type};
     *c = (struct change){.key = a->key, .key_len = a->key_len, .item = item, .when = IF_ABSENT};
     int err = read_peek(seg, a->key, a->key_len, base);
     if (err == SHMKV_ENOTFOUND) {
@@ -79,10 +80,10 @@ static int append(struct context *ctx, void *arg) {
     return fail(SHMKV_EBUSY, "%s: a value changes too fast to append to", ctx->seg->loc->path);
 }
 
-int shmkv_append(shmkv_t *kv, const void *key, size_t key_len, const void *data, size_t len,
-                 size_t *new_len) {
-    struct append a = {.key = key, .data = data, .key_len = key_len, .len = len};
-    const struct shmkv_item item = {.data = data, .len = len};
+static int append_as(int type, shmkv_t *kv, const void *key, size_t key_len, const void *data,
+                     size_t len, size_t *new_len) {
+    struct append a = {.key = key, .data = data, .key_len = key_len, .len = len, .type = type};
+    const struct shmkv_item item = {.data = data, .len = len, .type = type};
     int err = key_check(key, key_len);
     if (!err)
         err = item_check(&item);
@@ -93,6 +94,16 @@ int shmkv_append(shmkv_t *kv, const void *key, size_t key_len, const void *data,
     if (new_len)
         *new_len = a.new_len;
     return SHMKV_OK;
+}
+
+int shmkv_append(shmkv_t *kv, const void *key, size_t key_len, const void *data, size_t len,
+                 size_t *new_len) {
+    return append_as(SHMKV_BYTES, kv, key, key_len, data, len, new_len);
+}
+
+int shmkv_append_text(shmkv_t *kv, const void *key, size_t key_len, const char *text, size_t len,
+                      size_t *new_len) {
+    return append_as(SHMKV_TEXT, kv, key, key_len, text, len, new_len);
 }
 
 /* -------------------------------------------------------------------------- update */

@@ -72,6 +72,11 @@ START_TEST(test_append_keeps_type_and_end) {
     ck_assert_uint_eq(item_at("k").version, out.version);
     ck_assert_ok(shmkv_append(kv, "new", 3, "x", 1, NULL));
     ck_assert_int_eq(item_at("new").type, SHMKV_BYTES);
+    ck_assert_ok(shmkv_append_text(kv, "new", 3, "y", 1, NULL));
+    ck_assert_int_eq(item_at("new").type, SHMKV_BYTES);
+    ck_assert_ok(shmkv_append_text(kv, "line", 4, "\xc3\xa9", 2, NULL));
+    ck_assert_int_eq(item_at("line").type, SHMKV_TEXT);
+    ck_assert_err(shmkv_append_text(kv, "new", 3, "\xff", 1, NULL), SHMKV_EVALUE);
     item.expires_ns = 1;
     ck_assert_ok(shmkv_put_item(kv, "k", 1, &item));
     ck_assert_ok(shmkv_append(kv, "k", 1, "anew", 4, NULL));

@@ -15,7 +15,7 @@ XSLoader::load('ShmKV');
 # The XS subs under their method names: a method call goes straight into C.
 BEGIN {
     no strict 'refs';
-    for my $name (qw(put get get_bytes get_item take delete delete_if delete_value exists get_size get_all
+    for my $name (qw(put get get_bytes get_item take append delete delete_if delete_value exists get_size get_all
         info stats verify locks owners freeze sync close closed)) {
         *{$name} = \&{"Store_$name"};
     }
@@ -133,6 +133,32 @@ sub cas_value {
     my ($self, $key, undef, undef, @options) = @_;
 
     return Store_cas_value($self, $key, $_[2], $_[3], _ending(@options));
+}
+
+sub get_or_set {
+    my ($self, $key, undef, @options) = @_;
+
+    return Store_get_or_set($self, $key, $_[2], _ending(@options));
+}
+
+sub incr {
+    my ($self, $key, $amount, $initial) = @_;
+
+    return Store_count_with($self, ADD, $key, defined $amount ? $amount : 1, defined $initial ? $initial : 0);
+}
+
+sub decr {
+    my ($self, $key, $amount, $initial) = @_;
+
+    return Store_count_with($self, SUBTRACT, $key, defined $amount ? $amount : 1, defined $initial ? $initial : 0);
+}
+
+sub at_least {
+    return Store_count_with($_[0], AT_LEAST, $_[1], $_[2], $_[2]);
+}
+
+sub at_most {
+    return Store_count_with($_[0], AT_MOST, $_[1], $_[2], $_[2]);
 }
 
 sub modify {
@@ -452,6 +478,10 @@ Store if the key is absent, or if it is present; tell whether it was stored.
 
 Store, and return the value before, or undef.
 
+=item $kv->get_or_set($key, $value, %options)
+
+The value; if there is none, C<$value>, which is stored.
+
 =item $kv->take($key)
 
 Remove the key and return its value, or undef.
@@ -464,6 +494,23 @@ Tells whether it was stored.
 =item $kv->cas_value($key, $expected, $value, %options)
 
 Store if the present value is C<$expected>, of the same type; tells whether it was stored.
+
+=item $kv->incr($key, $amount, $initial), $kv->decr($key, $amount, $initial)
+
+Add C<$amount> (1) to the number, or subtract it; if there is none, to or from C<$initial> (0).
+Returns the new number. None is lost, whoever else counts. Integers stay integers of 64 bits:
+Overflow if the sum is none, and nothing has changed. If one of the two is a
+floating-point number, so is the sum. BadType if the value is no such number. When the
+entry ends stays as it was.
+
+=item $kv->at_least($key, $number), $kv->at_most($key, $number)
+
+Make the number at least, or at most, this; if there is none, this. Otherwise as C<incr>.
+
+=item $kv->append($key, $string)
+
+Append to bytes or text, and return the new length in bytes. If there is none, store
+C<$string>. BadType for other values; BadValue for bytes behind text that would make it none.
 
 =item $kv->delete_if($key, $version), $kv->delete_value($key, $expected)
 

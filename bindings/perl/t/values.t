@@ -145,6 +145,43 @@ subtest 'conditions' => sub {
     is($kv->get('n'), 11, 'and nothing has changed');
 };
 
+subtest 'counters' => sub {
+    my $kv = ShmKV->open(segment());
+    is($kv->incr('n'), 1, 'incr');
+    is($kv->incr('n', 41), 42, 'by more');
+    is($kv->decr('n', 2), 40, 'decr');
+    is($kv->incr('from ten', 1, 10), 11, 'from a beginning');
+    is($kv->incr('f', 0.5), 0.5, 'a float');
+    is($kv->at_least('n', 50), 50, 'at_least');
+    is($kv->at_most('n', 45), 45, 'at_most');
+    $kv->put(n => 9223372036854775807);
+    for my $case (['Overflow', 1], ['BadType', 0.5], ['BadValue', 'one'], ['BadValue', [1]]) {
+        my ($class, $amount) = @$case;
+        my $error = died_with(sub { $kv->incr('n', $amount) });
+        isa_ok($error, "ShmKV::Error::$class");
+        is($error->line, __LINE__ - 2, 'at the line of the caller');
+    }
+    is($kv->get('n'), 9223372036854775807, 'and nothing has changed');
+};
+
+subtest 'append, get or set' => sub {
+    my $kv = ShmKV->open(segment());
+    is($kv->append('t', 'é☺'), 5, 'text begins');
+    is($kv->append('t', '☺'), 8, 'and goes on');
+    is($kv->get('t'), 'é☺☺', 'as text');
+    is($kv->append('b', "\xff"), 1, 'bytes');
+    is(type_of($kv, 'b'), 'bytes', 'stay bytes');
+    isa_ok(died_with(sub { $kv->append('t', "\xff") }), 'ShmKV::Error::BadValue');
+    isa_ok(died_with(sub { $kv->append('t', 5) }), 'ShmKV::Error::BadValue');
+    $kv->put(n => 5);
+    isa_ok(died_with(sub { $kv->append('n', '5') }), 'ShmKV::Error::BadType');
+    my $large = 'x' x 100_000;
+    is($kv->get_or_set('k', $large), $large, 'set');
+    is($kv->get_or_set('k', 'other'), $large, 'get');
+    is($kv->get_or_set('e', 1, ttl => 1000), 1, 'with an end');
+    ok($kv->get_item('e')->{expires_ns}, 'which it has');
+};
+
 subtest 'endings' => sub {
     my $kv = ShmKV->open(segment());
     $kv->set(short => 1, ttl => 0);

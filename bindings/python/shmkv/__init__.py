@@ -207,15 +207,15 @@ class Store(_shmkv.Store):
                default; infinity: never
         bound  the entry goes when this Store is closed or this process ends
         """
-        self.store_as(_ALWAYS, key, value, _seconds(ttl), bound)
+        self._store_as(_ALWAYS, key, value, _seconds(ttl), bound)
 
     def add(self, key, value, *, ttl=None, bound=False):
         """Store value if key is absent; tells whether it was stored. Options as of set()."""
-        return self.store_as(_IF_ABSENT, key, value, _seconds(ttl), bound)
+        return self._store_as(_IF_ABSENT, key, value, _seconds(ttl), bound)
 
     def replace(self, key, value, *, ttl=None, bound=False):
         """Store value if key is present; tells whether it was stored. Options as of set()."""
-        return self.store_as(_IF_PRESENT, key, value, _seconds(ttl), bound)
+        return self._store_as(_IF_PRESENT, key, value, _seconds(ttl), bound)
 
     def swap(self, key, value, *, ttl=None, bound=False):
         """Store value and return the one before, or None. Options as of set()."""
@@ -235,12 +235,30 @@ class Store(_shmkv.Store):
 
     def setdefault(self, key, default=None, *, ttl=None, bound=False):
         """The value of key; when there is none, default, which is stored. Options as of set()."""
-        while True:
-            value = self.get(key, _ABSENT)
-            if value is not _ABSENT:
-                return value
-            if self.add(key, default, ttl=ttl, bound=bound):
-                return default
+        return super().get_or_set(key, default, _seconds(ttl), bound)
+
+    get_or_set = setdefault
+
+    def incr(self, key, amount=1, initial=0):
+        """Add amount to the number under key, or to initial when there is none; the new number.
+
+        Integers stay integers of 64 bits: Overflow, and nothing changes, if the sum is
+        none. With a float for amount or initial it is a float. BadType when the value
+        is no such number.
+        """
+        return self._count_with(_ADD, key, amount, initial)
+
+    def decr(self, key, amount=1, initial=0):
+        """Subtract; see incr()."""
+        return self._count_with(_SUBTRACT, key, amount, initial)
+
+    def at_least(self, key, number):
+        """Make the number under key at least this; the new number. As incr() otherwise."""
+        return self._count_with(_AT_LEAST, key, number, number)
+
+    def at_most(self, key, number):
+        """Make the number under key at most this; the new number. As incr() otherwise."""
+        return self._count_with(_AT_MOST, key, number, number)
 
     def modify(self, key, function, *, ttl=None, bound=False):
         """Store what function(value) returns, and return it; value is None when there is none.

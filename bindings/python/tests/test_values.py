@@ -3,6 +3,7 @@
 import array
 import enum
 import math
+import os
 import struct
 import unittest
 
@@ -224,6 +225,93 @@ class Conditions(SegmentTest):
         self.assertTrue(self.kv.get_item("mine")["bound"])
         other.close()
         self.assertIsNone(self.kv.get("mine"))
+
+
+class Counters(SegmentTest):
+    def setUp(self):
+        super().setUp()
+        self.kv = self.open()
+
+    def test_incr_and_decr(self):
+        self.assertEqual(self.kv.incr("n"), 1)
+        self.assertEqual(self.kv.incr("n", 41), 42)
+        self.assertEqual(self.kv.decr("n", 2), 40)
+        self.assertEqual(self.kv.decr("n"), 39)
+        self.assertEqual(self.kv.incr("from ten", 1, 10), 11)
+        self.assertEqual(self.kv.incr("from ten", initial=5), 12)
+        self.assertIs(type(self.kv["n"]), int)
+
+    def test_floats(self):
+        self.assertEqual(self.kv.incr("f", 0.5), 0.5)
+        self.assertEqual(self.kv.decr("f", 0.25), 0.25)
+        self.assertEqual(self.kv.incr("g", 1, 0.5), 1.5)
+        self.assertEqual(self.kv.at_least("f", 7.5), 7.5)
+        self.assertEqual(self.kv.at_most("f", -7.5), -7.5)
+        for bad in (float("nan"), float("inf")):
+            with self.assertRaises(shmkv.BadArgument):
+                self.kv.incr("f", bad)
+
+    def test_at_least_and_at_most(self):
+        self.assertEqual(self.kv.at_least("n", 5), 5)
+        self.assertEqual(self.kv.at_least("n", 3), 5)
+        self.assertEqual(self.kv.at_most("n", 4), 4)
+        self.assertEqual(self.kv.at_most("m", -9), -9)
+
+    def test_what_does_not_fit_changes_nothing(self):
+        self.kv["n"] = 2**63 - 1
+        for call in (lambda: self.kv.incr("n"), lambda: self.kv.decr("n", -(2**63))):
+            with self.assertRaises(shmkv.Overflow):
+                call()
+        self.assertEqual(self.kv["n"], 2**63 - 1)
+        self.kv["f"], self.kv["s"] = 1.0, "1"
+        for key, amount in (("f", 1), ("n", 1.0), ("s", 1)):
+            with self.assertRaises(shmkv.BadType):
+                self.kv.incr(key, amount)
+        for bad in ("1", None, True, 2**64, [1]):
+            with self.assertRaises(shmkv.BadValue):
+                self.kv.incr("n", bad)
+
+    def test_none_is_lost(self):
+        pids = []
+        for _ in range(4):
+            pid = os.fork()
+            if not pid:
+                status = 1
+                try:
+                    for _ in range(1000):
+                        self.kv.incr("n")
+                    status = 0
+                finally:
+                    os._exit(status)
+            pids.append(pid)
+        for pid in pids:
+            self.assertEqual(os.waitpid(pid, 0)[1], 0)
+        self.assertEqual(self.kv["n"], 4000)
+
+    def test_append(self):
+        self.assertEqual(self.kv.append("t", "caf"), 3)
+        self.assertEqual(self.kv.append("t", "\u00e9"), 5)
+        self.assertEqual(self.kv["t"], "caf\u00e9")
+        self.assertEqual(self.kv.append("b", b"\xff"), 1)
+        self.assertEqual(self.kv.append("b", "\u00e9"), 3)
+        self.assertEqual(self.kv["b"], b"\xff\xc3\xa9")
+        with self.assertRaises(shmkv.BadValue):
+            self.kv.append("t", b"\xff")
+        with self.assertRaises(shmkv.BadValue):
+            self.kv.append("t", 5)
+        self.kv["n"] = 1
+        with self.assertRaises(shmkv.BadType):
+            self.kv.append("n", "1")
+        self.assertEqual(self.kv.get_all(), {b"t": "caf\u00e9", b"b": b"\xff\xc3\xa9", b"n": 1})
+
+    def test_get_or_set(self):
+        large = "x" * 100_000
+        self.assertEqual(self.kv.get_or_set("k", large), large)
+        self.assertEqual(self.kv.get_or_set("k", "other"), large)
+        self.assertIsNone(self.kv.setdefault("n"))
+        self.assertIsNone(self.kv.setdefault("n", 5))
+        self.assertEqual(self.kv.get_or_set("expired", 1, ttl=1000), 1)
+        self.assertIsNotNone(self.kv.get_item("expired")["expires_ns"])
 
 
 if __name__ == "__main__":

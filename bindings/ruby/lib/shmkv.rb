@@ -165,6 +165,14 @@ module ShmKV
     # Remove +key+ and return its value. Waits as #put does.
 
     ##
+    # :method: append
+    # :call-seq: append(key, string) -> Integer
+    #
+    # Append to bytes or text; the new length in bytes. When there is none, +string+ is
+    # stored. Raises BadType for other values, BadValue for bytes behind text that would
+    # make it none, and what #put does. When the entry ends stays as it was.
+
+    ##
     # :method: delete_if
     # :call-seq: delete_if(key, version) -> true or false
     #
@@ -273,8 +281,8 @@ module ShmKV
     alias closed? closed
     undef_method :closed
 
-    private :store_as, :dump_path, :dump_fd, :load_path, :load_fd
-    %i[swap cas cas_value].each do |name|
+    private :store_as, :count_with, :dump_path, :dump_fd, :load_path, :load_fd
+    %i[swap get_or_set cas cas_value].each do |name|
       alias_method :"#{name}_in_c", name
       private :"#{name}_in_c"
     end
@@ -313,6 +321,34 @@ module ShmKV
     # was stored. Options as of #set.
     def cas_value(key, expected, value, ttl: nil, bound: false)
       cas_value_in_c(key, expected, value, seconds(ttl), bound ? 1 : 0)
+    end
+
+    # The value of +key+; when there is none, +value+, which is stored. Options as of #set.
+    def get_or_set(key, value, ttl: nil, bound: false)
+      get_or_set_in_c(key, value, seconds(ttl), bound ? 1 : 0)
+    end
+
+    # Add +amount+ to the number under +key+, or to +initial+ when there is none; the new
+    # number. Integers stay integers of 64 bits: Overflow, and nothing changes, if the
+    # sum is none. With a Float for +amount+ or +initial+ it is a Float. BadType when
+    # the value is no such number.
+    def incr(key, amount = 1, initial: 0)
+      count_with(ADD, key, amount, initial)
+    end
+
+    # Subtract; see #incr.
+    def decr(key, amount = 1, initial: 0)
+      count_with(SUBTRACT, key, amount, initial)
+    end
+
+    # Make the number under +key+ at least this; the new number. As #incr otherwise.
+    def at_least(key, number)
+      count_with(AT_LEAST, key, number, number)
+    end
+
+    # Make the number under +key+ at most this; the new number. As #incr otherwise.
+    def at_most(key, number)
+      count_with(AT_MOST, key, number, number)
     end
 
     # Store what the block returns for the value of +key+, nil when there is none, and

@@ -184,3 +184,55 @@ class TestConditions < SegmentTest
     assert_nil @kv["mine"]
   end
 end
+
+class TestCounters < SegmentTest
+  def setup
+    super
+    @kv = open
+  end
+
+  def test_incr_and_decr
+    assert_equal 1, @kv.incr("n")
+    assert_equal 42, @kv.incr("n", 41)
+    assert_equal 40, @kv.decr("n", 2)
+    assert_equal 11, @kv.incr("from ten", initial: 10)
+    assert_equal 0.5, @kv.incr("f", 0.5)
+    assert_equal 0.25, @kv.decr("f", 0.25)
+  end
+
+  def test_at_least_and_at_most
+    assert_equal 5, @kv.at_least("n", 5)
+    assert_equal 5, @kv.at_least("n", 3)
+    assert_equal 4, @kv.at_most("n", 4)
+  end
+
+  def test_what_does_not_fit_changes_nothing
+    @kv["n"] = 2**63 - 1
+    assert_raises(ShmKV::Overflow) { @kv.incr("n") }
+    assert_raises(ShmKV::BadType) { @kv.incr("n", 1.0) }
+    ["1", nil, true, 2**64].each { |bad| assert_raises(ShmKV::BadValue) { @kv.incr("n", bad) } }
+    assert_equal 2**63 - 1, @kv["n"]
+  end
+
+  def test_append
+    assert_equal 3, @kv.append("t", "caf")
+    assert_equal 5, @kv.append("t", "\u00e9")
+    assert_equal "caf\u00e9", @kv["t"]
+    assert_equal 1, @kv.append("b", "\xff".b)
+    assert_equal "\xff".b, @kv["b"]
+    assert_raises(ShmKV::BadValue) { @kv.append("t", "\xff".b) }
+    assert_raises(ShmKV::BadValue) { @kv.append("t", 5) }
+    @kv["n"] = 1
+    assert_raises(ShmKV::BadType) { @kv.append("n", "1") }
+  end
+
+  def test_get_or_set
+    large = "x" * 100_000
+    assert_equal large, @kv.get_or_set("k", large)
+    assert_equal large, @kv.get_or_set("k", "other")
+    assert_nil @kv.get_or_set("nil", nil)
+    assert_nil @kv.get_or_set("nil", 5)
+    assert_equal 1, @kv.get_or_set("e", 1, ttl: 1000)
+    refute_nil @kv.get_item("e")[:expires_ns]
+  end
+end

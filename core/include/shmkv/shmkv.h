@@ -425,17 +425,19 @@ int shmkv_max_f64(shmkv_t *kv, const void *key, size_t key_len, double value, do
 int shmkv_min_f64(shmkv_t *kv, const void *key, size_t key_len, double value, double *result);
 
 /**
- * Append to a value of bytes or text; if @p key is absent, store @p data as bytes. When
- * the entry expires, and with whom it goes, stays as it was.
+ * Append to a value of bytes or text; if @p key is absent, store @p data as bytes, or
+ * @p text as text. When the entry expires, and with whom it goes, stays as it was.
  *
  * @param new_len  out, may be NULL: length of the value now
  * @return SHMKV_OK; ETYPE: it is neither bytes nor text; EVALUE: too long, or @p data is
- *         not text and the value is; EBUSY: others change the value too fast; otherwise
- *         as shmkv_put()
+ *         not text and the value is, or @p text is none; EBUSY: others change the value
+ *         too fast; otherwise as shmkv_put()
  * Cost: the whole value is copied.   Spec 6.11.
  */
 int shmkv_append(shmkv_t *kv, const void *key, size_t key_len,
                  const void *data, size_t len, size_t *new_len);
+int shmkv_append_text(shmkv_t *kv, const void *key, size_t key_len,
+                      const char *text, size_t len, size_t *new_len);
 
 /**
  * Get the value, or store @p initial if there is none.
