@@ -39,14 +39,6 @@
 #define NEED_COMPARE (-1011) /* c->found compared with c->expected */
 #define NEED_REAP (-1012)    /* to know whether the owner of c->found lives */
 
-/* What a slot leads to, looked at under the lock. */
-struct found {
-    bool present; /* and neither expired nor without its owner */
-    const record_t *rec;
-    struct shape shape;
-    uint64_t version, expiry_ns, owner;
-};
-
 /* A change under way. */
 struct work {
     struct context *ctx;
@@ -194,16 +186,11 @@ static inline int build(struct work *w) {
 
 /* ------------------------------------------------------------------- the condition */
 
-/* What the key's slot leads to. Caller holds the lock. */
-static int look(struct work *w) {
-    struct segment *seg = w->ctx->seg;
-    struct found *f = &w->found;
+int entry_look(struct segment *seg, const uint64_t *slot, uint64_t word, struct found *f) {
     *f = (struct found){0};
-    if (!w->place.word)
-        return SHMKV_OK;
-    f->rec = record_look(seg, w->place.word, &f->shape);
+    f->rec = record_look(seg, word, &f->shape);
     if (!f->rec)
-        return damaged(seg, seg_offset(seg, w->place.slot), "a slot leads nowhere");
+        return damaged(seg, seg_offset(seg, slot), "a slot leads nowhere");
     f->version = load_relaxed_u64(&f->rec->version);
     if (f->shape.extra) {
         const extra_t *extra = (const extra_t *)(const void *)(f->rec + 1);
@@ -219,8 +206,15 @@ static int found_type(const struct found *f) {
     return type_of_value(f->shape.type, f->shape.val_len);
 }
 
-static const uint8_t *found_value(const struct found *f) {
-    return (const uint8_t *)f->rec + record_value_offset(f->shape.key_len, f->shape.extra);
+void found_tell(const struct found *f, void *buf, struct shmkv_item *item) {
+    *item = (struct shmkv_item){
+        .data = buf,
+        .len = f->shape.val_len,
+        .type = found_type(f),
+        .flags = f->owner ? SHMKV_BOUND : 0,
+        .expires_ns = f->expiry_ns,
+        .version = f->version,
+    };
 }
 
 static bool same_value(const struct found *f, const struct shmkv_item *item) {
@@ -276,22 +270,15 @@ static int compute(struct work *w) {
     return err == SHMKV_EOVERFLOW ? fail(err, "%s", path) : err;
 }
 
-static void tell_facts(const struct work *w) {
-    const struct found *f = &w->found;
-    *w->c->old = (struct shmkv_item){
-        .data = w->c->buf,
-        .len = f->shape.val_len,
-        .type = found_type(f),
-        .flags = f->owner ? SHMKV_BOUND : 0,
-        .expires_ns = f->expiry_ns,
-        .version = f->version,
-    };
-}
+static void tell_facts(const struct work *w) { found_tell(&w->found, w->c->buf, w->c->old); }
 
 /* [OP-21] Decided under the lock, by what the slot leads to now. */
 static COLD int decide(struct work *w) {
     const struct change *c = w->c;
-    int err = look(w);
+    int err = SHMKV_OK;
+    w->found.present = false;
+    if (w->place.word)
+        err = entry_look(w->ctx->seg, w->place.slot, w->place.word, &w->found);
     if (err)
         return err;
     if (w->found.present)
@@ -308,9 +295,9 @@ static COLD int decide(struct work *w) {
 /* ----------------------------------------------------------------------- the commit */
 
 /* [LIFE-13] [LIFE-20] The first things to look at under the lock. */
-static inline int lock_live_shard(struct work *w) {
-    struct segment *seg = w->ctx->seg;
-    int err = lock_take(w->ctx, &w->d);
+static inline int lock_live(struct context *ctx, const struct domain *d) {
+    struct segment *seg = ctx->seg;
+    int err = lock_take(ctx, d);
     if (unlikely(err))
         return err;
     if (likely(segment_live_and_thawed(seg)))
@@ -319,9 +306,11 @@ static inline int lock_live_shard(struct work *w) {
     if (!err)
         err = segment_check_thawed(seg);
     if (err)
-        lock_release(w->ctx, &w->d);
+        lock_release(ctx, d);
     return err;
 }
+
+int shard_lock_live(struct context *ctx, const struct domain *d) { return lock_live(ctx, d); }
 
 static inline void commit_put(struct work *w) {
     uint64_t new_word = (w->cell & CELL_IN_WORD) | hash_tag(w->hash);
@@ -335,13 +324,14 @@ static inline void commit_put(struct work *w) {
     txn_commit(&t, SHMKV_OP_PUT);
 }
 
-static void commit_delete(struct work *w) {
+void slot_withdraw(struct context *ctx, const struct domain *d, shard_t *shard, uint64_t *slot,
+                   uint64_t word) {
     struct txn t;
-    txn_begin(&t, w->ctx, &w->d);
-    txn_set(&t, w->place.slot, 0);
-    txn_set(&t, &w->ctx->own->cell, w->place.word & CELL_IN_WORD);
-    txn_set(&t, &w->shard->count, w->shard->count - 1);
-    txn_set(&t, &w->shard->changes, w->shard->changes + 1);
+    txn_begin(&t, ctx, d);
+    txn_set(&t, slot, 0);
+    txn_set(&t, &ctx->own->cell, word & CELL_IN_WORD);
+    txn_set(&t, &shard->count, shard->count - 1);
+    txn_set(&t, &shard->changes, shard->changes + 1);
     txn_commit(&t, SHMKV_OP_DELETE);
 }
 
@@ -397,7 +387,7 @@ static int withdraw(struct work *w) {
         err = decide(w);
     /* [OP-23] An entry that counts as absent already goes all the same. */
     if (!err || err == SHMKV_ENOTFOUND)
-        commit_delete(w);
+        slot_withdraw(w->ctx, &w->d, w->shard, w->place.slot, w->place.word);
     return err;
 }
 
@@ -440,7 +430,7 @@ static COLD int meet(struct work *w, int need) {
 }
 
 static inline int locked_step(struct work *w) {
-    int err = lock_live_shard(w);
+    int err = lock_live(w->ctx, &w->d);
     if (unlikely(err))
         return err;
     err = likely(w->c->item != NULL) ? publish(w) : withdraw(w);

@@ -8,7 +8,7 @@
  * domain gives out runs of pages (space.c), arenas give out cells (arena.c),
  * shards hold the index (table.c, grow.c). On these stand reading (read.c),
  * changing (change.c), on which the calls stand that write (write.c, number.c,
- * update.c), with values checked by value.c; walking (cursor.c, snapshot.c), replacing and freezing
+ * update.c, walk.c), with values checked by value.c; walking (cursor.c, snapshot.c), replacing and freezing
  * (replace.c, freeze.c), waiting for changes (wait.c), outliving the machine (sync.c),
  * checking (verify.c, on a view.c) and reporting (report.c). A handle (handle.c) is
  * what the caller has: a name, and the segment that bears it now; guard.c keeps
@@ -149,6 +149,7 @@ struct segment {
     int lock_fd; /* its open file description holds the owner locks */
     struct thread_lock claiming;
     atomic_uint context_count;
+    _Atomic(uint64_t) sweep_at, pop_at; /* where walk.c goes on */
     struct context contexts[MAX_CONTEXTS];
 
     struct segment *next_lockable; /* list of segments with a lock_fd, for fork */
@@ -204,7 +205,7 @@ int file_open(const struct location *loc, bool writable, unsigned flags, int *fd
 /* One that was created and does not have its name yet. */
 struct new_file {
     int fd;
-    bool linked; /* it has, or had, a name for others */
+    bool linked;                 /* it has, or had, a name for others */
     char private_path[PATH_MAX]; /* empty: it is nameless */
 };
 int file_create(const struct location *loc, const struct shmkv_options *opts, uint64_t incarnation,
@@ -589,6 +590,27 @@ struct change {
     uint64_t made, expires_ns; /* out: of the new value */
 };
 int change_make(struct context *ctx, struct change *c);
+
+/* Parts of it, for those who look at slots by themselves (walk.c). */
+/* What a slot leads to, looked at under the lock. */
+struct found {
+    bool present; /* and neither expired nor without its owner */
+    const record_t *rec;
+    struct shape shape;
+    uint64_t version, expiry_ns, owner;
+};
+
+int entry_look(struct segment *seg, const uint64_t *slot, uint64_t word, struct found *f);
+static inline const uint8_t *found_value(const struct found *f) {
+    return (const uint8_t *)f->rec + record_value_offset(f->shape.key_len, f->shape.extra);
+}
+void found_tell(const struct found *f, void *buf, struct shmkv_item *item);
+/* Take the lock of a segment that is live and not frozen. */
+int shard_lock_live(struct context *ctx, const struct domain *d);
+/* Take the entry that the slot's word names out, into own->cell, which is 0. Caller holds the lock.
+ */
+void slot_withdraw(struct context *ctx, const struct domain *d, shard_t *shard, uint64_t *slot,
+                   uint64_t word);
 
 /* --------------------------------------------------------------- snapshot.c */
 

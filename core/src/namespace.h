@@ -9,9 +9,15 @@
 #define read_peek shmkv_private_read_peek
 #define handle_write shmkv_private_handle_write
 
+#define entry_look shmkv_private_entry_look
+#define found_tell shmkv_private_found_tell
+#define shard_lock_live shmkv_private_shard_lock_live
+#define slot_withdraw shmkv_private_slot_withdraw
+
 #define arena_domain shmkv_private_arena_domain
 #define boot_id_read shmkv_private_boot_id_read
 #define boot_word shmkv_private_boot_word
+#define bucket_ahead shmkv_private_bucket_ahead
 #define cancel_off shmkv_private_cancel_off
 #define cancel_restore shmkv_private_cancel_restore
 #define cell_at shmkv_private_cell_at
@@ -27,6 +33,7 @@
 #define domain_at shmkv_private_domain_at
 #define domain_count shmkv_private_domain_count
 #define dump_await shmkv_private_dump_await
+#define entry_look shmkv_private_entry_look
 #define entry_visible shmkv_private_entry_visible
 #define fail shmkv_private_fail
 #define fail_at_key shmkv_private_fail_at_key
@@ -39,6 +46,7 @@
 #define file_open shmkv_private_file_open
 #define fork_check shmkv_private_fork_check
 #define fork_watch shmkv_private_fork_watch
+#define found_tell shmkv_private_found_tell
 #define futex_wait shmkv_private_futex_wait
 #define futex_wake shmkv_private_futex_wake
 #define group_return shmkv_private_group_return
@@ -82,6 +90,7 @@
 #define read_item shmkv_private_read_item
 #define read_peek shmkv_private_read_peek
 #define read_value shmkv_private_read_value
+#define record_ahead shmkv_private_record_ahead
 #define record_look shmkv_private_record_look
 #define refuse_key shmkv_private_refuse_key
 #define run_return shmkv_private_run_return
@@ -104,16 +113,16 @@
 #define segment_unmap shmkv_private_segment_unmap
 #define segment_verify shmkv_private_segment_verify
 #define shard_alarm shmkv_private_shard_alarm
+#define shard_lock_live shmkv_private_shard_lock_live
 #define shard_sleep shmkv_private_shard_sleep
 #define shards_alarm shmkv_private_shards_alarm
 #define shards_lock shmkv_private_shards_lock
 #define shards_unlock shmkv_private_shards_unlock
+#define slot_withdraw shmkv_private_slot_withdraw
 #define snapshot_rewind shmkv_private_snapshot_rewind
 #define space_bin shmkv_private_space_bin
 #define space_domain shmkv_private_space_domain
 #define table_directory shmkv_private_table_directory
-#define bucket_ahead shmkv_private_bucket_ahead
-#define record_ahead shmkv_private_record_ahead
 #define table_find shmkv_private_table_find
 #define table_grow shmkv_private_table_grow
 #define table_prepare shmkv_private_table_prepare

@@ -106,6 +106,45 @@ int shmkv_append_text(shmkv_t *kv, const void *key, size_t key_len, const char *
     return append_as(SHMKV_TEXT, kv, key, key_len, text, len, new_len);
 }
 
+/* --------------------------------------------------------------------------- touch */
+
+struct touch {
+    const void *key;
+    size_t key_len;
+    uint64_t expires_ns;
+};
+
+/* The same value in a record with another end. */
+static int touch(struct context *ctx, void *arg) {
+    const struct touch *t = arg;
+    for (int n = 0; n < MAX_ATTEMPTS; n++) {
+        struct peek base;
+        int err = read_peek(ctx->seg, t->key, t->key_len, &base);
+        if (err)
+            return err;
+        const struct shmkv_item item = {.type = (int)base.type, .expires_ns = t->expires_ns};
+        struct change c = {.key = t->key,
+                           .key_len = t->key_len,
+                           .item = &item,
+                           .when = IF_VERSION,
+                           .version = base.version,
+                           .base = &base,
+                           .new_end = true};
+        err = change_make(ctx, &c);
+        if (!lost_the_race(err))
+            return err;
+    }
+    return fail(SHMKV_EBUSY, "%s: a value changes too fast to touch", ctx->seg->loc->path);
+}
+
+int shmkv_touch(shmkv_t *kv, const void *key, size_t key_len, uint64_t expires_ns) {
+    struct touch t = {.key = key, .key_len = key_len, .expires_ns = expires_ns};
+    int err = key_check(key, key_len);
+    if (!err)
+        err = handle_write(kv, touch, &t);
+    return err ? fail_at_key(err, key, key_len) : SHMKV_OK;
+}
+
 /* -------------------------------------------------------------------------- update */
 
 /* The value in memory of ours, however long. */

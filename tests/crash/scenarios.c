@@ -235,6 +235,8 @@ const struct scenario scenarios[] = {
     {"increment what is absent", prepare_bystanders, ABSENT, NUMBER + 1, 40, INCR},
     {"append", prepare_bystanders, 20, APPENDED, 90, APPEND},
     {"update by a function", prepare_bystanders, 20, 21, 50, UPDATE},
+    {"touch", prepare_bystanders, 300, 300, 60, TOUCH},
+    {"sweep an expired entry", prepare_expired, ABSENT, ABSENT, 40, SWEEP},
 };
 _Static_assert(sizeof scenarios / sizeof *scenarios == SCENARIO_COUNT, "SCENARIO_COUNT");
 
@@ -325,6 +327,12 @@ static void do_under_condition(shmkv_t *kv) {
                   ? SHMKV_OK
                   : shmkv_append(kv, subject, n, (const uint8_t *)is.data + was.len, is.len - was.len, NULL);
         break;
+    case TOUCH:
+        err = shmkv_touch(kv, subject, n, UINT64_MAX);
+        break;
+    case SWEEP:
+        err = shmkv_sweep(kv, 0, NULL);
+        break;
     default:
         err = shmkv_update(kv, subject, n, give_after, &is);
     }
@@ -333,12 +341,12 @@ static void do_under_condition(shmkv_t *kv) {
 }
 
 static void do_the_thing(shmkv_t *kv) {
-    if (scenario->before == scenario->after)
-        return;
     if (scenario->act != PUT_OR_DELETE) {
         do_under_condition(kv);
         return;
     }
+    if (scenario->before == scenario->after)
+        return;
     if (scenario->after != ABSENT) {
         put_sized(kv, subject, scenario->after);
         return;

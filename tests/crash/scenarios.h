@@ -13,7 +13,7 @@
 
 #define ABSENT -1
 /* How the subject gets from one to the other. */
-enum act { PUT_OR_DELETE, ADD, REPLACE, SWAP, TAKE, CAS, CAS_VALUE, DELETE_IF, DELETE_VALUE, INCR, APPEND, UPDATE };
+enum act { PUT_OR_DELETE, ADD, REPLACE, SWAP, TAKE, CAS, CAS_VALUE, DELETE_IF, DELETE_VALUE, INCR, APPEND, UPDATE, TOUCH, SWEEP };
 
 struct scenario {
     const char *what;
@@ -22,7 +22,7 @@ struct scenario {
     unsigned states;    /* of the segment during act(), about */
     enum act act;
 };
-#define SCENARIO_COUNT 32
+#define SCENARIO_COUNT 34
 extern const struct scenario scenarios[];
 void prepare_nothing(shmkv_t *kv);
 

@@ -478,6 +478,54 @@ typedef int (*shmkv_update_fn)(void *arg, const struct shmkv_item *old, struct s
  */
 int shmkv_update(shmkv_t *kv, const void *key, size_t key_len, shmkv_update_fn fn, void *arg);
 
+/**
+ * Let the entry end at another moment, or, with 0, never. The value stays; its
+ * modification number changes.
+ *
+ * @param expires_ns  nanoseconds since 1970 UTC
+ * @return SHMKV_OK; ENOTFOUND; EBUSY: others change the value too fast; otherwise as shmkv_put()
+ * Cost: the value is copied.   Spec 6.11.
+ */
+int shmkv_touch(shmkv_t *kv, const void *key, size_t key_len, uint64_t expires_ns);
+
+/**
+ * Reclaim the memory of entries that have expired, or whose writer is gone, after
+ * cleaning up after dead writers. What has expired is absent without this, but takes
+ * room, and is in shmkv_count(), until it is swept, deleted or overwritten.
+ *
+ * @param max_steps  buckets to look at, one lock for each, from where this handle's last
+ *                   sweep ended; 0: all of them, once
+ * @param removed    out, may be NULL: entries reclaimed
+ * @return SHMKV_OK; otherwise as shmkv_delete(), without ENOTFOUND
+ * Threads, fork, signals, blocking: as shmkv_put(), for each step.   Spec 6.13.
+ */
+int shmkv_sweep(shmkv_t *kv, uint64_t max_steps, uint64_t *removed);
+
+/**
+ * Remove all entries, one after the other: what others store meanwhile may stay.
+ *
+ * @param removed  out, may be NULL: entries that were present
+ * @return SHMKV_OK; otherwise as shmkv_delete(), without ENOTFOUND; some may be gone then
+ * Threads, fork, signals, blocking: as shmkv_put(), for each entry.   Spec 6.13.
+ */
+int shmkv_clear(shmkv_t *kv, uint64_t *removed);
+
+/**
+ * Remove some entry and get it. No two callers get the same.
+ *
+ * @param key_buf,key_buf_len  where the key goes
+ * @param key_len  out, on SHMKV_OK and SHMKV_ETOOSMALL: its length
+ * @param buf,buf_len  where the value goes
+ * @param item  out, likewise: as from shmkv_get_item()
+ * @return SHMKV_OK; ENOTFOUND: no entry was there all the time; ETOOSMALL: key or value does
+ *         not fit, and nothing has changed (the next call may meet another entry);
+ *         EARGUMENT; otherwise as shmkv_delete()
+ * Owner: the caller keeps the buffers.   Threads, fork, signals, blocking: as shmkv_put(),
+ * for each bucket looked at; in a nearly empty segment these are many.   Spec 6.13.
+ */
+int shmkv_pop(shmkv_t *kv, void *key_buf, size_t key_buf_len, size_t *key_len,
+              void *buf, size_t buf_len, struct shmkv_item *item);
+
 /* ----------------------------------------------------------------------- wait */
 
 /**
