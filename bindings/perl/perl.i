@@ -71,8 +71,8 @@ static done_t put_short(Store *self, const void *key, size_t key_len, const void
 %}
 
 /* A value as Shared::Simple wants it. */
-%typemap(in) (const void *SHORT_VALUE, size_t SHORT_VALUE_LEN) (char *copy = NULL, int refused) {
-    refused = bytes_of($input, SHMKV_EVALUE, "value", (const void **)&$1, &$2, &copy);
+%typemap(in) (const void *SHORT_VALUE, size_t SHORT_VALUE_LEN) (int refused) {
+    refused = bytes_of($input, SHMKV_EVALUE, "value", (const void **)&$1, &$2);
     if (!refused && $2 == 0)
         refused = refuse(SHMKV_EVALUE, "bad value: it is empty");
     if (!refused && $2 > 32)
@@ -82,7 +82,6 @@ static done_t put_short(Store *self, const void *key, size_t key_len, const void
         SWIG_fail;
     }
 }
-%typemap(freearg) (const void *SHORT_VALUE, size_t SHORT_VALUE_LEN) "Safefree(copy$argnum);"
 
 done_t put_short(Store *self, const void *KEY, size_t KEY_LEN, const void *SHORT_VALUE,
                  size_t SHORT_VALUE_LEN);

@@ -145,18 +145,10 @@ static int keys_in(SV *object, keys_t *keys)
     for (i = 0; i < keys->n; i++) {
         SV **element = av_fetch(list, (SSize_t)i, 0);
         SV *key = newSVsv(element ? *element : &PL_sv_undef);
-        char *copy = NULL;
         int refused;
 
         av_push(held, key);
-        refused = bytes_of(key, SHMKV_EKEY, "key", &keys->keys[i].data, &keys->keys[i].len, &copy);
-        if (copy) {
-            SV *narrow = newSV(0);
-
-            sv_usepvn(narrow, copy, keys->keys[i].len);
-            av_push(held, narrow);
-            keys->keys[i].data = SvPVX(narrow);
-        }
+        refused = bytes_of(key, SHMKV_EKEY, "key", &keys->keys[i].data, &keys->keys[i].len);
         if (refused)
             return refused;
     }

@@ -129,8 +129,7 @@ static int is_overloaded(SV *sv)
 }
 
 /* All but plain byte strings. */
-static int unusual_bytes_of(SV *sv, int err, const char *what, const void **data, size_t *size,
-                            char **copy)
+static int unusual_bytes_of(SV *sv, int err, const char *what, const void **data, size_t *size)
 {
     STRLEN length;
     char *text;
@@ -143,12 +142,17 @@ static int unusual_bytes_of(SV *sv, int err, const char *what, const void **data
     text = SvPV_nomg(sv, length);
     if (SvUTF8(sv)) {
         char *narrow = (char *)bytes_from_utf8((U8 *)text, &length, &is_utf8);
+        SV *holder;
 
         if (is_utf8)
             return refuse(err, "bad %s: wide character; encode it first, for example with "
                                "Encode::encode_utf8", what);
-        if (narrow != text)
-            *copy = narrow;
+        if (narrow != text) {
+            /* Until the statement ends, and also if what runs before then dies. */
+            holder = sv_newmortal();
+            sv_usepvn(holder, narrow, length);
+            narrow = SvPVX(holder);
+        }
         text = narrow;
     }
     *data = text;
@@ -156,9 +160,8 @@ static int unusual_bytes_of(SV *sv, int err, const char *what, const void **data
     return 0;
 }
 
-/* The bytes of a key or value; `*copy` is to be freed. */
-static inline int bytes_of(SV *sv, int err, const char *what, const void **data, size_t *size,
-                           char **copy)
+/* The bytes of a key or value. */
+static inline int bytes_of(SV *sv, int err, const char *what, const void **data, size_t *size)
 {
     SvGETMAGIC(sv);
     if (SvPOK(sv) && !SvUTF8(sv)) {
@@ -166,30 +169,28 @@ static inline int bytes_of(SV *sv, int err, const char *what, const void **data,
         *size = SvCUR(sv);
         return 0;
     }
-    return unusual_bytes_of(sv, err, what, data, size, copy);
+    return unusual_bytes_of(sv, err, what, data, size);
 }
 %}
 
-%typemap(in) (const void *KEY, size_t KEY_LEN) (char *copy = NULL, int refused) {
-    refused = bytes_of($input, SHMKV_EKEY, "key", (const void **)&$1, &$2, &copy);
+%typemap(in) (const void *KEY, size_t KEY_LEN) (int refused) {
+    refused = bytes_of($input, SHMKV_EKEY, "key", (const void **)&$1, &$2);
     if (refused) {
         raise_error(refused);
         SWIG_fail;
     }
 }
-%typemap(in) (const void *VALUE, size_t VALUE_LEN) (char *copy = NULL, int refused) {
-    refused = bytes_of($input, SHMKV_EVALUE, "value", (const void **)&$1, &$2, &copy);
+%typemap(in) (const void *VALUE, size_t VALUE_LEN) (int refused) {
+    refused = bytes_of($input, SHMKV_EVALUE, "value", (const void **)&$1, &$2);
     if (refused) {
         raise_error(refused);
         SWIG_fail;
     }
 }
-%typemap(freearg) (const void *KEY, size_t KEY_LEN) "Safefree(copy$argnum);"
-%typemap(freearg) (const void *VALUE, size_t VALUE_LEN) "Safefree(copy$argnum);"
 
 %define NO_NUL_TYPEMAPS(ARGUMENT, ERROR, WHAT)
-%typemap(in) const char *ARGUMENT (char *copy = NULL, int refused, const void *data, size_t size) {
-    refused = bytes_of($input, ERROR, WHAT, &data, &size, &copy);
+%typemap(in) const char *ARGUMENT (int refused, const void *data, size_t size) {
+    refused = bytes_of($input, ERROR, WHAT, &data, &size);
     if (!refused && memchr(data, 0, size))
         refused = refuse(ERROR, "bad " WHAT ": it contains a NUL byte");
     if (refused) {
@@ -198,7 +199,6 @@ static inline int bytes_of(SV *sv, int err, const char *what, const void **data,
     }
     $1 = (char *)data;
 }
-%typemap(freearg) const char *ARGUMENT "Safefree(copy$argnum);"
 %enddef
 
 #endif

@@ -188,6 +188,9 @@ typedef struct Store {
         native_t locks();
         native_t owners();
 
+        answer_t wait(const void *KEY, size_t KEY_LEN, int KNOWN, uint64_t version, double TIMEOUT);
+        native_t watch(uint64_t position, double TIMEOUT);
+
         done_t freeze();
         done_t sync();
         native_t dump_path(const char *PATH, unsigned flags);

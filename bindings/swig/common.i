@@ -24,6 +24,10 @@
  *   list_new(), list_push(list, value)
  *   release(object)                gives up an object that was not handed on
  *   without_lock(work, argument)   runs work() with the interpreter unlocked
+ *   wait_without_lock(work, argument)
+ *                                  the same for what sleeps until it is woken: an interrupt
+ *                                  wakes it, or it does not begin
+ *   serve_interrupts()             lets the language serve them; not 0: raised
  *   build_and_drop(build, drop, argument)
  *                                  what build() makes; drop() also if it raises
  *
@@ -159,6 +163,9 @@ static void without_lock(void (*work)(void *), void *argument)
     PyEval_RestoreThread(state);
 }
 
+#define wait_without_lock(work, argument) without_lock((work), (argument))
+#define serve_interrupts()                PyErr_CheckSignals()
+
 static native_t build_and_drop(native_t (*build)(void *), void (*drop)(void *), void *argument)
 {
     native_t object = build(argument);
@@ -264,6 +271,19 @@ static void without_lock(void (*work)(void *), void *argument)
     }
 }
 
+static void wait_without_lock(void (*work)(void *), void *argument)
+{
+    struct unlocked_work job = {work, argument, 0};
+
+    rb_thread_call_without_gvl2(run_unlocked, &job, RUBY_UBF_IO, NULL);
+}
+
+static int serve_interrupts(void)
+{
+    rb_thread_check_ints();
+    return 0;
+}
+
 struct building {
     native_t (*build)(void *);
     void (*drop)(void *);
@@ -317,10 +337,18 @@ typedef SV *native_t, *reply_t;
 #define list_new()               newRV_noinc((SV *)newAV())
 #define release(object)          SvREFCNT_dec(object)
 #define without_lock(work, argument) (work)(argument)
+#define wait_without_lock(work, argument) (work)(argument)
 
 #define map_put(map, key, value) map_put_at((map), (key), strlen(key), (value))
 #define map_put_key(map, key, key_len, value) map_put_at((map), (key), (key_len), (value))
 #define list_push(list, value)   (av_push((AV *)SvRV(list), (value)), 0)
+
+/* A handler that dies leaves by a long jump. */
+static int serve_interrupts(void)
+{
+    PERL_ASYNC_CHECK();
+    return 0;
+}
 
 static native_t bytes_fit(native_t object, size_t size)
 {

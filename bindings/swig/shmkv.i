@@ -11,6 +11,7 @@
  *   operations.i  the conditional writes, counters and facts of one key
  *   batches.i   many keys in one call
  *   transfer.i  freeze and sync, dump and load
+ *   waiting.i   waiting for changes
  *   classes.i   both as classes
  */
 %include "common.i"
@@ -21,4 +22,5 @@
 %include "operations.i"
 %include "batches.i"
 %include "transfer.i"
+%include "waiting.i"
 %include "classes.i"

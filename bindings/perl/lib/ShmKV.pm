@@ -93,7 +93,7 @@ sub _seconds {
     my ($ttl) = @_;
 
     return -1 if !defined $ttl;
-    ShmKV::Error::_refuse_argument("ttl is a number of seconds, not '$ttl'")
+    ShmKV::Error::_refuse_argument("ttl and timeout are numbers of seconds, not '$ttl'")
         if !Scalar::Util::looks_like_number($ttl) || !($ttl >= 0);
     return $ttl;
 }
@@ -169,6 +169,20 @@ sub modify {
         my $value = $code->($item ? $item->{value} : undef);
         return $value if $self->cas($key, $item ? $item->{version} : 0, $value, @options);
     }
+}
+
+sub wait {
+    my ($self, $key, @options) = @_;
+
+    my ($version, $timeout) = _options([qw(version timeout)], @options);
+    return Store_wait($self, $key, defined $version ? 1 : 0, $version || 0, _seconds($timeout));
+}
+
+sub watch {
+    my ($self, $position, @options) = @_;
+
+    my ($timeout) = _options(['timeout'], @options);
+    return @{ Store_watch($self, $position || 0, _seconds($timeout)) };
 }
 
 sub get_many {
@@ -587,6 +601,19 @@ hash of C<offset> and C<text>; empty when all is well. Takes no lock, but time.
 =item $kv->locks, $kv->owners
 
 References to arrays of hashes: all locks; all owner slots in use. Never block.
+
+=item $kv->wait($key, %options)
+
+Wait until the value of the key is another one, or gone, or there. C<version>: than the one
+with this version, from C<get_item>, 0 for none; without it, than the present one.
+C<timeout>: in seconds; undef is for ever. Returns true if it is, false if time is up.
+Sleeps until a writer wakes it. Signal handlers run meanwhile, within 100 ms, and may die.
+Dies with ReadOnly on a read-only object, and with Frozen.
+
+=item $kv->watch($position, %options)
+
+Wait until anything changes. Returns two values: whether something has, and the position
+from which to watch on without missing anything. C<$position> 0: from now. Otherwise as C<wait>.
 
 =item $kv->freeze
 

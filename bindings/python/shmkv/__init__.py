@@ -91,7 +91,7 @@ def _seconds(ttl):
     if ttl is None:
         return -1.0
     if not ttl >= 0:
-        _shmkv.refuse_argument("ttl is a number of seconds, not %r" % (ttl,))
+        _shmkv.refuse_argument("ttl and timeout are numbers of seconds, not %r" % (ttl,))
     return float(ttl)
 
 
@@ -296,6 +296,24 @@ class Store(_shmkv.Store):
         """Remove all keys, one by one."""
         for key in self:
             self.delete(key)
+
+    def wait(self, key, version=None, timeout=None):
+        """Wait until the value of key is another one, or gone, or there.
+
+        version  than the one with this version, from get_item(), 0 for none; None: than the
+                 present one
+        timeout  in seconds; None: for ever
+
+        Tells whether it is; False: time is up. Sleeps until a writer wakes it. Other Python threads
+        run meanwhile, and signal handlers, within 100 ms, which may raise. Raises ReadOnly on
+        a read-only store, and Frozen.
+        """
+        return super().wait(key, version is not None, version or 0, _seconds(timeout))
+
+    def watch(self, position=0, timeout=None):
+        """Wait until anything changes; returns a pair: whether something has, and the position
+        from which to watch on without missing anything. 0: from now. Otherwise as wait()."""
+        return tuple(super().watch(position, _seconds(timeout)))
 
     def dump(self, file, *, snapshot=False):
         """Write all entries as a stream, with types and expiry; return their number.

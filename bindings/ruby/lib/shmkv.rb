@@ -282,7 +282,7 @@ module ShmKV
     undef_method :closed
 
     private :store_as, :count_with, :dump_path, :dump_fd, :load_path, :load_fd
-    %i[swap get_or_set cas cas_value].each do |name|
+    %i[swap get_or_set cas cas_value wait watch].each do |name|
       alias_method :"#{name}_in_c", name
       private :"#{name}_in_c"
     end
@@ -361,6 +361,24 @@ module ShmKV
         value = yield(item && item[:value])
         return value if cas(key, item ? item[:version] : 0, value, **options)
       end
+    end
+
+    # Wait until the value of +key+ is another one, or gone, or there.
+    #
+    # version:: than the one with this version, from #get_item, 0 for none; nil: than the
+    #           present one
+    # timeout:: in seconds; nil: for ever
+    #
+    # Tells whether it is; false: time is up. Sleeps until a writer wakes it. Other threads run
+    # meanwhile, and may interrupt it. Raises ReadOnly on a read-only Store, and Frozen.
+    def wait(key, version: nil, timeout: nil)
+      wait_in_c(key, version ? 1 : 0, version || 0, seconds(timeout))
+    end
+
+    # Wait until anything changes; returns two values: whether something has, and the
+    # position from which to watch on without missing anything. 0: from now. Otherwise as #wait.
+    def watch(position = 0, timeout: nil)
+      watch_in_c(position, seconds(timeout))
     end
 
     DUMP_SNAPSHOT = 1
@@ -504,7 +522,7 @@ module ShmKV
       return -1.0 if ttl.nil?
       return ttl.to_f if ttl.is_a?(Numeric) && ttl >= 0
 
-      ShmKV.send(:refuse_argument, "ttl is a number of seconds, not #{ttl.inspect}")
+      ShmKV.send(:refuse_argument, "ttl and timeout are numbers of seconds, not #{ttl.inspect}")
     end
 
     # The IO, or the number of a descriptor; nil for a path. A File is both.

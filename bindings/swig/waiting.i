@@ -1,0 +1,108 @@
+/*
+ * Waiting for a change, with the interpreter's lock given up. The core sleeps until a
+ * writer wakes it; here it is let out every 100 ms, and at once by a signal, so that
+ * the language can serve its interrupts: Ctrl-C, a timer, Thread#raise. One that raises ends
+ * the wait.
+ *
+ *   double TIMEOUT   seconds; negative: for ever
+ *   int KNOWN        0: version is not given; the one that is there now
+ */
+%{
+enum { SLICE_MS = 100 };
+
+struct waiting {
+    shmkv_t *kv;
+    const void *key;
+    size_t key_len;
+    uint64_t version, position;
+    int timeout_ms;
+    int err;
+};
+
+static double seconds_now(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
+}
+
+static void wait_for_key(void *argument)
+{
+    struct waiting *job = argument;
+
+    job->err = shmkv_wait(job->kv, job->key, job->key_len, job->version, job->timeout_ms);
+}
+
+static void wait_for_any(void *argument)
+{
+    struct waiting *job = argument;
+
+    job->err = shmkv_watch(job->kv, &job->position, job->timeout_ms);
+}
+
+/* Until it is done, or time is up, or raised. Nothing is held when an interrupt is served. */
+static answer_t wait_in_slices(Store *self, void (*work)(void *), struct waiting *job, double timeout)
+{
+    double end = timeout < 0 ? INFINITY : seconds_now() + timeout, left;
+
+    do {
+        left = (end - seconds_now()) * 1000;
+        job->timeout_ms = left >= SLICE_MS ? SLICE_MS : left > 0 ? (int)ceil(left) : 0;
+        if (!IS_OPEN(self))
+            return raise_closed(self);
+        job->err = EINTR; /* should it not begin */
+        job->kv = begin_unlocked(self);
+        wait_without_lock(work, job);
+        end_unlocked(self);
+        if (serve_interrupts())
+            return -1;
+        if (job->err == SHMKV_OK)
+            return 1;
+        if (job->err != SHMKV_ETIMEDOUT && job->err != EINTR) {
+            raise_error(job->err);
+            return -1;
+        }
+    } while (job->err == EINTR || left > 0);
+    return 0;
+}
+
+/* Of what is there; 0: nothing is. Not 0: raised. */
+static int version_now(Store *self, const void *key, size_t key_len, uint64_t *version)
+{
+    struct shmkv_item item = {0};
+    int err;
+
+    if (!IS_OPEN(self))
+        return raise_closed(self);
+    err = shmkv_get_item(self->kv, key, key_len, NULL, 0, &item);
+    *version = item.version;
+    if (!err || err == SHMKV_ETOOSMALL)
+        return 0;
+    if (err == SHMKV_ENOTFOUND) {
+        *version = 0;
+        return 0;
+    }
+    raise_error(err);
+    return -1;
+}
+
+static answer_t Store_wait(Store *self, const void *KEY, size_t KEY_LEN, int KNOWN, uint64_t version, double TIMEOUT)
+{
+    struct waiting job = {.key = KEY, .key_len = KEY_LEN, .version = version};
+
+    if (!KNOWN && version_now(self, KEY, KEY_LEN, &job.version))
+        return -1;
+    return wait_in_slices(self, wait_for_key, &job, TIMEOUT);
+}
+
+/* Whether anything has changed, and the position from which to watch on. */
+static native_t Store_watch(Store *self, uint64_t position, double TIMEOUT)
+{
+    struct waiting job = {.position = position};
+    answer_t changed = wait_in_slices(self, wait_for_any, &job, TIMEOUT);
+    native_t list = changed < 0 ? NO_OBJECT : list_new();
+
+    return finished(list, !list || list_push(list, truth_new(changed)) || list_push(list, number_new(job.position)));
+}
+%}
