@@ -10,6 +10,7 @@
 %}
 
 /* For shmkv/__init__.py only. */
+%rename(_pop_pair) pop_pair;
 %rename(_count_with) count_with;
 %rename(_store_as) store_as;
 %rename(_dump_path) dump_path;
@@ -40,6 +41,11 @@ The bytes of the value, whatever its type; None when there is none. Never blocks
 Append bytes or str to bytes or text; the new length in bytes. When there is none, value is
 stored. Raises BadType for other values, BadValue for bytes behind text that would make it
 none, and what put() does. When the entry ends stays as it was.";
+%feature("docstring") Store::clear
+"clear()
+
+Remove all pairs, one after the other: what others store meanwhile may stay. Returns how many
+there were. Waits and raises as put() does; other Python threads run meanwhile.";
 %feature("docstring") Store::get_many
 "get_many(keys)
 

@@ -176,6 +176,11 @@ typedef struct Store {
         native_t count_with(int how, const void *KEY, size_t KEY_LEN, value_t *AMOUNT, value_t *INITIAL);
         native_t append(const void *KEY, size_t KEY_LEN, value_t *ITEM);
 
+        answer_t touch(const void *KEY, size_t KEY_LEN, double TTL);
+        native_t pop_pair();
+        native_t clear();
+        native_t sweep(uint64_t max_steps);
+
         native_t get_many(keys_t *KEYS);
 
         native_t get_size();

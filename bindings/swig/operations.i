@@ -334,4 +334,136 @@ static native_t Store_append(Store *self, const void *KEY, size_t KEY_LEN, value
     }
     return number_new(len);
 }
+/* ------------------------------------------------------ expiry and emptying */
+
+/* No time to live of its own is never, here. */
+static answer_t Store_touch(Store *self, const void *KEY, size_t KEY_LEN, double TTL)
+{
+    uint64_t expires_ns;
+    unsigned flags = 0;
+    int err;
+
+    if (!IS_OPEN(self))
+        return raise_closed(self);
+    err = expiry_of(TTL, &expires_ns, &flags);
+    if (err) {
+        raise_error(err);
+        return -1;
+    }
+    return answer_or(shmkv_touch(self->kv, KEY, KEY_LEN, expires_ns), SHMKV_ENOTFOUND);
+}
+
+struct clearing {
+    shmkv_t *kv;
+    uint64_t steps, removed;
+    int err;
+};
+
+static void clear_segment(void *argument)
+{
+    struct clearing *job = argument;
+
+    job->err = shmkv_clear(job->kv, &job->removed);
+}
+
+static void sweep_segment(void *argument)
+{
+    struct clearing *job = argument;
+
+    job->err = shmkv_sweep(job->kv, job->steps, &job->removed);
+}
+
+/* How many went. These may take long. */
+static native_t run_clearing(Store *self, void (*work)(void *), struct clearing *job)
+{
+    if (!IS_OPEN(self)) {
+        raise_closed(self);
+        return NO_OBJECT;
+    }
+    job->kv = begin_unlocked(self);
+    without_lock(work, job);
+    end_unlocked(self);
+    if (job->err) {
+        raise_error(job->err);
+        return NO_OBJECT;
+    }
+    return number_new(job->removed);
+}
+
+static native_t Store_clear(Store *self)
+{
+    struct clearing job = {.steps = 0};
+
+    return run_clearing(self, clear_segment, &job);
+}
+
+static native_t Store_sweep(Store *self, uint64_t max_steps)
+{
+    struct clearing job = {.steps = max_steps};
+
+    return run_clearing(self, sweep_segment, &job);
+}
+
+struct popping {
+    Store *store;
+    char *key, *buf;
+    size_t room, key_len;
+    struct shmkv_item item;
+};
+
+enum { LONGEST_KEY = 65536 };
+
+static int pop_some(struct popping *job)
+{
+    int err;
+
+    do {
+        char *larger = job->item.len > job->room || !job->buf ? realloc(job->buf, job->item.len + 1) : job->buf;
+
+        if (!larger || !job->key)
+            return ENOMEM;
+        if (job->item.len > job->room)
+            job->room = job->item.len;
+        job->buf = larger;
+        err = shmkv_pop(job->store->kv, job->key, LONGEST_KEY, &job->key_len, job->buf, job->room, &job->item);
+    } while (err == SHMKV_ETOOSMALL);
+    return err;
+}
+
+/* Key and value in a list, or nothing. */
+static native_t pop_into_list(void *argument)
+{
+    struct popping *job = argument;
+    native_t list;
+    int err = pop_some(job);
+
+    if (err == SHMKV_ENOTFOUND)
+        return nothing();
+    if (err) {
+        raise_error(err);
+        return NO_OBJECT;
+    }
+    list = list_new();
+    return finished(list, !list || list_push(list, bytes_new(job->key, job->key_len)) || list_push(list, value_new(&job->item)));
+}
+
+static void drop_popping(void *argument)
+{
+    struct popping *job = argument;
+
+    free(job->key);
+    free(job->buf);
+}
+
+static native_t Store_pop_pair(Store *self)
+{
+    struct popping job = {.store = self, .item = {.len = STACK_VALUE}};
+
+    if (!IS_OPEN(self)) {
+        raise_closed(self);
+        return NO_OBJECT;
+    }
+    job.key = malloc(LONGEST_KEY);
+    return build_and_drop(pop_into_list, drop_popping, &job);
+}
 %}

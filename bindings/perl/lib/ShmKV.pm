@@ -15,7 +15,7 @@ XSLoader::load('ShmKV');
 # The XS subs under their method names: a method call goes straight into C.
 BEGIN {
     no strict 'refs';
-    for my $name (qw(put get get_bytes get_item take append delete delete_if delete_value exists get_size get_all
+    for my $name (qw(put get get_bytes get_item take append clear delete delete_if delete_value exists get_size get_all
         info stats verify locks owners freeze sync close closed)) {
         *{$name} = \&{"Store_$name"};
     }
@@ -139,6 +139,26 @@ sub get_or_set {
     my ($self, $key, undef, @options) = @_;
 
     return Store_get_or_set($self, $key, $_[2], _ending(@options));
+}
+
+# Without a ttl, never.
+sub touch {
+    my ($self, $key, $ttl) = @_;
+
+    return Store_touch($self, $key, _seconds($ttl));
+}
+
+sub pop {
+    my ($self) = @_;
+
+    my $pair = Store_pop_pair($self);
+    return $pair ? @$pair : ();
+}
+
+sub sweep {
+    my ($self, $max_steps) = @_;
+
+    return Store_sweep($self, $max_steps || 0);
 }
 
 sub incr {
@@ -278,7 +298,7 @@ sub DELETE {
 sub CLEAR {
     my ($self) = @_;
 
-    $self->delete($_) for $self->keys;
+    $self->clear;
     return;
 }
 
@@ -536,6 +556,25 @@ Store what C<< $code->($value) >> returns, and return it; C<$value> is undef whe
 none. No lock is held while the code runs. If another process comes between, it runs again,
 so it should do nothing else. If it dies, nothing has changed.
 
+=item $kv->touch($key, $ttl)
+
+Let the entry end in C<$ttl> seconds, or, with undef, never; tells whether there is one.
+
+=item $kv->pop
+
+Remove some entry and return its key and value, or nothing when there is none.
+
+=item $kv->clear
+
+Remove all entries, one after the other: what others store meanwhile may stay. Returns how
+many there were.
+
+=item $kv->sweep($max_steps)
+
+Reclaim the memory of entries that have expired, or whose process is gone, and return how
+many. What has expired is absent without this, but takes room and is counted by C<get_size>.
+C<$max_steps> bounds the work of one call, which goes on where the last one ended; 0 is all.
+
 =item $kv->exists($key)
 
 Whether the key is there. Never blocks.
@@ -655,8 +694,7 @@ The library's version.
 =head1 TIED HASHES
 
 C<tie my %h, 'ShmKV', $name, %options> takes the options of C<open>. C<delete $h{x}>
-gives the value that it removed, in two steps that another process may come between.
-C<%h = ()> removes the keys one by one.
+gives the value that it removed. C<%h = ()> removes the keys one by one.
 
 =head1 ERRORS
 

@@ -182,6 +182,27 @@ subtest 'append, get or set' => sub {
     ok($kv->get_item('e')->{expires_ns}, 'which it has');
 };
 
+subtest 'emptying' => sub {
+    my $kv = ShmKV->open(segment());
+    ok(!$kv->touch('k', 5), 'nothing to touch');
+    $kv->put(k => 1);
+    ok($kv->touch('k', 1000), 'touch');
+    ok($kv->get_item('k')->{expires_ns}, 'it will end');
+    ok($kv->touch('k'), 'or never');
+    is($kv->get_item('k')->{expires_ns}, undef, 'it will not');
+    $kv->touch('k', 0);
+    is($kv->sweep, 1, 'sweep');
+    is($kv->sweep(5), 0, 'in steps');
+    $kv->put(a => undef);
+    $kv->put('b' x 65536, 'x' x 1_000_000);
+    my %popped = ($kv->pop, $kv->pop);
+    is_deeply(\%popped, { a => undef, 'b' x 65536, 'x' x 1_000_000 }, 'pop');
+    is_deeply([$kv->pop], [], 'nothing left');
+    $kv->put($_ => 1) for 1 .. 5;
+    is($kv->clear, 5, 'clear');
+    is($kv->get_size, 0, 'empty');
+};
+
 subtest 'endings' => sub {
     my $kv = ShmKV->open(segment());
     $kv->set(short => 1, ttl => 0);

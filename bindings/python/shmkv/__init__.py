@@ -138,7 +138,7 @@ class Store(_shmkv.Store):
     called raises Closed. "Never blocks" means that no lock is taken, whatever other
     processes do.
 
-    setdefault(), pop() and modify() are atomic. popitem(), clear() and update() are several
+    setdefault(), pop(), popitem() and modify() are atomic. clear() and update() are several
     steps: another process may come between them.
     """
 
@@ -285,17 +285,24 @@ class Store(_shmkv.Store):
         raise NotFound(key)
 
     def popitem(self):
-        """Remove some pair and return it; KeyError when there is none."""
-        for key in self:
-            value = self.take(key, _ABSENT)
-            if value is not _ABSENT:
-                return key, value
-        raise KeyError("popitem(): the store is empty")
+        """Remove some pair and return it; KeyError when there is none. Atomic, as take() is."""
+        pair = self._pop_pair()
+        if pair is None:
+            raise KeyError("popitem(): the store is empty")
+        return tuple(pair)
 
-    def clear(self):
-        """Remove all keys, one by one."""
-        for key in self:
-            self.delete(key)
+    def touch(self, key, ttl=None):
+        """Let the entry end in ttl seconds, or never; tells whether there is one."""
+        return super().touch(key, _seconds(ttl))
+
+    def sweep(self, max_steps=0):
+        """Reclaim the memory of entries that have expired or whose process is gone; how many.
+
+        What has expired is absent without this, but takes room and is counted by len().
+        max_steps bounds the work of one call, which goes on where the last one ended; 0: all.
+        Waits and raises as put() does; other Python threads run meanwhile.
+        """
+        return super().sweep(max_steps)
 
     def wait(self, key, version=None, timeout=None):
         """Wait until the value of key is another one, or gone, or there.

@@ -314,5 +314,42 @@ class Counters(SegmentTest):
         self.assertIsNotNone(self.kv.get_item("expired")["expires_ns"])
 
 
+class Emptying(SegmentTest):
+    def setUp(self):
+        super().setUp()
+        self.kv = self.open()
+
+    def test_touch(self):
+        self.assertFalse(self.kv.touch("k", 5))
+        self.kv["k"] = "v"
+        self.assertTrue(self.kv.touch("k", 1000))
+        self.assertIsNotNone(self.kv.get_item("k")["expires_ns"])
+        self.assertTrue(self.kv.touch("k"))
+        self.assertIsNone(self.kv.get_item("k")["expires_ns"])
+        self.assertTrue(self.kv.touch("k", 0))
+        self.assertNotIn("k", self.kv)
+
+    def test_sweep(self):
+        for i in range(10):
+            self.kv.set("k%d" % i, 1, ttl=0)
+        self.kv["stays"] = 1
+        self.assertEqual(self.kv.sweep(), 10)
+        self.assertEqual(len(self.kv), 1)
+        self.assertEqual(self.kv.sweep(5), 0)
+
+    def test_popitem_and_clear(self):
+        pairs = {b"k%d" % i: "v" * i for i in range(5)}
+        pairs[b"k" * 65536] = b"x" * 1_000_000
+        self.kv.update(pairs)
+        popped = [self.kv.popitem() for _ in pairs]
+        self.assertEqual(dict(popped), pairs)
+        with self.assertRaises(KeyError):
+            self.kv.popitem()
+        self.kv.update(pairs)
+        self.assertEqual(self.kv.clear(), 6)
+        self.assertEqual(len(self.kv), 0)
+        self.assertEqual(self.kv.verify(), [])
+
+
 if __name__ == "__main__":
     unittest.main()

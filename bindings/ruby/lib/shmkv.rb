@@ -173,6 +173,13 @@ module ShmKV
     # make it none, and what #put does. When the entry ends stays as it was.
 
     ##
+    # :method: clear
+    # :call-seq: clear -> Integer
+    #
+    # Remove all entries, one after the other: what others store meanwhile may stay. Tells how
+    # many there were. Other Ruby threads run meanwhile.
+
+    ##
     # :method: delete_if
     # :call-seq: delete_if(key, version) -> true or false
     #
@@ -281,8 +288,8 @@ module ShmKV
     alias closed? closed
     undef_method :closed
 
-    private :store_as, :count_with, :dump_path, :dump_fd, :load_path, :load_fd
-    %i[swap get_or_set cas cas_value wait watch].each do |name|
+    private :store_as, :count_with, :pop_pair, :dump_path, :dump_fd, :load_path, :load_fd
+    %i[swap get_or_set cas cas_value wait watch touch sweep].each do |name|
       alias_method :"#{name}_in_c", name
       private :"#{name}_in_c"
     end
@@ -326,6 +333,25 @@ module ShmKV
     # The value of +key+; when there is none, +value+, which is stored. Options as of #set.
     def get_or_set(key, value, ttl: nil, bound: false)
       get_or_set_in_c(key, value, seconds(ttl), bound ? 1 : 0)
+    end
+
+    # Let the entry end in +ttl+ seconds, or, with nil, never; tells whether there is one.
+    def touch(key, ttl = nil)
+      touch_in_c(key, seconds(ttl))
+    end
+
+    # Remove some entry and return its key and value, or nil when there is none.
+    def pop
+      pop_pair
+    end
+    alias shift pop
+
+    # Reclaim the memory of entries that have expired, or whose process is gone; how many.
+    # What has expired is absent without this, but takes room and is counted by #size.
+    # +max_steps+ bounds the work of one call, which goes on where the last one ended; 0 is
+    # all. Other Ruby threads run meanwhile.
+    def sweep(max_steps = 0)
+      sweep_in_c(max_steps)
     end
 
     # Add +amount+ to the number under +key+, or to +initial+ when there is none; the new

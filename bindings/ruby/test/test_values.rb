@@ -236,3 +236,33 @@ class TestCounters < SegmentTest
     refute_nil @kv.get_item("e")[:expires_ns]
   end
 end
+
+class TestEmptying < SegmentTest
+  def setup
+    super
+    @kv = open
+  end
+
+  def test_touch_and_sweep
+    assert_equal false, @kv.touch("k", 5)
+    @kv["k"] = "v"
+    assert_equal true, @kv.touch("k", 1000)
+    refute_nil @kv.get_item("k")[:expires_ns]
+    assert_equal true, @kv.touch("k")
+    assert_nil @kv.get_item("k")[:expires_ns]
+    @kv.touch("k", 0)
+    assert_nil @kv["k"]
+    assert_equal 1, @kv.sweep
+    assert_equal 0, @kv.sweep(5)
+  end
+
+  def test_pop_and_clear
+    pairs = { "a" => 1, "b" * 65_536 => "x" * 1_000_000 }
+    pairs.each { |key, value| @kv[key] = value }
+    assert_equal pairs, [@kv.pop, @kv.shift].to_h
+    assert_nil @kv.pop
+    pairs.each { |key, value| @kv[key] = value }
+    assert_equal 2, @kv.clear
+    assert_empty @kv
+  end
+end
