@@ -60,6 +60,9 @@ static done_t put_short(Store *self, const void *key, size_t key_len, const void
     return err;
 }
 
+/* What code of the user died with comes out as it was; SWIG makes a string of a plain reference. */
+#define SWIG_croak_null() croak_sv(ERRSV)
+
 /*
  * Each mention of the interpreter up to here looks it up, which is what SWIG's
  * own code needs. In the wrappers, which come next, it is a parameter.

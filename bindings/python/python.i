@@ -11,6 +11,7 @@
 
 /* For shmkv/__init__.py only. */
 %rename(_pop_pair) pop_pair;
+%rename(_use_codec) use_codec;
 %rename(_count_with) count_with;
 %rename(_store_as) store_as;
 %rename(_dump_path) dump_path;
@@ -195,7 +196,7 @@ static int store_ass_subscript(PyObject *self, PyObject *key, PyObject *object)
         return store_delete(store, key);
     if (bytes_of(key, "key", &data, &size, &view))
         return -1;
-    failed = value_in(object, &value) || Store_put(store, data, size, &value);
+    failed = value_in(store ? &store->codec : NULL, object, &value) || Store_put(store, data, size, &value);
     value_drop(&value);
     drop_view(view);
     return failed ? -1 : 0;

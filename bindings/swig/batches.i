@@ -194,7 +194,7 @@ static int put_found(native_t map, struct batch *job, size_t n)
 
     for (i = 0; i < n && !failed; i++)
         if (job->items[i].result == SHMKV_OK)
-            failed = map_put_given(map, job->keys, job->from + i, value_new(&job->items[i]));
+            failed = map_put_given(map, job->keys, job->from + i, value_new(&job->store->codec, &job->items[i]));
     job->from += n;
     return failed;
 }

@@ -20,7 +20,7 @@ static PyObject *step_object(step_t step)
         return NULL;
     if (step.yield == YIELD_KEYS)
         return key;
-    val = value_new(&step.item);
+    val = value_new(step.codec, &step.item);
     if (step.yield == YIELD_VALUES)
         return val;
     if (val)
@@ -51,7 +51,7 @@ static VALUE step_object(step_t step)
     key = step.yield == YIELD_VALUES ? Qnil : bytes_new(step.key, step.key_len);
     if (step.yield == YIELD_KEYS)
         return key;
-    val = value_new(&step.item);
+    val = value_new(step.codec, &step.item);
     return step.yield == YIELD_VALUES ? val : rb_assoc_new(key, val);
 }
 %}
@@ -134,7 +134,7 @@ OBJECT_TYPEMAPS(Cursor, "ShmKV::Cursor")
     if ($1.state && $1.yield != YIELD_VALUES)
         ST(argvi++) = sv_2mortal(bytes_new($1.key, $1.key_len));
     if ($1.state && $1.yield != YIELD_KEYS) {
-        SV *value = value_new(&$1.item);
+        SV *value = value_new($1.codec, &$1.item);
 
         if (!value)
             SWIG_fail;
@@ -143,6 +143,8 @@ OBJECT_TYPEMAPS(Cursor, "ShmKV::Cursor")
 }
 
 #endif
+
+%typemap(in) native_t ENCODE, native_t DECODE "$1 = $input;"
 
 /* What the constructor and cursor() return in vain has been raised. */
 %exception Store::Store { $action if (!result) SWIG_fail; }
@@ -203,6 +205,7 @@ typedef struct Store {
         native_t load_path(const char *PATH, unsigned flags);
         native_t load_fd(int FD, unsigned flags);
 
+        done_t use_codec(native_t ENCODE, native_t DECODE);
         done_t close();
         answer_t closed();
         native_t name();

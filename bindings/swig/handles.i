@@ -21,6 +21,7 @@ typedef struct Store {
     unsigned refs;     /* the object of the language, and the cursors */
     Cursor *cursors;   /* those still open */
     Cursor *walk;      /* of each(), in Perl */
+    struct codec codec;
     char name[];       /* as given to open */
 } Store;
 
@@ -41,6 +42,7 @@ typedef struct step_t {
     const void *key;
     size_t key_len;
     struct shmkv_item item;
+    const struct codec *codec;
 } step_t;
 
 static int raise_closed(const Store *store)
@@ -135,6 +137,7 @@ static void drop_store(Store *self)
     if (--self->refs)
         return;
     close_store(self);
+    codec_drop(&self->codec);
     free(self);
 }
 
@@ -184,6 +187,15 @@ static done_t unlink_segment(const char *NAME)
     if (err)
         raise_error(err);
     return err;
+}
+
+/* Once, when it is opened. */
+static done_t Store_use_codec(Store *self, native_t ENCODE, native_t DECODE)
+{
+    if (!IS_OPEN(self))
+        return raise_closed(self);
+    codec_set(&self->codec, ENCODE, DECODE);
+    return SHMKV_OK;
 }
 
 /* For what the code in the language itself refuses. */
@@ -264,7 +276,7 @@ static inline reply_t reply_for(const struct reading *how, struct shmkv_item *it
 
     if (how->as_bytes)
         item->type = SHMKV_BYTES;
-    value = value_reply(item);
+    value = value_reply(&how->store->codec, item);
     if (!value)
         *err = RAISED;
     return value;
@@ -393,6 +405,7 @@ static native_t Store_get_size(Store *self)
 }
 
 struct copying {
+    Store *store;
     shmkv_t *kv;
     shmkv_snapshot_t *snapshot;
     int err;
@@ -415,7 +428,7 @@ static native_t map_of_snapshot(void *argument)
     native_t map = map_new();
 
     while (map && !shmkv_snapshot_next_item(job->snapshot, &key, &key_len, &item)) {
-        if (map_put_key(map, key, key_len, value_new(&item))) {
+        if (map_put_key(map, key, key_len, value_new(&job->store->codec, &item))) {
             release(map);
             map = NO_OBJECT;
         }
@@ -430,7 +443,7 @@ static void drop_snapshot(void *argument)
 
 static native_t Store_get_all(Store *self)
 {
-    struct copying job = {NULL, NULL, 0};
+    struct copying job = {.store = self};
 
     if (!IS_OPEN(self)) {
         raise_closed(self);
@@ -489,6 +502,7 @@ static step_t Cursor_step(Cursor *self)
     if (!self->cursor)
         return step;
     step.yield = self->yield;
+    step.codec = &self->store->codec;
     err = shmkv_cursor_next_item(self->cursor, &step.key, &step.key_len, &step.item);
     if (!err) {
         step.state = 1;

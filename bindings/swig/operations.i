@@ -131,11 +131,11 @@ static reply_t Store_get_or_set(Store *self, const void *KEY, size_t KEY_LEN, va
 }
 
 /* A value with its facts, as a map. */
-static native_t item_map(const struct shmkv_item *item)
+static native_t item_map(const struct codec *codec, const struct shmkv_item *item)
 {
     static const char *const types[] = {"bytes", "text", "int64", "float64", "boolean", "null", "json", "coded"};
     native_t map = map_new();
-    int failed = !map || map_put(map, "value", value_new(item))
+    int failed = !map || map_put(map, "value", value_new(codec, item))
         || map_put(map, "type", text_new(types[item->type]))
         || map_put(map, "version", number_new(item->version))
         || map_put(map, "expires_ns", item->expires_ns ? number_new(item->expires_ns) : nothing())
@@ -172,7 +172,7 @@ static native_t look_closely(void *argument)
         raise_error(job->err);
         return NO_OBJECT;
     }
-    return item_map(&job->item);
+    return item_map(&job->how.store->codec, &job->item);
 }
 
 static void drop_look(void *argument)
@@ -444,7 +444,7 @@ static native_t pop_into_list(void *argument)
         return NO_OBJECT;
     }
     list = list_new();
-    return finished(list, !list || list_push(list, bytes_new(job->key, job->key_len)) || list_push(list, value_new(&job->item)));
+    return finished(list, !list || list_push(list, bytes_new(job->key, job->key_len)) || list_push(list, value_new(&job->store->codec, &job->item)));
 }
 
 static void drop_popping(void *argument)

@@ -2,15 +2,20 @@
  * Values as arguments and as results, with their types: what one language stores
  * another finds as a value of its own. Spec 10 has the rules for every corner.
  *
- *   value_t *ITEM   a value as an argument
- *   value_new(item)  an entry of the store as a value of the language. NO_OBJECT: raised.
- *   value_reply(item) the same, as a reply_t
+ *   value_t *ITEM   a value as an argument of a method of Store
+ *   value_new(codec, item)  an entry of the store as a value of the language. NO_OBJECT: raised.
+ *   value_reply(codec, item) the same, as a reply_t
  *
  * value_in() makes an item of an object. Strings are not copied: the item points
  * into the object, which the caller's arguments keep alive until value_drop().
  * Arrays and maps go through the language's own JSON library, by way of two
  * functions in the language, json_encode and json_decode, that also check what
  * that library would let pass. [VAL-02] [VAL-04]
+ *
+ * What none of the types holds goes to the codec of the Store, if it has one, and is
+ * CODED; it comes back through the codec of the Store that reads it, or as bytes. The
+ * codec is asked only after all types have refused, so it costs others nothing. What it
+ * raises is left as it is. [VAL-06]
  *
  * What comes back is not trusted: a peer may have stored text that is none, or
  * three bytes as an integer. That raises BadType, and get_bytes() gives the bytes.
@@ -33,6 +38,11 @@ typedef struct value_t {
     SV *made;
 #endif
 } value_t;
+
+/* Two functions of the language, or NO_OBJECT. */
+struct codec {
+    native_t encode, decode;
+};
 
 static inline int value_is(value_t *value, int type, const void *data, size_t len)
 {
@@ -153,8 +163,60 @@ static int buffer_value(value_t *value, PyObject *object)
     return value_is(value, SHMKV_BYTES, data, size);
 }
 
-/* Not 0: raised. Either way value_drop() is due. */
-static inline int value_in(PyObject *object, value_t *value)
+static void codec_drop(struct codec *codec)
+{
+    Py_CLEAR(codec->encode);
+    Py_CLEAR(codec->decode);
+}
+
+static void codec_set(struct codec *codec, PyObject *encode, PyObject *decode)
+{
+    Py_INCREF(encode);
+    Py_INCREF(decode);
+    Py_XSETREF(codec->encode, encode);
+    Py_XSETREF(codec->decode, decode);
+}
+
+static PyObject *call(PyObject *function, PyObject *argument)
+{
+    PyObject *result;
+
+    Py_INCREF(function); /* whatever it does */
+    result = PyObject_CallFunctionObjArgs(function, argument, NULL);
+    Py_DECREF(function);
+    return result;
+}
+
+/* After a refusal. */
+static int coded_value(const struct codec *codec, PyObject *object, value_t *value)
+{
+    if (!PyErr_ExceptionMatches(PyExc_TypeError) && !PyErr_ExceptionMatches(PyExc_ValueError)
+        && !PyErr_ExceptionMatches(PyExc_RecursionError))
+        return -1;
+    PyErr_Clear();
+    value_drop(value);
+    memset(value, 0, sizeof *value);
+    value->made = call(codec->encode, object);
+    if (!value->made)
+        return -1;
+    if (!PyBytes_Check(value->made)) {
+        PyErr_Format(PyExc_TypeError, "dumps() of the codec must return bytes, not %.80s", Py_TYPE(value->made)->tp_name);
+        return -1;
+    }
+    return value_is(value, SHMKV_CODED, PyBytes_AS_STRING(value->made), (size_t)PyBytes_GET_SIZE(value->made));
+}
+
+static PyObject *decoded(const struct codec *codec, const struct shmkv_item *item)
+{
+    PyObject *bytes = bytes_new(item->data, item->len);
+    PyObject *value = bytes && codec->decode ? call(codec->decode, bytes) : bytes;
+
+    if (value != bytes)
+        Py_DECREF(bytes);
+    return value;
+}
+
+static inline int typed_value(PyObject *object, value_t *value)
 {
     memset(value, 0, sizeof *value);
     if (PyBytes_Check(object))
@@ -172,6 +234,14 @@ static inline int value_in(PyObject *object, value_t *value)
     if (PyDict_Check(object) || PyList_Check(object) || PyTuple_Check(object))
         return json_value(value, object);
     return buffer_value(value, object);
+}
+
+/* Not 0: raised. Either way value_drop() is due. */
+static inline int value_in(const struct codec *codec, PyObject *object, value_t *value)
+{
+    int refused = typed_value(object, value);
+
+    return refused && codec && codec->encode ? coded_value(codec, object, value) : refused;
 }
 
 static PyObject *text_new_from(const struct shmkv_item *item)
@@ -226,7 +296,7 @@ static PyObject *scalar_new(const struct shmkv_item *item)
     return NULL;
 }
 
-static inline native_t value_new(const struct shmkv_item *item)
+static inline native_t value_new(const struct codec *codec, const struct shmkv_item *item)
 {
     switch (item->type) {
     case SHMKV_TEXT:
@@ -238,16 +308,17 @@ static inline native_t value_new(const struct shmkv_item *item)
     case SHMKV_BOOLEAN:
     case SHMKV_NULL:
         return scalar_new(item);
+    case SHMKV_CODED:
+        return decoded(codec, item);
     default:
-        /* [VAL-06] CODED as well: nothing is decoded by itself. */
         return bytes_new(item->data, item->len);
     }
 }
-#define value_reply(item) value_new(item)
+#define value_reply(codec, item) value_new((codec), (item))
 %}
 
 %typemap(in) value_t *ITEM (value_t value) {
-    if (value_in($input, &value)) {
+    if (value_in(arg1 ? &arg1->codec : NULL, $input, &value)) {
         value_drop(&value);
         SWIG_fail;
     }
@@ -309,7 +380,15 @@ static int other_value(value_t *value, VALUE object)
     return string_value(value, string);
 }
 
-static inline int value_in(VALUE object, value_t *value)
+#define codec_drop(codec) ((void)(codec))
+
+static void codec_set(struct codec *codec, VALUE encode, VALUE decode)
+{
+    codec->encode = encode;
+    codec->decode = decode;
+}
+
+static inline int typed_value(VALUE object, value_t *value)
 {
     memset(&value->item, 0, sizeof value->item);
     switch (rb_type(object)) {
@@ -334,6 +413,50 @@ static inline int value_in(VALUE object, value_t *value)
     default:
         return other_value(value, object);
     }
+}
+
+struct typing {
+    VALUE object;
+    value_t *value;
+};
+
+static VALUE try_types(VALUE argument)
+{
+    const struct typing *job = (const struct typing *)argument;
+
+    typed_value(job->object, job->value);
+    return Qnil;
+}
+
+static int is_refusal(VALUE error)
+{
+    return rb_obj_is_kind_of(error, rb_eTypeError) || rb_obj_is_kind_of(error, rb_eEncodingError)
+        || rb_obj_is_kind_of(error, rb_const_get(mShmKV, rb_intern("BadValue")))
+        || rb_obj_is_kind_of(error, rb_const_get(mShmKV, rb_intern("JSON_ERROR")));
+}
+
+static void try_codec(const struct codec *codec, VALUE object, value_t *value)
+{
+    struct typing job = {object, value};
+    int failed;
+
+    rb_protect(try_types, (VALUE)&job, &failed);
+    if (!failed)
+        return;
+    if (!is_refusal(rb_errinfo()))
+        rb_jump_tag(failed);
+    rb_set_errinfo(Qnil);
+    value->made = rb_funcall(codec->encode, rb_intern("dump"), 1, object);
+    StringValue(value->made);
+    value_is(value, SHMKV_CODED, RSTRING_PTR(value->made), (size_t)RSTRING_LEN(value->made));
+}
+
+static inline void value_in(const struct codec *codec, VALUE object, value_t *value)
+{
+    if (codec && codec->encode)
+        try_codec(codec, object, value);
+    else
+        typed_value(object, value);
 }
 
 static VALUE text_new_from(const struct shmkv_item *item)
@@ -366,7 +489,7 @@ static VALUE json_new(const struct shmkv_item *item)
     return value;
 }
 
-static inline native_t value_new(const struct shmkv_item *item)
+static inline native_t value_new(const struct codec *codec, const struct shmkv_item *item)
 {
     int64_t integer;
     double number;
@@ -393,17 +516,21 @@ static inline native_t value_new(const struct shmkv_item *item)
         if (!item->len)
             return Qnil;
         break;
+    case SHMKV_CODED:
+        if (codec->decode)
+            return rb_funcall(codec->decode, rb_intern("load"), 1, bytes_new(item->data, item->len));
+        return bytes_new(item->data, item->len);
     default:
         return bytes_new(item->data, item->len);
     }
     raise_bad_value(item);
     return Qnil;
 }
-#define value_reply(item) value_new(item)
+#define value_reply(codec, item) value_new((codec), (item))
 %}
 
 %typemap(in) value_t *ITEM (value_t value) {
-    value_in($input, &value);
+    value_in(arg1 ? &arg1->codec : NULL, $input, &value);
     $1 = &value;
 }
 %typemap(freearg) value_t *ITEM "value_drop($1);"
@@ -416,8 +543,22 @@ static inline void value_drop(value_t *value)
     SvREFCNT_dec(value->made);
 }
 
+static void codec_drop(struct codec *codec)
+{
+    SvREFCNT_dec(codec->encode);
+    SvREFCNT_dec(codec->decode);
+    codec->encode = codec->decode = NULL;
+}
+
+static void codec_set(struct codec *codec, SV *encode, SV *decode)
+{
+    codec_drop(codec);
+    codec->encode = newSVsv(encode);
+    codec->decode = newSVsv(decode);
+}
+
 /* What the Perl sub gives for one argument; NULL if it died, with $@ set. */
-static SV *call_in_perl(const char *name, SV *argument)
+static SV *call_sub(SV *sub, SV *argument)
 {
     dSP;
     SV *result;
@@ -427,7 +568,7 @@ static SV *call_in_perl(const char *name, SV *argument)
     PUSHMARK(SP);
     XPUSHs(argument);
     PUTBACK;
-    call_pv(name, G_SCALAR | G_EVAL);
+    call_sv(sub, G_SCALAR | G_EVAL);
     SPAGAIN;
     result = SvREFCNT_inc(POPs);
     PUTBACK;
@@ -438,6 +579,11 @@ static SV *call_in_perl(const char *name, SV *argument)
         return NULL;
     }
     return result;
+}
+
+static SV *call_in_perl(const char *name, SV *argument)
+{
+    return call_sub((SV *)get_cv(name, 0), argument);
 }
 
 static int string_value(value_t *value, SV *sv)
@@ -503,8 +649,29 @@ static int unusual_value(value_t *value, SV *sv)
     return string_value(value, sv);
 }
 
-/* Not 0: raised. Either way value_drop() is due. */
-static inline int value_in(SV *sv, value_t *value)
+/* After a refusal. */
+static int coded_value(const struct codec *codec, SV *sv, value_t *value)
+{
+    const void *data;
+    size_t size;
+    int refused;
+
+    if (!sv_isobject(ERRSV) || !sv_derived_from(ERRSV, "ShmKV::Error::BadValue"))
+        return -1;
+    sv_setpvs(ERRSV, "");
+    value_drop(value);
+    value->made = call_sub(codec->encode, sv);
+    if (!value->made)
+        return -1;
+    refused = bytes_of(value->made, SHMKV_EVALUE, "value of the codec", &data, &size);
+    if (refused) {
+        raise_error(refused);
+        return -1;
+    }
+    return value_is(value, SHMKV_CODED, data, size);
+}
+
+static inline int typed_value(SV *sv, value_t *value)
 {
     Zero(value, 1, value_t);
     SvGETMAGIC(sv);
@@ -515,6 +682,14 @@ static inline int value_in(SV *sv, value_t *value)
     if (SvPOK(sv))
         return value_is(value, SvUTF8(sv) ? SHMKV_TEXT : SHMKV_BYTES, SvPVX_const(sv), SvCUR(sv));
     return unusual_value(value, sv);
+}
+
+/* Not 0: raised. Either way value_drop() is due. */
+static inline int value_in(const struct codec *codec, SV *sv, value_t *value)
+{
+    int refused = typed_value(sv, value);
+
+    return refused && codec && codec->encode ? coded_value(codec, sv, value) : refused;
 }
 
 static SV *text_new_from(const struct shmkv_item *item)
@@ -540,7 +715,7 @@ static SV *json_new(const struct shmkv_item *item)
 }
 
 /* Owned by the caller. */
-static native_t value_new(const struct shmkv_item *item)
+static native_t value_new(const struct codec *codec, const struct shmkv_item *item)
 {
     int64_t integer;
     double number;
@@ -567,6 +742,10 @@ static native_t value_new(const struct shmkv_item *item)
         if (!item->len)
             return newSV(0);
         break;
+    case SHMKV_CODED:
+        if (codec->decode)
+            return call_sub(codec->decode, sv_2mortal(bytes_new(item->data, item->len)));
+        return bytes_new(item->data, item->len);
     default:
         return bytes_new(item->data, item->len);
     }
@@ -574,19 +753,19 @@ static native_t value_new(const struct shmkv_item *item)
     return NULL;
 }
 
-static inline reply_t value_reply(const struct shmkv_item *item)
+static inline reply_t value_reply(const struct codec *codec, const struct shmkv_item *item)
 {
     native_t value;
 
     if (item->type == SHMKV_BYTES)
         return reply_new(item->data, item->len);
-    value = value_new(item);
+    value = value_new(codec, item);
     return value ? reply_of(value) : NO_OBJECT;
 }
 %}
 
 %typemap(in) value_t *ITEM (value_t value) {
-    if (value_in($input, &value)) {
+    if (value_in(arg1 ? &arg1->codec : NULL, $input, &value)) {
         value_drop(&value);
         SWIG_fail;
     }

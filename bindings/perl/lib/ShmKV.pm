@@ -47,12 +47,15 @@ sub open {
     ShmKV::Error::_refuse_argument('options come in pairs: name => value') if @options % 2;
     my %given = @options;
     my $mode  = CORE::delete $given{mode};
+    my $codec = CORE::delete $given{codec};
     my $flags = 0;
     my %number = map { $_ => 0 } CORE::keys %LIMIT;
 
     $mode = 'shared' if !defined $mode;
     ShmKV::Error::_refuse_argument("mode is shared, exclusive, existing or readonly, not '$mode'")
         if !CORE::exists $MODE{$mode};
+    ShmKV::Error::_refuse_argument('codec is a reference to an array of two subs')
+        if defined $codec && !(ref $codec eq 'ARRAY' && @$codec == 2 && 2 == grep { ref $_ eq 'CODE' } @$codec);
     for my $option (sort { $a cmp $b } CORE::keys %given) {
         my $value = $given{$option};
         if (CORE::exists $FLAG{$option}) {
@@ -69,6 +72,7 @@ sub open {
     }
     my $self = new_Store($name, $MODE{$mode}, $flags,
         @number{qw(reserve lock_timeout_ms permissions owner_slots max_size)});
+    Store_use_codec($self, @$codec) if $codec;
     return bless $self, ref $class || $class;
 }
 
@@ -465,6 +469,16 @@ True: die with Stale when the segment is replaced instead of moving along; accep
 segment that belongs to somebody else; map by huge pages what the system gives them
 for, which is worth it from some 100,000 entries on (huge_bytes of C<info> tells what
 came of it).
+
+=item codec
+
+Two subs, C<[\&encode, \&decode]>, for values that shmkv has no type for. The first makes
+a string of bytes of a value, which is stored as C<coded>; the second makes the value again.
+Other objects, and other languages, read the bytes, unless they name a codec, too. Without
+it, nothing is ever decoded. When it dies in C<take>, C<pop> or C<swap>, the value is gone all
+the same. Warning: Storable and the like make any object that the data
+asks for, whose C<DESTROY> then runs. Whoever may write to the segment may then run code
+in this process.
 
 =back
 

@@ -26,7 +26,9 @@ wrong type is a TypeError.
 
 import collections.abc
 import contextlib
+import importlib
 import os
+import types
 
 from . import _json, _shmkv
 
@@ -152,6 +154,7 @@ class Store(_shmkv.Store):
             _shmkv.refuse_argument("flag is 'r', 'w', 'c' or 'n', not %r" % (flag,))
         self._opened_with = (name, flag, options)
         flags = 0
+        codec = None
         numbers = dict.fromkeys(_LIMITS, 0)
         for option, value in options.items():
             if option == "stay":
@@ -160,6 +163,8 @@ class Store(_shmkv.Store):
                 flags |= _ANY_OWNER if value else 0
             elif option == "huge_pages":
                 flags |= _HUGE_PAGES if value else 0
+            elif option == "codec":
+                codec = value
             elif option not in _LIMITS:
                 raise TypeError("open() got an unexpected keyword argument %r" % option)
             elif not isinstance(value, int):
@@ -168,7 +173,11 @@ class Store(_shmkv.Store):
                 _shmkv.refuse_argument("%s is from 0 to %d" % (option, _LIMITS[option]))
             else:
                 numbers[option] = value
+        if codec is not None and not (callable(getattr(codec, "dumps", None)) and callable(getattr(codec, "loads", None))):
+            raise TypeError("codec must have dumps() and loads()")
         super().__init__(os.fsencode(name), mode, flags, *numbers.values())
+        if codec is not None:
+            self._use_codec(codec.dumps, codec.loads)
 
     @property
     def name(self):
@@ -381,6 +390,9 @@ class Store(_shmkv.Store):
 
     def __reduce__(self):
         name, flag, options = self._opened_with
+        codec = options.get("codec")
+        if isinstance(codec, types.ModuleType):
+            options = {**options, "codec": _ModuleName(codec.__name__)}
         return _reopen, (name, "c" if flag == "n" else flag, options)
 
     def __repr__(self):
@@ -390,7 +402,14 @@ class Store(_shmkv.Store):
 collections.abc.MutableMapping.register(Store)
 
 
+class _ModuleName(str):
+    """In a pickle, in place of a module, which cannot be in one."""
+
+
 def _reopen(name, flag, options):
+    codec = options.get("codec")
+    if isinstance(codec, _ModuleName):
+        options = {**options, "codec": importlib.import_module(codec)}
     return Store(name, flag, **options)
 
 
@@ -409,6 +428,13 @@ def open(name, flag="c", **options):
     any_owner    accept a segment that belongs to somebody else
     huge_pages   map by huge pages what the system gives them for; worth it from some
                  100,000 entries on (huge_bytes of info() tells what came of it)
+    codec        an object with dumps() and loads(), such as the module pickle, for values that
+                 shmkv has no type for. dumps() gives bytes, which are stored as 'coded'; other
+                 stores, and other languages, read them as bytes, unless they name a codec, too.
+                 Without it, nothing is ever decoded. When loads() raises in take(), pop()
+                 or swap(), the value is gone all the same. Warning: pickle, marshal and the like run
+                 code that the data contains. Whoever may write to the segment then runs code in
+                 this process.
 
     Raises BadName, BadArgument, NoSegment, Foreign, Format, Corrupt, WrongOwner,
     NoSpace, SystemFailure and others. Only 'n' may wait, for the locks of the segment

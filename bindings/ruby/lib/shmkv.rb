@@ -47,11 +47,23 @@ module ShmKV
   # huge_pages:: map by huge pages what the system gives them for; worth it from some
   #        100,000 entries on (+huge_bytes+ of info tells what came of it)
   #
+  # codec:: an object with +dump+ and +load+, such as Marshal, for values that shmkv has no
+  #        type for. +dump+ gives a String, whose bytes are stored as "coded"; other Stores,
+  #        and other languages, read them as bytes, unless they name a codec, too. Without it,
+  #        nothing is ever decoded. When +load+ raises in #take, #pop or #swap, the value is
+  #        gone all the same. Warning: Marshal, YAML.unsafe_load and the like make any
+  #        object that the data asks for. Whoever may write to the segment may then run code
+  #        in this process.
+  #
   # Raises BadName, BadArgument, NoSegment, Foreign, Format, Corrupt, WrongOwner,
   # NoSpace, SystemFailure and others. Only +:exclusive+ may wait, for the locks of
   # the segment it replaces; other Ruby threads run meanwhile.
   def self.open(name, mode: :shared, permissions: 0, owner_slots: 0, max_size: 0,
-                reserve: 0, lock_timeout_ms: 0, stay: false, any_owner: false, huge_pages: false)
+                reserve: 0, lock_timeout_ms: 0, stay: false, any_owner: false, huge_pages: false, codec: nil)
+    unless codec.nil? || (codec.respond_to?(:dump) && codec.respond_to?(:load))
+      raise TypeError, "codec must have dump and load"
+    end
+
     number = MODES[mode] or
       refuse_argument("mode is one of #{MODES.keys.map(&:inspect).join(', ')}, not #{mode.inspect}")
     limits = { permissions: [permissions, 0o7777], owner_slots: [owner_slots, 2**32 - 1],
@@ -64,6 +76,7 @@ module ShmKV
     end
     flags = (stay ? 1 : 0) | (any_owner ? 2 : 0) | (huge_pages ? 4 : 0)
     store = Store.send(:new, name, number, flags, reserve, lock_timeout_ms, permissions, owner_slots, max_size)
+    store.send(:use_codec, codec, codec) if codec
     return store unless block_given?
 
     begin
@@ -288,7 +301,7 @@ module ShmKV
     alias closed? closed
     undef_method :closed
 
-    private :store_as, :count_with, :pop_pair, :dump_path, :dump_fd, :load_path, :load_fd
+    private :use_codec, :store_as, :count_with, :pop_pair, :dump_path, :dump_fd, :load_path, :load_fd
     %i[swap get_or_set cas cas_value wait watch touch sweep].each do |name|
       alias_method :"#{name}_in_c", name
       private :"#{name}_in_c"
