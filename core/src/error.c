@@ -60,6 +60,15 @@ const char *shmkv_error_name(int err) {
 
 const char *shmkv_error_detail(void) { return guard_mine ? guard_mine->detail : ""; }
 
+void error_detail_keep(char story[DETAIL_SIZE]) {
+    snprintf(story, DETAIL_SIZE, "%s", shmkv_error_detail());
+}
+
+void error_detail_restore(const char story[DETAIL_SIZE]) {
+    if (guard_mine)
+        memcpy(guard_mine->detail, story, DETAIL_SIZE);
+}
+
 const char *shmkv_version(void) { return SHMKV_VERSION; }
 
 int fail(int err, const char *format, ...) {

@@ -24,6 +24,13 @@ void segment_leave(struct segment *seg) {
     segment_unmap(seg);
 }
 
+/* [LIFE-26] A replacer has a slot in both segments: one of the dead may have been one. */
+static void sweep_after_dead(struct segment *seg, const struct location *loc,
+                             const struct shmkv_options *opts) {
+    if (atomic_exchange(&seg->met_dead, false))
+        swap_sweep(loc, opts);
+}
+
 /* Claim a slot now: an opener that cannot write should hear it from open. */
 static int claim_first_slot(struct segment *seg) {
     struct context *ctx;
@@ -44,8 +51,10 @@ static int enter_file(int fd, bool writable, const struct location *loc,
     if (err) {
         segment_unmap(*out);
         *out = NULL;
+        return err;
     }
-    return err;
+    sweep_after_dead(*out, loc, opts);
+    return SHMKV_OK;
 }
 
 int segment_create(const struct location *loc, const struct shmkv_options *opts,
@@ -177,6 +186,7 @@ int shmkv_close(shmkv_t *kv) {
         return SHMKV_OK;
     struct segment *seg = atomic_exchange(&kv->seg, NULL);
     int err = seg->writable ? owners_detach(seg) : SHMKV_OK;
+    sweep_after_dead(seg, &kv->loc, &kv->opts);
     segment_unmap(seg);
     unmap_retired(kv);
     location_free(&kv->loc);
@@ -206,6 +216,10 @@ int shmkv_unlink(const char *name) {
                                   : fail(errno, "%s", loc.path);
         close(fd);
     }
+    /* [LIFE-26] With the name goes what dead replacers left of it. */
+    struct shmkv_options opts = {.size = sizeof opts, .lock_timeout_ms = DEFAULT_LOCK_TIMEOUT_MS};
+    if (fork_watch() == SHMKV_OK)
+        swap_sweep(&loc, &opts);
     location_free(&loc);
     return err;
 }
@@ -240,6 +254,7 @@ static int move(shmkv_t *kv, struct segment *old) {
     }
     atomic_store(&kv->seg, seg);
     atomic_fetch_add(&kv->moves, 1);
+    sweep_after_dead(old, &kv->loc, &kv->opts);
     old->next_retired = kv->retired;
     atomic_store(&kv->retired, old);
     return SHMKV_OK;
@@ -322,7 +337,7 @@ static inline int check_writable(const struct segment *seg) {
 
 typedef int work_fn(struct context *ctx, void *arg);
 
-static inline int work_as_owner(struct segment *seg, work_fn *work, void *arg) {
+static inline int work_as_owner(shmkv_t *kv, struct segment *seg, work_fn *work, void *arg) {
     struct context *ctx;
     int err = context_acquire(seg, &ctx);
     if (unlikely(err))
@@ -331,6 +346,7 @@ static inline int work_as_owner(struct segment *seg, work_fn *work, void *arg) {
     if (unlikely(err == SHMKV_ENOSPC)) {
         /* The dead may be sitting on what we need. */
         owners_reap(ctx);
+        sweep_after_dead(seg, &kv->loc, &kv->opts);
         err = work(ctx, arg);
     }
     context_release(ctx);
@@ -344,7 +360,7 @@ static inline int work_once(shmkv_t *kv, work_fn *work, void *arg) {
         return err;
     err = check_writable(seg);
     if (likely(!err))
-        err = work_as_owner(seg, work, arg);
+        err = work_as_owner(kv, seg, work, arg);
     handle_leave();
     return err;
 }

@@ -43,8 +43,7 @@
 #define E_MOVED (-1000) /* the segment is REPLACED: follow the name and repeat */
 #define E_RETRY (-1001) /* something moved under an unlocked read: repeat */
 #define E_GROW (-1002)  /* the index needs room first */
-#define E_TAKEN (-1003) /* something lies at the swap name: clear it and repeat */
-#define E_SAME (-1004)  /* the value is what it was to become */
+#define E_SAME (-1003)  /* the value is what it was to become */
 
 /* ------------------------------------------------------------------ error.c */
 
@@ -53,6 +52,10 @@
 int fail(int err, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* Add the key, shortened and escaped, to the text of a failure; @p err. */
 int fail_at_key(int err, const void *key, size_t key_len);
+/* Around work whose failures are nobody's business. */
+#define DETAIL_SIZE 512
+void error_detail_keep(char story[DETAIL_SIZE]);
+void error_detail_restore(const char story[DETAIL_SIZE]);
 
 /* ------------------------------------------------------------------------ time */
 
@@ -151,6 +154,7 @@ struct segment {
     atomic_uint context_count;
     _Atomic(uint64_t) sweep_at, pop_at; /* where walk.c goes on */
     struct context contexts[MAX_CONTEXTS];
+    atomic_bool met_dead; /* has cleaned up after somebody, and not swept since */
 
     struct segment *next_lockable; /* list of segments with a lock_fd, for fork */
     struct segment *next_retired;
@@ -628,6 +632,8 @@ int segment_replace(const struct location *loc, const struct shmkv_options *opts
 /* By @p new_, from segment_create(), which was filled meanwhile. It stays the caller's. */
 int segment_replace_by(const struct location *loc, const struct shmkv_options *opts,
                        struct segment *new_, struct new_file *file);
+/* Remove what dead replacers left. Caller holds no lock. */
+void swap_sweep(const struct location *loc, const struct shmkv_options *opts);
 /* The state after a lock of the segment was taken: SHMKV_OK if it is live. */
 int segment_check_live(struct segment *seg);
 /* SHMKV_EFROZEN if it is to be read only; else SHMKV_OK. See freeze.c. */
@@ -686,7 +692,6 @@ void segment_leave(struct segment *seg);
 /* A call can nest in another of the same thread only by a signal handler. */
 #define MAX_NESTING 4
 
-#define DETAIL_SIZE 512
 #define SYSTEM_TEXT_SIZE 128
 
 /* What we keep of a thread: which segments it is inside of (guard.c), and the

@@ -35,6 +35,8 @@
 #define dump_await shmkv_private_dump_await
 #define entry_look shmkv_private_entry_look
 #define entry_visible shmkv_private_entry_visible
+#define error_detail_keep shmkv_private_error_detail_keep
+#define error_detail_restore shmkv_private_error_detail_restore
 #define fail shmkv_private_fail
 #define fail_at_key shmkv_private_fail_at_key
 #define fd_above_standard shmkv_private_fd_above_standard
@@ -122,6 +124,7 @@
 #define snapshot_rewind shmkv_private_snapshot_rewind
 #define space_bin shmkv_private_space_bin
 #define space_domain shmkv_private_space_domain
+#define swap_sweep shmkv_private_swap_sweep
 #define table_directory shmkv_private_table_directory
 #define table_find shmkv_private_table_find
 #define table_grow shmkv_private_table_grow

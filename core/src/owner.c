@@ -161,6 +161,7 @@ static int slot_reap(struct context *ctx, uint32_t slot) {
                                .slot = ctx->slot,
                                .lock_word = ctx->lock_word,
                                .patience_ms = REAP_PATIENCE_MS};
+    atomic_store(&seg->met_dead, true);
     for (uint32_t i = 0; i < domain_count(seg); i++) {
         struct domain d = domain_at(seg, i);
         if (!domain_names(&d, slot))

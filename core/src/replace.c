@@ -12,7 +12,13 @@
  * it REPLACED and start over with its successor. A replacer that dies leaves
  * shard locks for the next writers to take over; whoever finds REPLACING then
  * asks the directory whether the exchange took place, and completes or undoes.
+ *
+ * The new segment needs some name before the exchange, and the old one has it after.
+ * It is a random one: a fixed name could be taken by a stranger, or by what a dead
+ * replacer left in it, and either would stop every later replacement. Leftovers are
+ * found by reading the directory, by those who have reason to look.
  */
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -72,10 +78,10 @@ bool segment_left(struct segment *seg) {
 }
 
 /* [LIFE-14] We hold a shard lock and the state is REPLACING, so the replacer is dead. */
-static int settle_replacement(struct segment *seg) {
-    bool ours = name_is(seg->loc->path, seg);
-    if (!ours && !name_is_not(seg->loc->path, seg))
-        return fail(errno, "%s: a replacement is to be finished", seg->loc->path);
+static int settle_replacement(struct segment *seg, const char *path) {
+    bool ours = name_is(path, seg);
+    if (!ours && !name_is_not(path, seg))
+        return fail(errno, "%s: a replacement is to be finished", path);
     store_release_u64(&seg->hdr->state,
                       ours ? SHMKV_SEGMENT_STATE_LIVE : SHMKV_SEGMENT_STATE_REPLACED);
     return SHMKV_OK;
@@ -84,7 +90,7 @@ static int settle_replacement(struct segment *seg) {
 int segment_check_live(struct segment *seg) {
     uint64_t state = load_acquire_u64(&seg->hdr->state);
     if (state == SHMKV_SEGMENT_STATE_REPLACING) {
-        int err = settle_replacement(seg);
+        int err = settle_replacement(seg, seg->loc->path);
         if (err)
             return err;
         state = load_acquire_u64(&seg->hdr->state);
@@ -100,54 +106,98 @@ int segment_check_live(struct segment *seg) {
     }
 }
 
-/* ----------------------------------------------------------------- the swap name */
+/* ---------------------------------------------------------------- the swap names */
 
-/* Where the new segment waits for the exchange. One place per name, so that what
- * a dead replacer left there is found and removed by the next. */
-static int swap_path(const struct location *loc, char *path, size_t size) {
+#define SWAP_PREFIX_SIZE 40
+#define SWEEP_PATIENCE_MS 50
+
+/* Where new segments wait for the exchange: the same beginning for all of one name,
+ * so that what a dead replacer left there is found. */
+static size_t swap_prefix(const struct location *loc, char prefix[SWAP_PREFIX_SIZE]) {
     uint64_t h = hash_bytes(loc->entry, strlen(loc->entry), 0);
-    int n = snprintf(path, size, "%s/.shmkv-swap-%016llx", loc->dir, (unsigned long long)h);
+    return (size_t)snprintf(prefix, SWAP_PREFIX_SIZE, ".shmkv-swap-%016llx-",
+                            (unsigned long long)h);
+}
+
+/* [LIFE-25] Nobody can guess it, and so nobody can have it before us. */
+static int swap_path(const struct location *loc, char *path, size_t size) {
+    char prefix[SWAP_PREFIX_SIZE];
+    uint64_t r;
+    int err = random_bytes(&r, sizeof r);
+    if (err)
+        return err;
+    swap_prefix(loc, prefix);
+    int n = snprintf(path, size, "%s/%s%016llx", loc->dir, prefix, (unsigned long long)r);
     return n > 0 && (size_t)n < size ? SHMKV_OK : fail(ENAMETOOLONG, "%s", loc->path);
 }
 
-/* [LIFE-12] Under the shard lock 0 of what lies there: its replacer is dead. */
-static int remove_left_over(struct context *ctx, const char *swap) {
-    struct domain d = shard_domain(ctx->seg, 0);
-    int err = lock_take(ctx, &d);
-    if (err)
-        return err;
-    if (name_is(swap, ctx->seg)) {
-        store_release_u64(&ctx->seg->hdr->state, SHMKV_SEGMENT_STATE_REPLACED);
-        if (unlink(swap) != 0 && errno != ENOENT)
-            err = fail(errno, "removing %s", swap);
-    }
-    lock_release(ctx, &d);
-    return err;
+/* [LIFE-12] Under all shard locks of what lies at the swap name: its replacer is dead, and
+ * nobody is writing to it. Somebody may be putting it back at the name of @p loc at this very
+ * moment, if he may not write to it: so the name has the last word.
+ * CRASH swept: death in between leaves REPLACING, for whoever looks next. */
+static void remove_locked(struct segment *seg, const struct location *loc, const char *swap) {
+    if (!name_is(swap, seg))
+        return;
+    store_release_u64(&seg->hdr->state, SHMKV_SEGMENT_STATE_REPLACING);
+    unlink(swap);
+    (void)settle_replacement(seg, loc->path);
 }
 
-/* Something lies at the swap name: a new segment that a dead replacer never
- * brought to its name, or an old one that it did not remove; or a living replacer,
- * of an incarnation other than ours, is at work, and we wait for its locks. */
-static int clear_swap(const struct location *loc, const struct shmkv_options *opts) {
-    char swap[PATH_MAX];
-    struct location there = *loc;
-    int fd, err = swap_path(loc, swap, sizeof swap);
-    there.path = swap;
-    if (!err)
-        err = file_open(&there, true, opts->flags, &fd);
-    if (err)
-        return err == SHMKV_ENOSEGMENT ? SHMKV_OK : err;
-    struct segment *seg;
+static void remove_left_over(struct segment *seg, uint32_t patience_ms, const struct location *loc,
+                             const char *swap) {
     struct context *ctx;
-    err = segment_map(fd, true, &there, opts, &seg);
-    if (err)
-        return err;
-    err = context_acquire(seg, &ctx);
-    if (!err)
-        err = remove_left_over(ctx, swap);
-    owners_detach(seg);
-    segment_unmap(seg);
-    return err;
+    if (segment_check_boot(seg) != SHMKV_OK || context_acquire(seg, &ctx) != SHMKV_OK)
+        return;
+    ctx->patience_ms = patience_ms;
+    if (shards_lock(ctx) == SHMKV_OK) {
+        remove_locked(seg, loc, swap);
+        shards_unlock(ctx, seg->shard_count);
+    }
+    context_release(ctx);
+}
+
+static int swap_open(const struct location *swap, const struct shmkv_options *opts,
+                     struct segment **out) {
+    int fd, err = file_open(swap, true, opts->flags, &fd);
+    return err ? err : segment_map(fd, true, swap, opts, out);
+}
+
+/* What lies at a swap name is a new segment that a dead replacer never brought to its
+ * name, an old one that it did not remove, or what a living one has just put there. */
+static void clear_swap_name(const struct location *loc, const struct shmkv_options *opts,
+                            char *swap) {
+    struct location there = *loc;
+    struct segment *seg;
+    there.path = swap;
+    if (swap_open(&there, opts, &seg) != SHMKV_OK)
+        return;
+    remove_left_over(seg, SWEEP_PATIENCE_MS, loc, swap);
+    segment_leave(seg);
+}
+
+static void sweep(DIR *dir, const struct location *loc, const struct shmkv_options *opts) {
+    char prefix[SWAP_PREFIX_SIZE], swap[PATH_MAX];
+    size_t len = swap_prefix(loc, prefix);
+    for (struct dirent *e; (e = readdir(dir)) != NULL;)
+        if (strncmp(e->d_name, prefix, len) == 0 &&
+            snprintf(swap, sizeof swap, "%s/%s", loc->dir, e->d_name) < (int)sizeof swap)
+            clear_swap_name(loc, opts, swap);
+}
+
+/* Remove what dead replacers of this name left. What cannot be removed now (it is in
+ * use, not a segment, or somebody else's) is in nobody's way, and left; it is no failure of
+ * the caller's either, whose own story is kept. */
+void swap_sweep(const struct location *loc, const struct shmkv_options *opts) {
+    char story[DETAIL_SIZE];
+    int cancel = cancel_off();
+    error_detail_keep(story);
+    DIR *dir = opendir(loc->dir);
+    if (dir) {
+        sweep(dir, loc, opts);
+        closedir(dir);
+    }
+    error_detail_restore(story);
+    cancel_restore(cancel);
 }
 
 /* -------------------------------------------------------------------- the exchange */
@@ -203,7 +253,7 @@ static int replace_locked(struct segment *old, struct segment *new_, struct new_
     err = file_link(file, swap);
     bool linked = !err;
     if (err == EEXIST)
-        err = E_TAKEN;
+        err = E_RETRY; /* under another swap name */
     if (!err)
         err = take_name(old, new_, swap);
     /* CRASH replaced: death before this store leaves REPLACING, which the next
@@ -283,14 +333,14 @@ static int replace_existing(const struct location *loc, const struct shmkv_optio
         if (err && !r->prepared)
             segment_leave(r->seg);
     }
+    bool met_dead = atomic_load(&old->met_dead);
     segment_leave(old);
+    if (met_dead) /* [LIFE-26] since we swept */
+        swap_sweep(loc, opts);
     /* A nameless file that had a name cannot be given another. */
     if (err == E_RETRY && r->prepared && r->file->linked)
         return fail(SHMKV_EBUSY, "%s: something else took the name", loc->path);
-    if (err != E_TAKEN)
-        return err;
-    err = clear_swap(loc, opts);
-    return err ? err : E_RETRY;
+    return err;
 }
 
 static int replace_nothing(const struct location *loc, const struct shmkv_options *opts,
@@ -317,6 +367,7 @@ static int replace_once(const struct location *loc, const struct shmkv_options *
 static int replace_by(const struct location *loc, const struct shmkv_options *opts,
                       struct replacement *r) {
     int err, cancel = cancel_off();
+    swap_sweep(loc, opts);
     do
         err = replace_once(loc, opts, r);
     while (err == E_RETRY);

@@ -2,16 +2,17 @@
  * EXCLUSIVE by several processes, some of which die, while another is attached and writes.
  * Spec 5.5: [LIFE-11] [LIFE-12] [LIFE-13] [LIFE-14] [LIFE-15].
  *
- * Segments are numbers; two names lead to them, the name itself and the swap name. All shard
- * locks of a segment are one lock here; a dead holder's is taken over (lock.pml). A segment
- * that lies at the swap name with its lock held by a live process is being put in place and is
- * left alone; otherwise whoever needs the swap name removes it.
+ * Segments are numbers; the name leads to one, and each replacer has a swap name of its own, which
+ * leads to one or none. All shard locks of a segment are one lock here; a dead holder's is
+ * taken over (lock.pml). A sweep looks at every swap name: a segment there whose lock is held by a
+ * live process is being put in place and is left alone, any other is removed. Replacers sweep
+ * first; and so does, at the end, one who attaches and finds that somebody died. [LIFE-12] [LIFE-26]
  *
  * Left out: unlink(), objects of strangers at the names, mapping and unmapping.
  *
  * Proved: the name always leads to one whole segment; a write is acknowledged only in the
  * segment that has the name at that moment; whoever is attached reaches that segment; nobody
- * waits for ever.
+ * waits for ever; a sweep takes nothing from a live replacer, and after it nothing is left.
  */
 #ifndef REPLACERS
 #define REPLACERS 2
@@ -31,8 +32,8 @@ mtype state[SEGMENTS];
 bool locked[SEGMENTS], holder_dead[SEGMENTS];
 byte holder[SEGMENTS];          /* which process */
 bool whole[SEGMENTS];
-byte at_name = 0, at_swap = NONE;
-byte made = 1, deaths;
+byte at_name = 0, at_swap[REPLACERS];
+byte made = 1, deaths, ended;
 
 #define MAY_DIE if :: skip :: deaths < DEATHS -> deaths++; goto dead fi
 
@@ -67,8 +68,44 @@ inline settle(segment) {
 #endif
 }
 
-proctype replacer() {
-    byte old = NONE, fresh = NONE, stray;
+/* Segment by segment: look, take the lock, look again, say REPLACED, remove, release. */
+inline sweep() {
+    s = 0;
+    do
+    :: s == REPLACERS -> break
+    :: else ->
+        stray = at_swap[s];
+        if
+        :: stray == NONE
+        :: else ->
+#ifndef BROKEN_SWEPT_WITHOUT_LOCK
+            atomic {
+                if
+                :: !locked[stray] || holder_dead[stray] ->
+                    holder_dead[stray] = false; locked[stray] = true; holder[stray] = _pid
+                :: else -> stray = NONE
+                fi
+            };
+#endif
+            if
+            :: stray != NONE && at_swap[s] == stray ->
+                state[stray] = REPLACED;
+                at_swap[s] = NONE
+            :: else
+            fi;
+            if
+            :: stray != NONE -> release(stray)
+            :: else
+            fi
+        fi;
+        s++
+    od
+}
+
+proctype replacer(byte me) {
+    byte old = NONE, fresh = NONE, stray = NONE, s;
+    sweep();
+    stray = NONE;
 again:
     old = at_name;
     if
@@ -97,34 +134,18 @@ again:
     state[old] = REPLACING;
 #endif
     MAY_DIE;
-    /* Link the new one at the swap name; or clear what a dead one left there, and repeat. */
-    atomic {
-        if
-        :: at_swap == NONE -> at_swap = fresh; stray = NONE
-        :: else -> stray = at_swap
-        fi
-    };
-    if
-    :: stray != NONE ->
-        state[old] = LIVE;
-        release(old);
-        if
-        :: !locked[stray] || holder_dead[stray] ->
-            atomic { if :: at_swap == stray -> at_swap = NONE :: else fi }
-        :: else -> at_swap != stray || !locked[stray] || holder_dead[stray]
-        fi;
-        goto again
-    :: else
-    fi;
+    at_swap[me] = fresh; /* a name that nobody else has */
     MAY_DIE;
-    atomic { stray = at_name; at_name = fresh; at_swap = stray; assert(whole[fresh]) }; /* the commit */
+    assert(at_swap[me] == fresh); /* nobody took it away */
+    atomic { stray = at_name; at_name = fresh; at_swap[me] = stray; assert(whole[fresh]) }; /* the commit */
+    assert(state[fresh] != REPLACED);
 #ifdef BROKEN_LINKED_HALF_BUILT
     whole[fresh] = true;
 #endif
     MAY_DIE;
     state[old] = REPLACED;
     MAY_DIE;
-    atomic { if :: at_swap == old || at_swap == fresh -> at_swap = NONE :: else fi };
+    at_swap[me] = NONE;
     release(old);
     release(fresh);
     goto end;
@@ -134,7 +155,25 @@ dead:
         if :: fresh != NONE && locked[fresh] && holder[fresh] == _pid -> holder_dead[fresh] = true :: else fi
     };
 end:
-    skip
+    ended++
+}
+
+/* Comes when all replacers have ended, whichever way, and looks if there is reason to. */
+proctype attacher() {
+    byte stray = NONE, s;
+    ended == REPLACERS + 1;
+#ifndef BROKEN_NOT_SWEPT
+    if
+    :: deaths > 0 -> sweep()
+    :: else
+    fi;
+#endif
+    s = 0;
+    do
+    :: s == REPLACERS -> break
+    :: else -> assert(at_swap[s] == NONE); s++
+    od;
+    assert(state[at_name] != REPLACED)
 }
 
 /* Attached from the beginning; follows the name. */
@@ -156,20 +195,20 @@ proctype writer() {
             segment = at_name;
             assert(whole[segment])
         fi
-    od
+    od;
+    ended++
 }
 
 init {
     atomic {
+        byte i;
         state[0] = LIVE;
         whole[0] = true;
-        run replacer();
-#if REPLACERS > 1
-        run replacer();
-#endif
-#if REPLACERS > 2
-        run replacer();
-#endif
-        run writer()
+        for (i : 0 .. REPLACERS - 1) {
+            at_swap[i] = NONE;
+            run replacer(i)
+        }
+        run writer();
+        run attacher()
     }
 }

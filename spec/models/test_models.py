@@ -66,6 +66,8 @@ MODELS = {
             "NO_LOCK": ([], ASSERTION),
             "NAME_NOT_LOOKED_AT_AGAIN": ([], ASSERTION),
             "REPLACED_BEFORE_EXCHANGE": ([], ASSERTION),
+            "SWEPT_WITHOUT_LOCK": ([], ASSERTION),
+            "NOT_SWEPT": ([], ASSERTION),
         },
     ),
 }

@@ -208,6 +208,25 @@ START_TEST(test_death_while_replacing_leaves_the_old_or_the_new_segment) {
 }
 END_TEST
 
+/* proves [LIFE-26]: whoever attaches next removes what the replacer left; or who unlinks the name */
+START_TEST(test_death_while_replacing_leaves_nothing_for_long) {
+    bool through = false;
+    unsigned left = 0;
+    for (unsigned n = 1; !through; n++) {
+        new_victim();
+        through = get_through(replace, n);
+        left += directory_count(scratch_dir()) > 1;
+        if (_i == 0) {
+            ck_assert_ok(shmkv_close(open_ok(seg_path, NULL)));
+            ck_assert_uint_eq(directory_count(scratch_dir()), 1);
+        }
+        ck_assert_ok(shmkv_unlink(seg_path));
+        ck_assert_uint_eq(directory_count(scratch_dir()), 0);
+    }
+    ck_assert_uint_ge(left, 3); /* points between link and removal */
+}
+END_TEST
+
 START_TEST(test_death_of_two_replacers_is_repaired_by_the_third) {
     bool first_through = false;
     unsigned deaths = 0;
@@ -422,6 +441,7 @@ static Suite *crash_suite(void) {
     tcase_add_loop_test(tc, test_death_at_any_point_leaves_old_or_new_and_loses_nothing, 0, 2 * SCENARIO_COUNT);
     tcase_add_test(tc, test_death_while_creating_leaves_nothing_or_a_whole_segment);
     tcase_add_loop_test(tc, test_death_while_replacing_leaves_the_old_or_the_new_segment, 0, 2);
+    tcase_add_loop_test(tc, test_death_while_replacing_leaves_nothing_for_long, 0, 2);
     tc = case_new(s, "whole segments");
     tcase_set_timeout(tc, 60);
     tcase_add_loop_test(tc, test_death_while_freezing_leaves_a_frozen_segment_or_not, 0, 2);

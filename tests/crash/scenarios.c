@@ -587,7 +587,7 @@ void replace_after_death(void) {
     ck_assert_whole(kv);
     ck_assert_ok(shmkv_close(kv));
     check_settled();
-    /* Whatever lay at the swap name is gone. */
+    /* Whatever lay at a swap name is gone. */
     ck_assert_uint_eq(directory_count(scratch_dir()), 1);
 }
 

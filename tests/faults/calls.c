@@ -1,5 +1,6 @@
 #include "tests/faults/calls.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/futex.h>
@@ -178,6 +179,15 @@ CALL(ssize_t, pwrite, int fd, const void *buf, size_t len, off_t at) {
         len = 1;
     }
     return __real_pwrite(fd, buf, len, at);
+}
+
+CALL(DIR *, opendir, const char *path) { return fails(CALL_OPENDIR) ? NULL : __real_opendir(path); }
+CALL(struct dirent *, readdir, DIR *dir) {
+    return fails(CALL_READDIR) ? NULL : __real_readdir(dir);
+}
+CALL(int, closedir, DIR *dir) {
+    int r = __real_closedir(dir);
+    return fails(CALL_CLOSEDIR) ? -1 : r;
 }
 
 CALL(ssize_t, readlink, const char *path, char *buf, size_t size) {

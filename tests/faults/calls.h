@@ -45,6 +45,9 @@
     X(READ_DUMP, "read of a dump", EIO, EINTR | ONCE, EAGAIN | ONCE, SHORT | ONCE)          \
     X(WRITE, "write", EIO, ENOSPC, EDQUOT, EPIPE, EINTR | ONCE, EAGAIN | ONCE, SHORT | ONCE) \
     X(PWRITE, "pwrite", EIO, ENOSPC, EDQUOT, EINTR | ONCE, SHORT | ONCE)                    \
+    X(OPENDIR, "opendir", EMFILE, ENOMEM, EACCES, ENOENT)                                   \
+    X(READDIR, "readdir", EIO, ENOENT)                                                      \
+    X(CLOSEDIR, "closedir", EINTR)                                                          \
     X(READLINK, "readlink", ENOENT, EACCES, ENOMEM)                                         \
     X(LINKAT, "linkat", ENOSPC, EDQUOT, EACCES, EPERM, ENOENT, EEXIST | ONCE)               \
     X(RENAME, "rename", ENOSPC, EACCES, EIO)                                                \

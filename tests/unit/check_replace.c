@@ -1,4 +1,5 @@
 /* EXCLUSIVE: a fresh segment takes the name, at any time. Spec 5.5. */
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
@@ -53,9 +54,14 @@ START_TEST(test_exclusive_of_a_plain_name_leaves_only_that_name) {
     ck_assert_ok(shmkv_close(open_ok(name, NULL)));
     shmkv_t *kv = open_mode(name, SHMKV_EXCLUSIVE);
     ck_assert_uint_eq(info_of(kv).incarnation, 2);
-    char swap[64];
-    snprintf(swap, sizeof swap, "/dev/shm/.shmkv-swap-%016llx", (unsigned long long)hash_bytes(name, strlen(name), 0));
-    ck_assert_int_ne(access(swap, F_OK), 0);
+    unsigned left = 0;
+    char prefix[64];
+    snprintf(prefix, sizeof prefix, ".shmkv-swap-%016llx", (unsigned long long)hash_bytes(name, strlen(name), 0));
+    DIR *dir = opendir("/dev/shm");
+    for (struct dirent *e; (e = readdir(dir)) != NULL;)
+        left += strncmp(e->d_name, prefix, strlen(prefix)) == 0;
+    closedir(dir);
+    ck_assert_uint_eq(left, 0);
     finish(kv, name);
 }
 END_TEST
@@ -289,17 +295,23 @@ END_TEST
 
 /* ---------------------------------------------------------------------------- leftovers */
 
-static const char *swap_name(void) {
+static const char *swap_name(unsigned n) {
     char entry[64];
     const char *last = strrchr(path, '/') + 1;
-    snprintf(entry, sizeof entry, ".shmkv-swap-%016llx", (unsigned long long)hash_bytes(last, strlen(last), 0));
+    snprintf(entry, sizeof entry, ".shmkv-swap-%016llx-%016x", (unsigned long long)hash_bytes(last, strlen(last), 0), n);
     return scratch_path(entry);
 }
 
-START_TEST(test_exclusive_when_a_dead_replacer_left_a_segment_at_the_swap_name_removes_it) {
-    ck_assert_ok(shmkv_close(open_ok(path, NULL)));
+/* As a dead replacer leaves it. */
+static void leave_at_swap_name(unsigned n) {
     ck_assert_ok(shmkv_close(open_ok(scratch_path("other"), NULL)));
-    ck_assert_int_eq(rename(scratch_path("other"), swap_name()), 0);
+    ck_assert_int_eq(rename(scratch_path("other"), swap_name(n)), 0);
+}
+
+START_TEST(test_exclusive_when_dead_replacers_left_segments_removes_them) {
+    ck_assert_ok(shmkv_close(open_ok(path, NULL)));
+    for (unsigned i = 0; i < 3; i++)
+        leave_at_swap_name(i);
     shmkv_t *kv = open_mode(path, SHMKV_EXCLUSIVE);
     ck_assert_uint_eq(info_of(kv).incarnation, 2);
     expect_only_the_segment();
@@ -307,20 +319,82 @@ START_TEST(test_exclusive_when_a_dead_replacer_left_a_segment_at_the_swap_name_r
 }
 END_TEST
 
-START_TEST(test_exclusive_when_something_foreign_is_at_the_swap_name_leaves_it_alone) {
-    shmkv_t *kv = open_ok(path, NULL), *fresh;
-    put_text(kv, "k", "v");
-    int fd = open(swap_name(), O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
+START_TEST(test_unlink_when_dead_replacers_left_segments_removes_them) {
+    ck_assert_ok(shmkv_close(open_ok(path, NULL)));
+    leave_at_swap_name(1);
+    leave_at_swap_name(2);
+    ck_assert_ok(shmkv_unlink(path));
+    ck_assert_uint_eq(directory_count(scratch_dir()), 0);
+}
+END_TEST
+
+static void hold_a_slot(void *arg) {
+    put_text(open_ok(path, NULL), "k", "v");
+    gate_open(arg);
+    for (;;)
+        pause();
+}
+
+/* proves [LIFE-26] */
+START_TEST(test_attach_after_a_death_removes_what_replacers_left) {
+    struct gate held = gate_new();
+    ck_assert_ok(shmkv_close(open_ok(path, NULL)));
+    leave_at_swap_name(1);
+    ck_assert_ok(shmkv_close(open_ok(path, NULL))); /* nobody died: nobody looks */
+    ck_assert_int_eq(access(swap_name(1), F_OK), 0);
+    pid_t pid = child_start(hold_a_slot, &held);
+    ck_assert(gate_wait(&held));
+    ck_assert(child_kill(pid));
+    shmkv_t *kv = open_ok(path, NULL);
+    ck_assert_value(kv, "k", "v");
+    expect_only_the_segment();
+    finish(kv, path);
+}
+END_TEST
+
+static void hold_shard_0(void *arg) {
+    shmkv_t *kv = open_ok(swap_name(1), NULL);
+    struct domain d = shard_domain(segment_of(kv), 0);
+    ck_assert_ok(lock_take(context_of(kv), &d));
+    gate_open(arg);
+    for (;;)
+        pause();
+}
+
+/* proves [LIFE-12] */
+START_TEST(test_exclusive_leaves_what_a_living_replacer_has_put_at_its_swap_name) {
+    struct gate held = gate_new();
+    ck_assert_ok(shmkv_close(open_ok(path, NULL)));
+    leave_at_swap_name(1);
+    pid_t pid = child_start(hold_shard_0, &held);
+    ck_assert(gate_wait(&held));
+    ck_assert_ok(shmkv_close(open_mode(path, SHMKV_EXCLUSIVE)));
+    ck_assert_int_eq(access(swap_name(1), F_OK), 0);
+    ck_assert(child_kill(pid));
+    ck_assert_ok(shmkv_close(open_mode(path, SHMKV_EXCLUSIVE)));
+    expect_only_the_segment();
+    ck_assert_ok(shmkv_unlink(path));
+}
+END_TEST
+
+/* proves [LIFE-25]: nothing that lies at such a name is in the way, or touched */
+START_TEST(test_exclusive_when_foreign_things_are_at_swap_names_works_and_leaves_them) {
+    ck_assert_ok(shmkv_close(open_ok(path, NULL)));
+    int fd = open(swap_name(1), O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
     ck_assert_int_eq(write(fd, "not a segment", 13), 13);
     close(fd);
-    struct shmkv_options opts = {.size = sizeof opts, .mode = SHMKV_EXCLUSIVE};
-    ck_assert_err(shmkv_open(path, &opts, &fresh), SHMKV_EFOREIGN);
+    ck_assert_int_eq(mkdir(swap_name(2), 0700), 0);
+    ck_assert_int_eq(symlink(path, swap_name(3)), 0);
+    ck_assert_int_eq(mkfifo(swap_name(4), 0600), 0);
+    shmkv_t *kv = open_mode(path, SHMKV_EXCLUSIVE);
+    ck_assert_uint_eq(info_of(kv).incarnation, 2);
+    ck_assert_uint_eq(directory_count(scratch_dir()), 5);
     struct stat st;
-    ck_assert_int_eq(stat(swap_name(), &st), 0);
+    ck_assert_int_eq(stat(swap_name(1), &st), 0);
     ck_assert_int_eq(st.st_size, 13);
-    ck_assert_value(kv, "k", "v");
-    ck_assert_uint_eq(info_of(kv).state, SHMKV_SEGMENT_STATE_LIVE);
-    unlink(swap_name());
+    rmdir(swap_name(2));
+    for (unsigned i = 1; i <= 4; i++)
+        unlink(swap_name(i));
     finish(kv, path);
 }
 END_TEST
@@ -397,8 +471,11 @@ static Suite *replace_suite(void) {
     tcase_add_test(tc, test_exclusive_while_others_unlink_always_works);
     tc = case_new(s, "leftovers");
     tcase_add_checked_fixture(tc, set_up, NULL);
-    tcase_add_test(tc, test_exclusive_when_a_dead_replacer_left_a_segment_at_the_swap_name_removes_it);
-    tcase_add_test(tc, test_exclusive_when_something_foreign_is_at_the_swap_name_leaves_it_alone);
+    tcase_add_test(tc, test_exclusive_when_dead_replacers_left_segments_removes_them);
+    tcase_add_test(tc, test_unlink_when_dead_replacers_left_segments_removes_them);
+    tcase_add_test(tc, test_attach_after_a_death_removes_what_replacers_left);
+    tcase_add_test(tc, test_exclusive_leaves_what_a_living_replacer_has_put_at_its_swap_name);
+    tcase_add_test(tc, test_exclusive_when_foreign_things_are_at_swap_names_works_and_leaves_them);
     tcase_add_test(tc, test_exclusive_when_the_name_is_foreign_touches_nothing);
     tcase_add_test(tc, test_state_when_replacing_and_nobody_does_is_settled_by_the_next_writer);
     tcase_add_test(tc, test_state_when_replacing_and_the_name_leads_elsewhere_counts_as_replaced);
