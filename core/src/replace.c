@@ -13,6 +13,12 @@
  * shard locks for the next writers to take over; whoever finds REPLACING then
  * asks the directory whether the exchange took place, and completes or undoes.
  *
+ * The exchange takes whatever has the name, and between the look and the exchange
+ * that may have become another segment: unlinking needs no lock. Then that one has
+ * been replaced, and is locked and told so afterwards. Putting it back would be
+ * another exchange, with the same doubt about what it takes; it is for what may not be
+ * replaced, foreign objects, and leaves the name to the newest.
+ *
  * The new segment needs some name before the exchange, and the old one has it after.
  * It is a random one: a fixed name could be taken by a stranger, or by what a dead
  * replacer left in it, and either would stop every later replacement. Leftovers are
@@ -30,7 +36,8 @@
 
 #include "internal.h"
 
-#define RENAME_EXCHANGE_FLAG 2 /* linux/fs.h */
+#define RENAME_NOREPLACE_FLAG 1 /* linux/fs.h */
+#define RENAME_EXCHANGE_FLAG 2
 
 /* --------------------------------------------------------------------- the locks */
 
@@ -119,18 +126,6 @@ static size_t swap_prefix(const struct location *loc, char prefix[SWAP_PREFIX_SI
                             (unsigned long long)h);
 }
 
-/* [LIFE-25] Nobody can guess it, and so nobody can have it before us. */
-static int swap_path(const struct location *loc, char *path, size_t size) {
-    char prefix[SWAP_PREFIX_SIZE];
-    uint64_t r;
-    int err = random_bytes(&r, sizeof r);
-    if (err)
-        return err;
-    swap_prefix(loc, prefix);
-    int n = snprintf(path, size, "%s/%s%016llx", loc->dir, prefix, (unsigned long long)r);
-    return n > 0 && (size_t)n < size ? SHMKV_OK : fail(ENAMETOOLONG, "%s", loc->path);
-}
-
 /* [LIFE-12] Under all shard locks of what lies at the swap name: its replacer is dead, and
  * nobody is writing to it. Somebody may be putting it back at the name of @p loc at this very
  * moment, if he may not write to it: so the name has the last word.
@@ -141,6 +136,7 @@ static void remove_locked(struct segment *seg, const struct location *loc, const
     store_release_u64(&seg->hdr->state, SHMKV_SEGMENT_STATE_REPLACING);
     unlink(swap);
     (void)settle_replacement(seg, loc->path);
+    shards_alarm(seg);
 }
 
 static void remove_left_over(struct segment *seg, uint32_t patience_ms, const struct location *loc,
@@ -202,32 +198,109 @@ void swap_sweep(const struct location *loc, const struct shmkv_options *opts) {
 
 /* -------------------------------------------------------------------- the exchange */
 
-static int exchange(const char *a, const char *b) {
-    return syscall(SYS_renameat2, AT_FDCWD, a, AT_FDCWD, b, RENAME_EXCHANGE_FLAG) == 0 ? 0 : errno;
+static int rename2(const char *from, const char *to, unsigned flags) {
+    return syscall(SYS_renameat2, AT_FDCWD, from, AT_FDCWD, to, flags) == 0 ? 0 : errno;
 }
 
-/* Put what waits at @p swap in the place of @p old, and only of @p old. */
-static int take_name(struct segment *old, struct segment *new_, const char *swap) {
+static int exchange(const char *a, const char *b) { return rename2(a, b, RENAME_EXCHANGE_FLAG); }
+
+/* Where the new segment waits, and what came out of the exchange. */
+struct swap {
+    char path[PATH_MAX];
+    struct location there;     /* the same */
+    bool old_came_out;         /* as it should */
+    struct segment *displaced; /* this one did: it had got the name since we looked */
+};
+
+/* [LIFE-25] Nobody can guess it, and so nobody can have it before us. */
+static int swap_choose(const struct location *loc, struct swap *s) {
+    char prefix[SWAP_PREFIX_SIZE];
+    uint64_t r;
+    int err = random_bytes(&r, sizeof r);
+    if (err)
+        return err;
+    swap_prefix(loc, prefix);
+    s->there = *loc;
+    s->there.path = s->path;
+    int n =
+        snprintf(s->path, sizeof s->path, "%s/%s%016llx", loc->dir, prefix, (unsigned long long)r);
+    return n > 0 && (size_t)n < sizeof s->path ? SHMKV_OK : fail(ENAMETOOLONG, "%s", loc->path);
+}
+
+static bool same_object(const struct stat *a, const struct stat *b) {
+    return a->st_dev == b->st_dev && a->st_ino == b->st_ino;
+}
+
+/* What lies at @p swap is not ours to replace, and goes back in the place of @p new_. The
+ * name may have been taken from that one meanwhile, and by something else: what is newest
+ * there keeps it. 0, and neither the name nor anybody but us has @p new_; or an errno. */
+static int put_back(const char *path, const struct segment *new_, const char *swap) {
+    struct stat placed = {.st_dev = new_->dev, .st_ino = new_->ino}; /* at the name, by us */
+    for (;;) {
+        struct stat next, out;
+        if (lstat(swap, &next) != 0)
+            return errno;
+        int err = exchange(swap, path);
+        if (err == ENOENT) /* unlinked */
+            return rename2(swap, path, RENAME_NOREPLACE_FLAG);
+        if (err)
+            return err;
+        if (lstat(swap, &out) != 0)
+            return errno;
+        if (same_object(&out, &placed))
+            return name_is(swap, new_) ? 0 : EEXIST;
+        placed = next;
+    }
+}
+
+static int give_up(struct segment *new_, const struct swap *s, const char *path) {
+    int err = put_back(path, new_, s->path);
+    /* Whoever attached to the new segment in that moment must move on. */
+    if (name_is_not(path, new_))
+        store_release_u64(&new_->hdr->state, SHMKV_SEGMENT_STATE_REPLACED);
+    return err ? fail(err, "putting back what had become %s and is %s now", path, s->path)
+               : E_RETRY;
+}
+
+/* Another object came out than the old segment. A segment has been replaced like any other that
+ * has the name, and is told so; its locks are taken when we hold no others: whoever has
+ * them may be waiting for ours. Until then, whoever looks at it asks the name. */
+static int displace(struct segment *old, struct segment *new_, struct swap *s,
+                    const struct shmkv_options *opts) {
+    struct segment *out;
+    int err = swap_open(&s->there, opts, &out);
+    if (err == SHMKV_ENOSEGMENT)
+        return SHMKV_OK; /* swept already */
+    if (err)
+        return give_up(new_, s, old->loc->path);
+    s->old_came_out =
+        out->dev == old->dev && out->ino == old->ino; /* it could not be told before */
+    if (s->old_came_out) {
+        segment_unmap(out);
+        return SHMKV_OK;
+    }
+    store_release_u64(&out->hdr->state, SHMKV_SEGMENT_STATE_REPLACING);
+    s->displaced = out;
+    return SHMKV_OK;
+}
+
+/* The commit: what waits at the swap name takes the name. */
+static int take_name(struct segment *old, struct segment *new_, struct swap *s,
+                     const struct shmkv_options *opts) {
     const char *path = old->loc->path;
     FAULT_POINT("replace-before-exchange");
-    int err = exchange(swap, path);
+    int err = exchange(s->path, path);
     FAULT_POINT("replace-after-exchange");
     if (err == EINVAL || err == ENOSYS) { /* a file system without it */
         if (!name_is(path, old))
             return E_RETRY;
-        return rename(swap, path) == 0 ? SHMKV_OK : fail(errno, "replacing %s", path);
+        s->old_came_out = rename(s->path, path) == 0;
+        return s->old_came_out ? SHMKV_OK : fail(errno, "replacing %s", path);
     }
     if (err)
         return err == ENOENT ? E_RETRY : fail(err, "replacing %s", path);
-    if (name_is(swap, old))
-        return SHMKV_OK;
-    /* Somebody put another object at the name since we looked: it goes back. */
-    err = exchange(swap, path);
-    if (err)
-        return fail(err, "putting %s back", path);
-    /* Whoever attached to the new segment in that moment must move on. */
-    store_release_u64(&new_->hdr->state, SHMKV_SEGMENT_STATE_REPLACED);
-    return E_RETRY;
+    s->old_came_out = name_is(s->path, old);
+    return s->old_came_out ? SHMKV_OK : displace(old, new_, s, opts);
 }
 
 /* Remove what is now at the swap name, if it is one of the two we know. */
@@ -236,65 +309,70 @@ static void drop_swap(const char *swap, const struct segment *old, const struct 
         unlink(swap);
 }
 
-/* Every shard lock of @p old is ours, and [LIFE-12] shard lock 0 of @p new_, which
- * keeps others from removing it from the swap name. */
-static int replace_locked(struct segment *old, struct segment *new_, struct new_file *file) {
+/* Every shard lock of both is ours. Those of the new one keep others from removing it from
+ * the swap name [LIFE-12], and from writing to it before it is certain that it stays. */
+static int replace_locked(struct segment *old, struct segment *new_, struct new_file *file,
+                          struct swap *s, const struct shmkv_options *opts) {
     int err = segment_check_live(old);
     if (!name_is(old->loc->path, old))
         return E_RETRY;        /* unlinked, or replaced */
     if (err && err != E_MOVED) /* REPLACED, and still at the name, is damage that this cures */
         return err;
-    char swap[PATH_MAX];
-    err = swap_path(old->loc, swap, sizeof swap);
+    err = swap_choose(old->loc, s);
     if (err)
         return err;
     store_release_u64(&old->hdr->state, SHMKV_SEGMENT_STATE_REPLACING);
     FAULT_POINT("replace-after-replacing");
-    err = file_link(file, swap);
+    err = file_link(file, s->path);
     bool linked = !err;
     if (err == EEXIST)
         err = E_RETRY; /* under another swap name */
     if (!err)
-        err = take_name(old, new_, swap);
+        err = take_name(old, new_, s, opts);
     /* CRASH replaced: death before this store leaves REPLACING, which the next
      * who looks settles by the name. */
     store_release_u64(&old->hdr->state,
-                      err ? SHMKV_SEGMENT_STATE_LIVE : SHMKV_SEGMENT_STATE_REPLACED);
+                      s->old_came_out ? SHMKV_SEGMENT_STATE_REPLACED : SHMKV_SEGMENT_STATE_LIVE);
     FAULT_POINT("replace-after-state");
-    if (!err)
+    if (s->old_came_out)
         shards_alarm(old); /* who waits here waits for nothing */
     if (linked)
-        drop_swap(swap, old, new_);
+        drop_swap(s->path, old, new_);
     return err;
 }
 
-/* [LIFE-11] All shard locks, from here to the end. */
-static int replace_under_locks(struct context *ctx, struct context *new_ctx,
-                               struct new_file *file) {
-    struct domain first = shard_domain(new_ctx->seg, 0);
-    int err = lock_take(new_ctx, &first); /* free: nobody else knows the new segment */
+/* [LIFE-11] All shard locks of both, from here to the end. */
+static int replace_under_locks(struct context *ctx, struct context *new_ctx, struct new_file *file,
+                               struct swap *s, const struct shmkv_options *opts) {
+    int err = shards_lock(new_ctx); /* free: nobody else knows the new segment */
     if (err)
         return err;
     err = shards_lock(ctx);
     if (!err) {
-        err = replace_locked(ctx->seg, new_ctx->seg, file);
+        err = replace_locked(ctx->seg, new_ctx->seg, file, s, opts);
         shards_unlock(ctx, ctx->seg->shard_count);
     }
-    lock_release(new_ctx, &first);
+    shards_unlock(new_ctx, new_ctx->seg->shard_count);
     return err;
 }
 
-static int replace_in(struct segment *old, struct segment *new_, struct new_file *file) {
+static int replace_in(struct segment *old, struct segment *new_, struct new_file *file,
+                      const struct shmkv_options *opts) {
+    struct swap s = {.old_came_out = false};
     struct context *ctx, *new_ctx;
     int err = context_acquire(old, &ctx);
     if (err)
         return err;
     err = context_acquire(new_, &new_ctx);
     if (!err) {
-        err = replace_under_locks(ctx, new_ctx, file);
+        err = replace_under_locks(ctx, new_ctx, file, &s, opts);
         context_release(new_ctx);
     }
     context_release(ctx);
+    if (s.displaced) {
+        remove_left_over(s.displaced, opts->lock_timeout_ms, old->loc, s.path);
+        segment_leave(s.displaced);
+    }
     return err;
 }
 
@@ -327,7 +405,7 @@ static int replace_existing(const struct location *loc, const struct shmkv_optio
         return err;
     err = replacement_for(loc, opts, old->incarnation + 1, r);
     if (!err) {
-        err = replace_in(old, r->seg, r->file);
+        err = replace_in(old, r->seg, r->file, opts);
         if (!r->prepared)
             file_discard(r->file);
         if (err && !r->prepared)

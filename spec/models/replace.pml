@@ -8,11 +8,15 @@
  * live process is being put in place and is left alone, any other is removed. Replacers sweep
  * first; and so does, at the end, one who attaches and finds that somebody died. [LIFE-12] [LIFE-26]
  *
- * Left out: unlink(), objects of strangers at the names, mapping and unmapping.
+ * With UNLINKS, another process unlinks the name and creates it anew, at any moment, under no lock: so
+ * the exchange may displace another segment than the replacer looked at (5.5 step 8).
  *
- * Proved: the name always leads to one whole segment; a write is acknowledged only in the
- * segment that has the name at that moment; whoever is attached reaches that segment; nobody
- * waits for ever; a sweep takes nothing from a live replacer, and after it nothing is left.
+ * Left out: objects of strangers at the names, mapping and unmapping.
+ *
+ * Proved: the name always leads to one whole segment, or is unlinked; a write is acknowledged only in the
+ * segment that has the name at that moment, or is unlinked, or is just being displaced; whoever is
+ * attached reaches the segment that has the name, and no segment that was displaced or replaced stays live;
+ * nobody waits for ever; a sweep takes nothing from a live replacer, and after it nothing is left.
  */
 #ifndef REPLACERS
 #define REPLACERS 2
@@ -24,14 +28,18 @@
 #define WRITES 2
 #endif
 
+#ifndef UNLINKS
+#define UNLINKS 0
+#endif
+
 #define NONE 7
-#define SEGMENTS 4
+#define SEGMENTS (REPLACERS + 1 + UNLINKS)
 mtype = { LIVE, REPLACING, REPLACED };
 
 mtype state[SEGMENTS];
 bool locked[SEGMENTS], holder_dead[SEGMENTS];
 byte holder[SEGMENTS];          /* which process */
-bool whole[SEGMENTS];
+bool whole[SEGMENTS], had_name[SEGMENTS], unlinked[SEGMENTS], displaced[SEGMENTS];
 byte at_name = 0, at_swap[REPLACERS];
 byte made = 1, deaths, ended;
 
@@ -68,7 +76,18 @@ inline settle(segment) {
 #endif
 }
 
-/* Segment by segment: look, take the lock, look again, say REPLACED, remove, release. */
+/* Under the lock: [LIFE-12] */
+inline remove(segment, i) {
+    if
+    :: at_swap[i] == segment ->
+        state[segment] = REPLACING;
+        at_swap[i] = NONE;
+        settle(segment)
+    :: else
+    fi
+}
+
+/* Segment by segment: look, take the lock, look again, remove, release. */
 inline sweep() {
     s = 0;
     do
@@ -88,13 +107,7 @@ inline sweep() {
             };
 #endif
             if
-            :: stray != NONE && at_swap[s] == stray ->
-                state[stray] = REPLACED;
-                at_swap[s] = NONE
-            :: else
-            fi;
-            if
-            :: stray != NONE -> release(stray)
+            :: stray != NONE -> remove(stray, s); release(stray)
             :: else
             fi
         fi;
@@ -108,6 +121,21 @@ proctype replacer(byte me) {
     stray = NONE;
 again:
     old = at_name;
+    if
+    :: old == NONE && fresh == NONE ->
+        atomic { fresh = made; made++; state[fresh] = LIVE; locked[fresh] = true; holder[fresh] = _pid };
+        whole[fresh] = true
+    :: else
+    fi;
+    if
+    :: old == NONE ->
+        atomic { if :: at_name == NONE -> at_name = fresh; had_name[fresh] = true; old = fresh :: else fi };
+        if
+        :: old == NONE -> goto again
+        :: else -> release(fresh); goto end
+        fi
+    :: else
+    fi;
     if
     :: fresh == NONE ->
         atomic { fresh = made; made++; state[fresh] = LIVE; locked[fresh] = true; holder[fresh] = _pid };
@@ -137,17 +165,52 @@ again:
     at_swap[me] = fresh; /* a name that nobody else has */
     MAY_DIE;
     assert(at_swap[me] == fresh); /* nobody took it away */
-    atomic { stray = at_name; at_name = fresh; at_swap[me] = stray; assert(whole[fresh]) }; /* the commit */
+    atomic { /* the commit */
+        stray = at_name;
+        if
+        :: stray != NONE ->
+            at_name = fresh; at_swap[me] = stray; assert(whole[fresh]); had_name[fresh] = true;
+            displaced[stray] = stray != old
+        :: else
+        fi
+    };
+    if
+    :: stray == NONE -> state[old] = LIVE; at_swap[me] = NONE; release(old); goto again
+    :: else
+    fi;
     assert(state[fresh] != REPLACED);
 #ifdef BROKEN_LINKED_HALF_BUILT
     whole[fresh] = true;
 #endif
     MAY_DIE;
-    state[old] = REPLACED;
-    MAY_DIE;
-    at_swap[me] = NONE;
-    release(old);
-    release(fresh);
+    if
+    :: stray == old ->
+        state[old] = REPLACED;
+        MAY_DIE;
+        at_swap[me] = NONE;
+        release(old);
+        release(fresh)
+    :: else -> /* step 8 */
+#ifndef BROKEN_DISPLACED_NOT_TOLD
+        state[stray] = REPLACING;
+        MAY_DIE;
+#endif
+        state[old] = LIVE;
+        release(old);
+        release(fresh);
+#ifdef BROKEN_DISPLACED_NOT_TOLD
+        at_swap[me] = NONE
+#elif defined(BROKEN_DISPLACED_WITHOUT_LOCK)
+        remove(stray, me)
+#else
+        take(stray);
+        old = stray; /* whose lock we leave if we die */
+        fresh = NONE;
+        MAY_DIE;
+        remove(stray, me);
+        release(stray)
+#endif
+    fi;
     goto end;
 dead:
     atomic {
@@ -158,10 +221,33 @@ end:
     ended++
 }
 
-/* Comes when all replacers have ended, whichever way, and looks if there is reason to. */
+/* Unlinks and creates, without a lock; sweeps, as a destroyer does. */
+#if UNLINKS > 0
+proctype outsider() {
+    byte mine = NONE, stray = NONE, s, n;
+    do
+    :: n == UNLINKS -> break
+    :: else ->
+        atomic { if :: at_name != NONE -> unlinked[at_name] = true; at_name = NONE :: else fi };
+        sweep();
+        atomic {
+            if
+            :: at_name == NONE ->
+                mine = made; made++; state[mine] = LIVE; whole[mine] = true;
+                at_name = mine; had_name[mine] = true
+            :: else
+            fi
+        };
+        n++
+    od;
+    ended++
+}
+#endif
+
+/* Comes when all others have ended, whichever way, and looks if there is reason to. */
 proctype attacher() {
     byte stray = NONE, s;
-    ended == REPLACERS + 1;
+    ended == REPLACERS + 1 + (UNLINKS > 0);
 #ifndef BROKEN_NOT_SWEPT
     if
     :: deaths > 0 -> sweep()
@@ -173,7 +259,15 @@ proctype attacher() {
     :: s == REPLACERS -> break
     :: else -> assert(at_swap[s] == NONE); s++
     od;
-    assert(state[at_name] != REPLACED)
+    /* Nobody stays behind in a segment that lost the name to another. */
+    s = 0;
+    do
+    :: s == made -> break
+    :: else ->
+        assert(s != at_name || state[s] != REPLACED);
+        assert(s == at_name || unlinked[s] || !had_name[s] || state[s] != LIVE);
+        s++
+    od
 }
 
 /* Attached from the beginning; follows the name. */
@@ -186,14 +280,18 @@ proctype writer() {
         settle(segment);
         if
         :: state[segment] == LIVE ->
-            assert(at_name == segment); /* acknowledged where others look */
+            /* Acknowledged where others look. */
+            assert(at_name == segment || unlinked[segment] || displaced[segment]);
             release(segment);
             n++
         :: else ->
             release(segment);
             assert(at_name != segment); /* it is not left while it has the name */
             segment = at_name;
-            assert(whole[segment])
+            if
+            :: segment == NONE -> break /* ENOSEGMENT */
+            :: else -> assert(whole[segment])
+            fi
         fi
     od;
     ended++
@@ -204,10 +302,14 @@ init {
         byte i;
         state[0] = LIVE;
         whole[0] = true;
+        had_name[0] = true;
         for (i : 0 .. REPLACERS - 1) {
             at_swap[i] = NONE;
             run replacer(i)
         }
+#if UNLINKS > 0
+        run outsider();
+#endif
         run writer();
         run attacher()
     }

@@ -58,8 +58,8 @@ MODELS = {
         },
     ),
     "replace": (
-        [[]],
-        [["REPLACERS=3", "DEATHS=2", "WRITES=3"]],
+        [[], ["UNLINKS=1", "WRITES=1", "DEATHS=0"]],
+        [["REPLACERS=3", "DEATHS=2", "WRITES=3"], ["UNLINKS=1", "WRITES=1"], ["UNLINKS=2", "DEATHS=0"]],
         {
             "NOT_SETTLED": ([], ASSERTION),
             "LINKED_HALF_BUILT": ([], ASSERTION),
@@ -68,6 +68,8 @@ MODELS = {
             "REPLACED_BEFORE_EXCHANGE": ([], ASSERTION),
             "SWEPT_WITHOUT_LOCK": ([], ASSERTION),
             "NOT_SWEPT": ([], ASSERTION),
+            "DISPLACED_NOT_TOLD": (["UNLINKS=1", "WRITES=1", "DEATHS=0"], ASSERTION),
+            "DISPLACED_WITHOUT_LOCK": (["UNLINKS=1", "WRITES=1", "DEATHS=0"], ASSERTION),
         },
     ),
 }
