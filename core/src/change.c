@@ -131,7 +131,8 @@ static inline void build_record(struct work *w) {
     fence_release();
     const struct shmkv_item *item = c->item;
     uint64_t lengths = w->val_len | (uint64_t)(c->key_len - 1) << 32 | (uint64_t)item->type << 48 |
-                       (w->extra ? EXTRA_FLAG : 0);
+                       (w->extra ? EXTRA_FLAG : 0) |
+                       (c->hidden ? HIDDEN_FLAG : 0);
     store_relaxed_u64((uint64_t *)(void *)&rec->value_len, lengths);
     if (unlikely(w->extra))
         store_extra(rec, w->expiry_ns, w->owner);
@@ -318,25 +319,27 @@ static inline void commit_put(struct work *w) {
     txn_begin(&t, w->ctx, &w->d);
     txn_set(&t, w->place.slot, new_word);
     txn_set(&t, &w->ctx->own->cell, w->place.word & CELL_IN_WORD);
-    if (!w->place.word)
+    if (!w->place.word && likely(!w->c->hidden))
         txn_set(&t, &w->shard->count, w->shard->count + 1);
     txn_set(&t, &w->shard->changes, w->shard->changes + 1);
     txn_commit(&t, SHMKV_OP_PUT);
 }
 
 void slot_withdraw(struct context *ctx, const struct domain *d, shard_t *shard, uint64_t *slot,
-                   uint64_t word) {
+                   uint64_t word, bool hidden) {
     struct txn t;
     txn_begin(&t, ctx, d);
     txn_set(&t, slot, 0);
     txn_set(&t, &ctx->own->cell, word & CELL_IN_WORD);
-    txn_set(&t, &shard->count, shard->count - 1);
+    if (likely(!hidden))
+        txn_set(&t, &shard->count, shard->count - 1);
     txn_set(&t, &shard->changes, shard->changes + 1);
     txn_commit(&t, SHMKV_OP_DELETE);
 }
 
 static inline int find(struct work *w) {
-    return table_find(w->ctx, w->shard, w->hash, w->c->key, w->c->key_len, &w->place);
+    return table_find_in(w->ctx, w->shard, w->hash, w->c->key, w->c->key_len, w->c->hidden,
+                         &w->place);
 }
 
 /* [OP-24] Only now, and once: with one version a record has one value. A reader who came by
@@ -387,7 +390,7 @@ static int withdraw(struct work *w) {
         err = decide(w);
     /* [OP-23] An entry that counts as absent already goes all the same. */
     if (!err || err == SHMKV_ENOTFOUND)
-        slot_withdraw(w->ctx, &w->d, w->shard, w->place.slot, w->place.word);
+        slot_withdraw(w->ctx, &w->d, w->shard, w->place.slot, w->place.word, w->c->hidden);
     return err;
 }
 

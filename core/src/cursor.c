@@ -91,7 +91,7 @@ static int copy_key(struct segment *seg, struct bytes *keys, const struct group_
         load_relaxed_u64(&rec[0]) != version)
         return E_RETRY;
     if (group_view_has(seg, view, out + sizeof len, len) &&
-        (!shape.extra || entry_visible(seg, expiry_ns, owner)))
+        (!shape.extra || entry_visible(seg, expiry_ns, owner)) && !shape.hidden)
         keys->len += sizeof len + len;
     return SHMKV_OK;
 }

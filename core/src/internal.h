@@ -8,7 +8,7 @@
  * domain gives out runs of pages (space.c), arenas give out cells (arena.c),
  * shards hold the index (table.c, grow.c). On these stand reading (read.c),
  * changing (change.c), on which the calls stand that write (write.c, number.c,
- * update.c, walk.c), with values checked by value.c; walking (cursor.c, snapshot.c), replacing and freezing
+ * update.c, named_lock.c, walk.c), with values checked by value.c; walking (cursor.c, snapshot.c), replacing and freezing
  * (replace.c, freeze.c), waiting for changes (wait.c), outliving the machine (sync.c),
  * checking (verify.c, on a view.c) and reporting (report.c). A handle (handle.c) is
  * what the caller has: a name, and the segment that bears it now; guard.c keeps
@@ -228,6 +228,7 @@ int context_acquire(struct segment *seg, struct context **out);
 void context_release(struct context *ctx);
 int owners_detach(struct segment *seg); /* give back all contexts */
 void owners_reap(struct context *ctx);  /* clean up after the dead */
+bool slot_is_ours(struct segment *seg, uint32_t slot);
 /* Clean up after the writer that an entry is bound to, if it is dead. */
 void owner_bury(struct segment *seg, uint64_t owner);
 /* Clean up after one, if it is dead. True: it is free now. */
@@ -306,6 +307,17 @@ static inline void domain_alarm(struct segment *seg, const struct domain *d) {
 }
 /* The same for all shards, whose locks are held. */
 void shards_alarm(struct segment *seg);
+
+uint64_t deadline_after(int timeout_ms);
+/* For a version other than this one: of a key, or of a named lock, and then perhaps
+ * also for a key of the lock's name. */
+struct waited {
+    const void *key;
+    size_t key_len;
+    uint64_t version;
+    bool hidden, or_key;
+};
+int wait_for(shmkv_t *kv, const struct waited *f, uint64_t deadline);
 
 /* Who sleeps until a shard changes. */
 struct sleeper {
@@ -438,16 +450,22 @@ static inline bucket_t *bucket_at_link(struct segment *seg, uint64_t link) {
  * telling. */
 const bucket_t *bucket_ahead(const struct segment *seg, uint64_t hash);
 void record_ahead(const struct segment *seg, const bucket_t *bucket, uint64_t hash);
-int table_find(struct context *ctx, shard_t *shard, uint64_t hash, const void *key, size_t key_len,
-               struct place *place);
+/* @p hidden: among the named locks, which have a key space of their own [LAYOUT-27]. */
+int table_find_in(struct context *ctx, shard_t *shard, uint64_t hash, const void *key,
+                  size_t key_len, bool hidden, struct place *place);
+static inline int table_find(struct context *ctx, shard_t *shard, uint64_t hash, const void *key,
+                             size_t key_len, struct place *place) {
+    return table_find_in(ctx, shard, hash, key, key_len, false, place);
+}
 directory_t *table_directory(struct segment *seg, uint64_t root);
 /* What a record's second word says. [LAYOUT-03] Read by one load, and checked and
  * used as it was read: its cell may be free by now, or another record's. */
 struct shape {
     uint64_t key_len, val_len;
     unsigned type;
-    bool extra;
+    bool extra, hidden;
 };
+#define HIDDEN_FLAG ((uint64_t)SHMKV_RECORD_FLAG_HIDDEN << 56)
 #define EXTRA_FLAG ((uint64_t)SHMKV_RECORD_FLAG_EXTRA << 56)
 static inline struct shape shape_of(uint64_t lengths) {
     return (struct shape){
@@ -455,6 +473,7 @@ static inline struct shape shape_of(uint64_t lengths) {
         .val_len = lengths & 0xffffffff,
         .type = lengths >> 48 & 0xff,
         .extra = lengths & EXTRA_FLAG,
+        .hidden = lengths & HIDDEN_FLAG,
     };
 }
 /* The record that @p word names, all of it inside its cell and the file; NULL if
@@ -538,7 +557,7 @@ struct peek {
     uint64_t val_len, version, expiry_ns, owner;
     unsigned type;
 };
-int read_peek(struct segment *seg, const void *key, size_t key_len, struct peek *p);
+int read_peek(struct segment *seg, const void *key, size_t key_len, bool hidden, struct peek *p);
 
 /* ------------------------------------------------------------------ value.c */
 
@@ -591,6 +610,7 @@ struct change {
     struct shmkv_item *old;
     void *buf;
     size_t buf_len;
+    bool hidden;               /* it is a named lock */
     uint64_t made, expires_ns; /* out: of the new value */
 };
 int change_make(struct context *ctx, struct change *c);
@@ -614,7 +634,7 @@ int shard_lock_live(struct context *ctx, const struct domain *d);
 /* Take the entry that the slot's word names out, into own->cell, which is 0. Caller holds the lock.
  */
 void slot_withdraw(struct context *ctx, const struct domain *d, shard_t *shard, uint64_t *slot,
-                   uint64_t word);
+                   uint64_t word, bool hidden);
 
 /* --------------------------------------------------------------- snapshot.c */
 

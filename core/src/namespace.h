@@ -30,6 +30,7 @@
 #define context_acquire shmkv_private_context_acquire
 #define context_release shmkv_private_context_release
 #define damaged shmkv_private_damaged
+#define deadline_after shmkv_private_deadline_after
 #define domain_at shmkv_private_domain_at
 #define domain_count shmkv_private_domain_count
 #define dump_await shmkv_private_dump_await
@@ -122,11 +123,12 @@
 #define shards_unlock shmkv_private_shards_unlock
 #define slot_withdraw shmkv_private_slot_withdraw
 #define snapshot_rewind shmkv_private_snapshot_rewind
+#define slot_is_ours shmkv_private_slot_is_ours
 #define space_bin shmkv_private_space_bin
 #define space_domain shmkv_private_space_domain
 #define swap_sweep shmkv_private_swap_sweep
 #define table_directory shmkv_private_table_directory
-#define table_find shmkv_private_table_find
+#define table_find_in shmkv_private_table_find_in
 #define table_grow shmkv_private_table_grow
 #define table_prepare shmkv_private_table_prepare
 #define table_tidy shmkv_private_table_tidy
@@ -140,5 +142,6 @@
 #define utf8_valid shmkv_private_utf8_valid
 #define view_close shmkv_private_view_close
 #define view_open shmkv_private_view_open
+#define wait_for shmkv_private_wait_for
 
 #endif

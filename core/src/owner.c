@@ -83,7 +83,7 @@ int lock_descriptor_open(struct segment *seg) {
 
 /* -------------------------------------------------------------------- liveness */
 
-static bool slot_is_ours(struct segment *seg, uint32_t slot) {
+bool slot_is_ours(struct segment *seg, uint32_t slot) {
     unsigned n = atomic_load(&seg->context_count);
     for (unsigned i = 0; i < n; i++)
         if (seg->contexts[i].slot == slot)

@@ -51,7 +51,7 @@ struct want {
     void *buf;
     size_t buf_len;
     size_t val_len;
-    bool exists_only;
+    bool exists_only, hidden;
     unsigned odd; /* how often what was found made no sense */
     const uint8_t *value;
     unsigned type;
@@ -149,7 +149,7 @@ static inline int read_record(struct segment *seg, const struct route *route, co
     if (unlikely((version & 1) || version == 0 ||
                  record_size(shape.key_len, shape.val_len, shape.extra) > bound))
         return nonsense(seg, slot, word, w);
-    if (unlikely(shape.key_len != w->key_len ||
+    if (unlikely(shape.key_len != w->key_len || shape.hidden != w->hidden ||
                  !racy_equal(key_of_record((const record_t *)words, &shape), w->key, w->key_len))) {
         fence_acquire();
         return record_changes(slot, word, words, version) ? E_RETRY : SHMKV_ENOTFOUND;
@@ -384,9 +384,10 @@ int read_item(struct segment *seg, const void *key, size_t key_len, void *buf, s
     return result;
 }
 
-int read_peek(struct segment *seg, const void *key, size_t key_len, struct peek *p) {
+int read_peek(struct segment *seg, const void *key, size_t key_len, bool hidden, struct peek *p) {
     struct want w = {.key = key,
                      .key_len = key_len,
+                     .hidden = hidden,
                      .hash = hash_inline(key, key_len, seg->seed),
                      .exists_only = true};
     int result = read_whole_way(seg, &w);

@@ -56,7 +56,7 @@ static int copy_record(struct segment *seg, shmkv_snapshot_t *s, const struct gr
                         .val_len = (uint32_t)shape.val_len,
                         .version = version,
                         .type = (uint8_t)shape.type};
-    if (!group_view_has(seg, view, key, shape.key_len) ||
+    if (shape.hidden || !group_view_has(seg, view, key, shape.key_len) ||
         (shape.extra && !note_extra(seg, rec, &item)))
         return SHMKV_OK;
     uint64_t need = sizeof item + item.key_len + (uint64_t)item.val_len;

@@ -91,7 +91,7 @@ static inline record_t *record_near(struct segment *seg, uint64_t word, struct s
 
 /* Look through one bucket. 1: found, 0: not here, negative: damage. */
 static inline int find_in_bucket(struct context *ctx, bucket_t *b, uint64_t tag, const void *key,
-                                 size_t key_len, struct place *place) {
+                                 size_t key_len, bool hidden, struct place *place) {
     for (uint32_t hits = racy_tags(b->slots, tag); hits; hits &= hits - 1) {
         uint64_t *slot = b->slots + (racy_tag_first(b->slots, hits) - b->slots);
         uint64_t word = load_relaxed_u64(slot);
@@ -101,7 +101,7 @@ static inline int find_in_bucket(struct context *ctx, bucket_t *b, uint64_t tag,
         const record_t *rec = record_near(ctx->seg, word, &shape);
         if (unlikely(!rec))
             return damaged(ctx->seg, seg_offset(ctx->seg, slot), "a slot leads nowhere");
-        if (likely(shape.key_len == key_len &&
+        if (likely(shape.key_len == key_len && shape.hidden == hidden &&
                    racy_equal(key_of_record(rec, &shape), key, key_len))) {
             place->slot = slot;
             place->word = word;
@@ -129,10 +129,10 @@ static inline run_t *find_group(struct segment *seg, directory_t *dir, uint64_t 
 
 /* Likewise through the chain that begins with the bucket. */
 static inline int find_in_chain(struct context *ctx, bucket_t *b, uint64_t tag, const void *key,
-                                size_t key_len, struct place *place) {
+                                size_t key_len, bool hidden, struct place *place) {
     struct segment *seg = ctx->seg;
     for (struct chain walk = {0}; !chain_loops(&walk, b);) {
-        int found = find_in_bucket(ctx, b, tag, key, key_len, place);
+        int found = find_in_bucket(ctx, b, tag, key, key_len, hidden, place);
         if (found)
             return found;
         place->last = b;
@@ -146,8 +146,8 @@ static inline int find_in_chain(struct context *ctx, bucket_t *b, uint64_t tag, 
     return damaged(seg, seg_offset(seg, b), "a chain of overflow buckets does not end");
 }
 
-int table_find(struct context *ctx, shard_t *shard, uint64_t hash, const void *key, size_t key_len,
-               struct place *place) {
+int table_find_in(struct context *ctx, shard_t *shard, uint64_t hash, const void *key,
+                  size_t key_len, bool hidden, struct place *place) {
     struct segment *seg = ctx->seg;
     *place = (struct place){0};
     uint64_t root = load_relaxed_u64(&shard->root);
@@ -160,7 +160,7 @@ int table_find(struct context *ctx, shard_t *shard, uint64_t hash, const void *k
     if (unlikely(!place->group))
         return damaged(seg, seg_offset(seg, dir), "a directory word leads to no group");
     bucket_t *b = group_bucket(place->group, hash_bucket(hash));
-    int found = find_in_chain(ctx, b, hash_tag(hash), key, key_len, place);
+    int found = find_in_chain(ctx, b, hash_tag(hash), key, key_len, hidden, place);
     /* What has led to the key was a slot. Only otherwise is the group's header looked at,
      * which is one more line of memory to wait for. */
     if (likely(found == 1))

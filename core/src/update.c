@@ -33,7 +33,7 @@ static int plan_append(struct segment *seg, const struct append *a, struct peek 
                        struct shmkv_item *item, struct change *c) {
     *item = (struct shmkv_item){.data = a->data, .len = a->len, .type = a->type};
     *c = (struct change){.key = a->key, .key_len = a->key_len, .item = item, .when = IF_ABSENT};
-    int err = read_peek(seg, a->key, a->key_len, base);
+    int err = read_peek(seg, a->key, a->key_len, false, base);
     if (err == SHMKV_ENOTFOUND) {
         base->val_len = 0;
         return SHMKV_OK;
@@ -119,7 +119,7 @@ static int touch(struct context *ctx, void *arg) {
     const struct touch *t = arg;
     for (int n = 0; n < MAX_ATTEMPTS; n++) {
         struct peek base;
-        int err = read_peek(ctx->seg, t->key, t->key_len, &base);
+        int err = read_peek(ctx->seg, t->key, t->key_len, false, &base);
         if (err)
             return err;
         const struct shmkv_item item = {.type = (int)base.type, .expires_ns = t->expires_ns};

@@ -166,6 +166,12 @@ static void check_version(struct check *c, uint64_t version, uint64_t where) {
         problem(c, where, "version that no owner slot has given");
 }
 
+/* Does the slot lead to what `count` counts? [OP-13] */
+static bool counted(struct segment *seg, uint64_t word) {
+    struct shape shape;
+    return !record_look(seg, word, &shape) || !shape.hidden;
+}
+
 static void check_record(struct check *c, uint64_t word, uint64_t where, uint32_t shard,
                          unsigned bucket, uint64_t prefix, unsigned depth) {
     struct segment *seg = &c->view;
@@ -192,7 +198,7 @@ static bool same_key(struct segment *seg, uint64_t a, uint64_t b) {
         return false;
     struct shape s, t;
     const record_t *x = record_look(seg, a, &s), *y = record_look(seg, b, &t);
-    return x && y && s.key_len == t.key_len &&
+    return x && y && s.key_len == t.key_len && s.hidden == t.hidden &&
            memcmp(key_of_record(x, &s), key_of_record(y, &t), s.key_len) == 0;
 }
 
@@ -222,7 +228,7 @@ static uint64_t check_chain(struct check *c, run_t *group, uint32_t shard, unsig
     for (;;) {
         for (int i = 0; i < SHMKV_BUCKET_SLOTS; i++)
             if (b->slots[i] & OFFSET_IN_WORD) {
-                entries++;
+                entries += counted(seg, b->slots[i]);
                 check_record(c, b->slots[i], seg_offset(seg, &b->slots[i]), shard, bucket, prefix,
                              depth);
             }

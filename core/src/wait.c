@@ -64,7 +64,7 @@ void shards_alarm(struct segment *seg) {
 
 /* --------------------------------------------------------------------- sleeping */
 
-static uint64_t deadline_after(int timeout_ms) {
+uint64_t deadline_after(int timeout_ms) {
     return timeout_ms < 0 ? UINT64_MAX : now_ns() + (uint64_t)timeout_ms * 1000000u;
 }
 
@@ -149,21 +149,28 @@ int shard_sleep(struct segment *seg, struct sleeper *s) {
 
 struct wait {
     struct sleeper sleeper;
-    const void *key;
-    size_t key_len;
-    uint64_t version, owned_nap;
+    const struct waited *for_;
+    uint64_t owned_nap;
     struct peek found;
 };
 
-/* Is the key's version another? With or without the lock. */
+/* Is the version another? With or without the lock. */
 static int look_at_version(struct segment *seg, struct sleeper *s) {
     struct wait *w = (struct wait *)(void *)s;
-    int err = read_peek(seg, w->key, w->key_len, &w->found);
-    if (err == SHMKV_ENOTFOUND)
-        w->found = (struct peek){0};
-    else if (err)
-        return err;
-    return w->found.version == w->version ? E_SAME : SHMKV_OK;
+    const struct waited *f = w->for_;
+    struct peek key;
+    /* The key and the lock of its name have one hash, and so one shard to sleep on. */
+    int err = f->or_key ? read_peek(seg, f->key, f->key_len, false, &key) : SHMKV_ENOTFOUND;
+    if (err == SHMKV_ENOTFOUND) {
+        err = read_peek(seg, f->key, f->key_len, f->hidden, &w->found);
+        if (err == SHMKV_ENOTFOUND) {
+            w->found = (struct peek){0};
+            err = SHMKV_OK;
+        }
+        if (!err && w->found.version == f->version)
+            err = E_SAME;
+    }
+    return err;
 }
 _Static_assert(offsetof(struct wait, sleeper) == 0, "a wait begins with its sleeper");
 
@@ -196,7 +203,7 @@ static int wait_here(shmkv_t *kv, struct wait *w) {
     int err = handle_enter(kv, &seg);
     if (err)
         return err;
-    w->sleeper.shard = hash_shard(seg, hash_bytes(w->key, w->key_len, seg->seed));
+    w->sleeper.shard = hash_shard(seg, hash_bytes(w->for_->key, w->for_->key_len, seg->seed));
     w->owned_nap = FIRST_OWNED_NAP_NS / 2;
     do
         err = wait_round(seg, w);
@@ -205,18 +212,19 @@ static int wait_here(shmkv_t *kv, struct wait *w) {
     return err;
 }
 
-int shmkv_wait(shmkv_t *kv, const void *key, size_t key_len, uint64_t version, int timeout_ms) {
-    int err = key_check(key, key_len);
-    if (err)
-        return err;
-    struct wait w = {.sleeper = {.look = look_at_version, .deadline = deadline_after(timeout_ms)},
-                     .key = key,
-                     .key_len = key_len,
-                     .version = version};
+int wait_for(shmkv_t *kv, const struct waited *f, uint64_t deadline) {
+    struct wait w = {.sleeper = {.look = look_at_version, .deadline = deadline}, .for_ = f};
+    int err;
     do
         err = wait_here(kv, &w);
     while (err == E_MOVED);
     return err;
+}
+
+int shmkv_wait(shmkv_t *kv, const void *key, size_t key_len, uint64_t version, int timeout_ms) {
+    int err = key_check(key, key_len);
+    struct waited f = {.key = key, .key_len = key_len, .version = version};
+    return err ? err : wait_for(kv, &f, deadline_after(timeout_ms));
 }
 
 /* --------------------------------------------------------------------- the store */

@@ -117,7 +117,7 @@ static int step_locked(struct context *ctx, const struct domain *d, struct walk 
     if (!err && w->before)
         err = w->before(w, f);
     if (!err)
-        slot_withdraw(ctx, d, &seg->shards[d->index], slot, word);
+        slot_withdraw(ctx, d, &seg->shards[d->index], slot, word, f->shape.hidden);
     return err;
 }
 
@@ -149,9 +149,10 @@ static int step(struct context *ctx, struct walk *w) {
 
 /* ----------------------------------------------------------------------- which ones */
 
+/* [NAMED-04] Locks are no entries; only those of the dead are swept with the others. */
 static bool is_gone(const struct found *f) { return !f->present; }
-static bool is_there(const struct found *f) { return f->present; }
-static bool is_any(const struct found *f) { return f->rec != NULL; }
+static bool is_there(const struct found *f) { return f->present && !f->shape.hidden; }
+static bool is_any(const struct found *f) { return f->rec && !f->shape.hidden; }
 
 /* ---------------------------------------------------------------------------- sweep */
 

@@ -362,14 +362,14 @@ def chain(seg, group, bucket):
 
 
 def parse_record(seg, offset, cls):
-    """One unchecked look at a record: version, type, extra, key, value."""
+    """One unchecked look at a record: version, type, extra, hidden, key, value."""
     memory = seg.memory
     room = cell_room(seg, offset, cls)
     if not memory.covers(offset, size_of("record")):
         raise corrupt(f"a record at offset {offset} is not inside the file")
     version = memory.load(offset)
     if version == 0 or version & 1:
-        return version, None, None, None, None
+        return version, None, None, None, None, None
     record = parse_struct("record", memory.copy(offset, size_of("record")))
     extra = None
     at = offset + size_of("record")
@@ -382,7 +382,8 @@ def parse_record(seg, offset, cls):
         raise corrupt(f"the record at offset {offset} is longer than its cell")
     if key_len > seg.header["max_key"] or record["value_len"] > seg.header["max_value"]:
         raise corrupt(f"the record at offset {offset} is beyond the segment's limits")
-    return version, record["type"], extra, memory.copy(at, key_len), memory.copy(value_at, record["value_len"])
+    hidden = bool(record["flags"] & LAYOUT["enums"]["record_flag"]["HIDDEN"]["value"])
+    return version, record["type"], extra, hidden, memory.copy(at, key_len), memory.copy(value_at, record["value_len"])
 
 
 def present(seg, extra, now_ns):
@@ -424,7 +425,7 @@ def read_candidate(seg, at, word):
     for _ in range(TRIES):
         damage = None
         try:
-            version, kind, extra, key, value = parse_record(
+            version, kind, extra, hidden, key, value = parse_record(
                 seg, word & OFFSET_IN_WORD, bits("slot", "class", word))
         except ShmkvError as error:
             damage = error
@@ -437,7 +438,8 @@ def read_candidate(seg, at, word):
             continue
         if seg.memory.load(word & OFFSET_IN_WORD) != version:
             return None
-        return {"type": kind, "extra": extra, "key": key, "value": value, "version": version, "slot": word}
+        return {"type": kind, "extra": extra, "hidden": hidden, "key": key, "value": value, "version": version,
+                "slot": word}
     raise corrupt(f"the record at offset {word & OFFSET_IN_WORD} is named by a slot and never finished")
 
 
@@ -484,7 +486,7 @@ def find_in_chain(seg, buckets, key, tag):
         for i in range(CONSTANT["BUCKET_SLOTS"]):
             if bits("slot", "tag", seg.memory.load(at + 8 * i)) == tag:
                 entry = read_slot(seg, at + 8 * i)
-                if entry and entry["key"] == key:
+                if entry and entry["key"] == key and not entry["hidden"]:  # [LAYOUT-27]
                     return entry
     return None
 
@@ -581,7 +583,7 @@ def walk(seg):
     """Every entry; one that is present throughout, exactly once."""
     for index in range(seg.header["shard_count"]):
         for entry in walk_shard(seg, index):
-            if present(seg, entry["extra"], time.time_ns()):
+            if not entry["hidden"] and present(seg, entry["extra"], time.time_ns()):
                 yield entry
 
 
@@ -714,7 +716,7 @@ class Verifier:
                 for i in range(CONSTANT["BUCKET_SLOTS"]):
                     entry = read_slot(self.copy, at + 8 * i)
                     if entry:
-                        found += 1
+                        found += not entry["hidden"]
                         self.check_entry(entry, index, prefix, depth, bucket, keys)
         return found
 
@@ -731,9 +733,10 @@ class Verifier:
         if slot >= self.copy.header["owner_count"] or slot < 0 or entry["version"] > self.copy.memory.load(
                 self.copy.header["owners_offset"] + slot * size_of("owner") + offset_of("owner", "version")):
             self.problem(f"the record at offset {entry['slot'] & OFFSET_IN_WORD} has a version that no owner slot has given")
-        if entry["key"] in keys:
+        key = (entry["hidden"], entry["key"])
+        if key in keys:
             self.problem(f"the record at offset {entry['slot'] & OFFSET_IN_WORD} has a key that another one has")
-        keys.add(entry["key"])
+        keys.add(key)
 
 
 # --------------------------------------------------------------------- output

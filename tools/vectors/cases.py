@@ -292,6 +292,18 @@ def extra_owner(image):
 
 
 @valid
+def hidden_entries(image):
+    image.die(2)
+    image.put(b"both", b"value")
+    image.named_lock(b"both", 1 << 32 | 3, (77).to_bytes(8, "little"))
+    image.named_lock(b"lock-alone", 1 << 32 | 3, (77).to_bytes(8, "little"))
+    image.named_lock(b"lock-of-the-dead", 7 << 32 | 3, (78).to_bytes(8, "little"))
+    return Vector(image.data, {b"both": b"value"},
+                  "Named locks: entries that no get, walk or count knows, one of them beside a key of the same name.",
+                  absent=[b"lock-alone", b"lock-of-the-dead"])
+
+
+@valid
 def unknown_compat(image):
     entries = fruits(image)
     image.set_header(compat=1 << 40)

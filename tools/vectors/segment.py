@@ -304,13 +304,14 @@ class Image:
         self.add(at, 2)
         return self.load(at)
 
-    def record(self, key, value, type="BYTES", expiry=None, owner=None):
+    def record(self, key, value, type="BYTES", expiry=None, owner=None, hidden=False):
         """A finished record that nothing names: (offset, class)."""
         extra = b""
         if expiry is not None or owner is not None:
             extra = (expiry or 0).to_bytes(8, "little") + (owner or 0).to_bytes(8, "little")
         head = len(value).to_bytes(4, "little") + (len(key) - 1).to_bytes(2, "little")
-        head += bytes([ENUM["value_type"][type], ENUM["record_flag"]["EXTRA"] if extra else 0])
+        head += bytes([ENUM["value_type"][type], (ENUM["record_flag"]["EXTRA"] if extra else 0) |
+                       (ENUM["record_flag"]["HIDDEN"] if hidden else 0)])
         body = head + extra + key + bytes(-len(key) % 8) + value
         offset, cls = self.take_room(8 + len(body))
         self.copy_in(offset + 8, body)
@@ -420,6 +421,15 @@ class Image:
         self.add(self.shard(index, "changes"), 1)
         if old:
             self.return_cell(old & IN_PLACE, field("slot", "class", old))
+
+    def named_lock(self, key, owner, value=b""):
+        """A named lock: a hidden entry beside a key that may be there as well."""
+        index = self.shard_of(key)
+        if not self.load(self.shard(index, "root")):
+            self.first_group(index)
+        offset, cls = self.record(key, value, owner=owner, hidden=True)
+        self.store(self.empty_slot(self.group(key)[0], self.bucket_of(key)), self.slot_word(offset, cls, key))
+        self.add(self.shard(index, "changes"), 1)
 
     def delete(self, key):
         slot = self.find(key)

@@ -565,6 +565,66 @@ int shmkv_wait(shmkv_t *kv, const void *key, size_t key_len, uint64_t version, i
  */
 int shmkv_watch(shmkv_t *kv, uint64_t *position, int timeout_ms);
 
+/* ---------------------------------------------------------------- named locks */
+
+/**
+ * Hold the lock @p name, which nobody else holds meanwhile. Names of locks are apart from
+ * keys: no read, count or walk of the store sees them.
+ *
+ * The lock goes when it is unlocked, when the handle is closed, and when the process
+ * ends: whoever waits then gets it, within 50 ms. A stopped holder keeps it. It also
+ * goes with the segment when that is replaced. There is no queue: of those who wait
+ * anyone may be next.
+ *
+ * @param name,name_len  1 to 65536 bytes
+ * @param timeout_ms  0: try; negative: wait for ever
+ * @param token       out: for shmkv_unlock(); larger than that of any earlier holder who
+ *                    locked through the same thread's slot, and never given again
+ * @return SHMKV_OK; ETIMEDOUT (the detail names the holder); EDEADLK: this thread holds it,
+ *         by this handle (by another handle it waits for itself); EINTR: a signal handler
+ *         ran, call again; EARGUMENT; otherwise as shmkv_put()
+ * Threads: any; another thread may unlock.   Fork: the child does not hold it.
+ * Blocks: up to the timeout.   Spec 6.14.
+ */
+int shmkv_lock(shmkv_t *kv, const void *name, size_t name_len, int timeout_ms, uint64_t *token);
+
+/**
+ * Let the lock go.
+ *
+ * @param token  from shmkv_lock()
+ * @return SHMKV_OK; ECHANGED: it was ours no more (unlocked already, or the segment was
+ *         replaced); otherwise as shmkv_delete()
+ * Threads, fork, blocking: as shmkv_delete().   Spec 6.14.
+ */
+int shmkv_unlock(shmkv_t *kv, const void *name, size_t name_len, uint64_t token);
+
+/*
+ * Makes a value. Zeroed, @p new_ is to be filled as for shmkv_put_item(), with data that stay
+ * valid until shmkv_get_or_compute() returns. Anything but SHMKV_OK: nothing is stored,
+ * and shmkv_get_or_compute() returns it.
+ */
+typedef int (*shmkv_compute_fn)(void *arg, struct shmkv_item *new_);
+
+/**
+ * Get the value, or compute and store it if there is none. Of all who ask at once
+ * one computes, and the others wait for its result. If it dies, or if its function
+ * fails, another one computes.
+ *
+ * @param fn,arg      the function: it holds the lock named @p key (see shmkv_lock()) and none of
+ *                    the store's, and may use the handle
+ * @param timeout_ms  for the wait, not for the function; 0: do not wait; negative: for ever
+ * @param buf,buf_len where the value goes
+ * @param item        out: as from shmkv_get_item(); `result` is SHMKV_OK if the key was
+ *                    present, SHMKV_ENOTFOUND if the function made the value
+ * @return SHMKV_OK; what @p fn returned; ETOOSMALL: the value is there, and @p item->len tells
+ *         its length; ETIMEDOUT, EINTR: somebody else still computes it; EDEADLK: this thread
+ *         does; otherwise as shmkv_get() and shmkv_put_item()
+ * Threads: any.   Blocks: as long as it waits, and as long as @p fn takes.   Spec 6.14.
+ */
+int shmkv_get_or_compute(shmkv_t *kv, const void *key, size_t key_len, shmkv_compute_fn fn,
+                         void *arg, int timeout_ms, void *buf, size_t buf_len,
+                         struct shmkv_item *item);
+
 /* -------------------------------------------------------------------- iterate */
 
 enum shmkv_cursor_flags {
