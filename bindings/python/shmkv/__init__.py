@@ -282,16 +282,12 @@ class Store(_shmkv.Store):
             if self.cas(key, item["version"] if item else 0, value, ttl=ttl, bound=bound):
                 return value
 
-    def pop(self, key, *default):
+    def pop(self, key, default=_ABSENT):
         """Remove key and return its value; when there is none, default, or NotFound."""
-        if len(default) > 1:
-            raise TypeError("pop() takes 1 to 2 arguments (%d given)" % (1 + len(default)))
-        value = self.take(key, _ABSENT)
-        if value is not _ABSENT:
-            return value
-        if default:
-            return default[0]
-        raise NotFound(key)
+        value = self.take(key, default)
+        if value is _ABSENT:
+            raise NotFound(key)
+        return value
 
     def popitem(self):
         """Remove some pair and return it; KeyError when there is none. Atomic, as take() is."""
