@@ -432,7 +432,10 @@ with C<BadType>; C<get_bytes> gives the bytes of any value.
 =head2 fork and threads
 
 An object opened before a fork works in both processes, and each may close its own.
-In a new interpreter thread, an object of the old one is closed.
+In a new interpreter thread (L<threads>), an object of the old one, and a cursor, is closed:
+what is called dies with Closed, but for C<closed> and C<name>, which is empty there. Open
+the segment again in it. Nothing that the thread does to its copy, nor its end, touches the
+object that it was made of. A tied hash is such an object, too.
 
 =head1 METHODS
 

@@ -109,6 +109,17 @@ subtest 'interpreter threads' => sub {
         return $closed && $ended && $kv->closed;
     }, $kv->name);
     ok $thread->join, 'objects of the creator are closed in the new one';
+    tie my %h, 'ShmKV', $kv->name, codec => [sub { 'made' }, sub { [@_] }];
+    $h{object} = sub { };
+    $thread = threads->create(sub {
+        my $closed = eval { my $value = $h{k}; 1 } ? 0 : $@->isa('ShmKV::Error::Closed');
+        $kv->close;
+        return $closed && $kv->name eq '';
+    });
+    ok $thread->join, 'also a tied hash, and closing them again does nothing';
+    is $h{k}, 'v', 'which goes on here';
+    is_deeply $h{object}, ['made'], 'with its codec';
+    is $kv->get('k'), 'v', 'as the object does';
     is $kv->get('thread'), 'wrote', 'which opens its own';
     my @pair = $cursor->next;
     ok @pair, 'and harms nothing';

@@ -3,11 +3,50 @@
 import os
 import re
 import signal
+import subprocess
+import sys
+import tempfile
 import time
 import unittest
 
 import shmkv
 from segments import SegmentTest
+
+
+# A program, since multiprocessing imports the main one anew in the processes that it starts.
+POOL = """
+import multiprocessing
+import pickle
+import sys
+import shmkv
+
+def work(kv):
+    for _ in range(100):
+        kv.incr("n")
+    kv["value"] = {1, 2}
+    return kv.name
+
+if __name__ == "__main__":
+    with shmkv.open(sys.argv[2], "n", codec=pickle) as kv:
+        with multiprocessing.get_context(sys.argv[1]).Pool(2) as pool:
+            assert pool.map(work, [kv] * 4, chunksize=1) == [kv.name] * 4
+        assert kv.get_all() == {b"n": 400, b"value": {1, 2}}, kv.get_all()
+        assert kv.verify() == []
+    print("done")
+"""
+
+
+class Multiprocessing(SegmentTest):
+    def test_a_store_goes_to_processes_however_they_are_started(self):
+        with tempfile.TemporaryDirectory() as folder:
+            program = os.path.join(folder, "pool.py")
+            with open(program, "w", encoding="ascii") as file:
+                file.write(POOL)
+            for method in ("spawn", "forkserver", "fork"):
+                with self.subTest(method):
+                    result = subprocess.run([sys.executable, program, method, self.segment()], text=True,
+                                            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=50)
+                    self.assertEqual(result.stdout, "done\n")
 
 
 class Fork(SegmentTest):

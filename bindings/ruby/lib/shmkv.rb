@@ -114,6 +114,9 @@ module ShmKV
   #
   # After #close, whatever else is called raises Closed, but for #name, #closed? and
   # #unlink. A Store cannot be copied: open the segment again.
+  #
+  # Ractors: the main one only. A Store cannot be sent to another, nor be made shareable,
+  # and ShmKV.open raises Ractor::UnsafeError in it. Processes share a segment, and run in parallel.
   class Store
     include Enumerable
 

@@ -66,3 +66,34 @@ class TestFork < SegmentTest
     assert_empty kv.verify
   end
 end
+
+class TestRactor < SegmentTest
+  def setup
+    super
+    skip "this Ruby has no Ractor" unless defined?(Ractor)
+    @before = [Warning[:experimental], Thread.report_on_exception]
+    Warning[:experimental] = Thread.report_on_exception = false
+    @kv = open
+    @kv["k"] = 1
+  end
+
+  def teardown
+    Warning[:experimental], Thread.report_on_exception = @before if @before
+    super
+  end
+
+  def test_a_store_is_not_for_other_ractors
+    assert_raises(TypeError) { Ractor.new(@kv) { |kv| kv["k"] } }
+    receiver = Ractor.new { Ractor.receive }
+    assert_raises(Ractor::Error) { receiver.send(@kv, move: true) }
+    receiver.send(nil)
+    assert_raises(Ractor::Error) { Ractor.make_shareable(@kv) }
+    assert_equal 1, @kv["k"], "it harms nothing"
+  end
+
+  def test_another_ractor_cannot_open_a_segment
+    ractor = Ractor.new(@kv.name) { |name| ShmKV.open(name) { |kv| kv["k"] } }
+    error = assert_raises(Ractor::RemoteError) { ractor.respond_to?(:take) ? ractor.take : ractor.value }
+    assert_kind_of Ractor::UnsafeError, error.cause
+  end
+end
