@@ -12,6 +12,8 @@
  * A close() by another thread meanwhile takes effect when they return.
  */
 %{
+#include <math.h>
+
 typedef struct Cursor Cursor;
 
 typedef struct Store {
@@ -70,9 +72,20 @@ static void open_segment(void *argument)
     job->err = shmkv_open(job->name, &job->options, &job->kv);
 }
 
+/* Seconds as nanoseconds; infinity is no end, hence 0. False: raised. */
+static int lifetime_of(double seconds, uint64_t *ns)
+{
+    if (!(seconds >= 0) || (!isinf(seconds) && seconds * 1e9 >= 18446744073709551616.0)) {
+        raise_error(refuse(SHMKV_EARGUMENT, "bad argument: a default time to live of %g seconds", seconds));
+        return 0;
+    }
+    *ns = isinf(seconds) ? 0 : (uint64_t)ceil(seconds * 1e9);
+    return 1;
+}
+
 static Store *new_Store(const char *NAME, int mode, unsigned flags, uint64_t reserve,
                         uint32_t lock_timeout_ms, uint32_t permissions, uint32_t owner_slots,
-                        uint64_t max_size)
+                        uint64_t max_size, double default_ttl)
 {
     struct opening job = {
         .name = NAME,
@@ -87,9 +100,13 @@ static Store *new_Store(const char *NAME, int mode, unsigned flags, uint64_t res
             .max_size = max_size,
         },
     };
+    int refused = !lifetime_of(default_ttl, &job.options.default_ttl_ns);
     size_t name_size = strlen(NAME) + 1;
-    Store *self = calloc(1, sizeof *self + name_size);
+    Store *self;
 
+    if (refused)
+        return NULL;
+    self = calloc(1, sizeof *self + name_size);
     if (!self)
         job.err = ENOMEM;
     else
@@ -563,7 +580,8 @@ static native_t Store_info(Store *self)
     failed = !map || map_put(map, "uuid", text_new(uuid));
     NUMBER(revision), NUMBER(state), NUMBER(compat), NUMBER(ro_compat), NUMBER(incompat);
     NUMBER(incarnation), NUMBER(shard_count), NUMBER(arena_count), NUMBER(owner_count);
-    NUMBER(max_key), NUMBER(max_value), NUMBER(max_size), NUMBER(created_ns);
+    NUMBER(max_key), NUMBER(max_value), NUMBER(max_size), NUMBER(default_ttl_ns);
+    NUMBER(created_ns);
     NUMBER(creator_uid), NUMBER(creator_pid), TEXT(creator_name), NUMBER(permissions);
     NUMBER(uid), NUMBER(file_size), NUMBER(file_allocated), NUMBER(huge_bytes);
     NUMBER(frozen);

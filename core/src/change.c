@@ -157,10 +157,19 @@ static uint64_t owner_word(struct context *ctx) {
            (ctx->slot + 1);
 }
 
-/* What the item says of the entry's end. */
+/* [OP-26] The end of an entry that is given none. @p ttl comes from the segment. */
+static COLD uint64_t default_end(uint64_t ttl) {
+    uint64_t end;
+    return __builtin_add_overflow(wall_ns(), ttl, &end) ? UINT64_MAX : end;
+}
+
+/* What the item says of the entry's end, and the segment if the item does not. */
 static inline void plan_end(struct work *w) {
     const struct shmkv_item *item = w->c->item;
+    uint64_t ttl = w->ctx->seg->default_ttl_ns;
     w->expiry_ns = item->expires_ns;
+    if (unlikely(ttl) && !item->expires_ns && !(item->flags & SHMKV_NO_DEFAULT_EXPIRY))
+        w->expiry_ns = default_end(ttl);
     w->owner = unlikely(item->flags & SHMKV_BOUND) ? owner_word(w->ctx) : 0;
     if (likely(!w->asks) || !w->c->base)
         return;
@@ -474,6 +483,7 @@ int change_make(struct context *ctx, struct change *c) {
     if (likely(c->item != NULL)) {
         plan_end(&w);
         w.extra = (w.expiry_ns | w.owner) != 0;
+        c->expires_ns = w.expiry_ns;
         err = build(&w);
     } else {
         /* The transaction will put the withdrawn record here. */

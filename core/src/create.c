@@ -120,6 +120,7 @@ static int fill_header(header_t *h, const struct shmkv_options *opts, uint64_t i
     h->max_key = SHMKV_MAX_KEY;
     h->max_value = SHMKV_MAX_VALUE;
     h->max_size = opts->max_size;
+    h->default_ttl_ns = opts->default_ttl_ns;
     h->created_ns = wall_ns();
     h->creator_uid = geteuid();
     h->creator_pid = (uint32_t)getpid();

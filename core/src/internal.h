@@ -141,7 +141,7 @@ struct segment {
     /* Copies of sealed header fields, as are some above, so that no later scribble
      * moves a bound. */
     uint32_t shard_count, arena_count, owner_count;
-    uint64_t max_size, max_key, max_value, incarnation;
+    uint64_t max_size, max_key, max_value, default_ttl_ns, incarnation;
     unsigned max_depth;
     header_t *hdr; /* at base */
     owner_t *owners;

@@ -312,6 +312,7 @@ static int options_of(shmkv_t *kv, struct shmkv_options *opts) {
     *opts = kv->opts;
     opts->owner_slots = seg->owner_count;
     opts->max_size = seg->max_size;
+    opts->default_ttl_ns = seg->default_ttl_ns;
     if (fstat(seg->fd, &st) == 0)
         opts->permissions = st.st_mode & 0777;
     else

@@ -36,6 +36,7 @@ static int report_info(struct segment *seg, struct shmkv_info *info) {
         .max_key = h->max_key,
         .max_value = h->max_value,
         .max_size = seg->max_size,
+        .default_ttl_ns = seg->default_ttl_ns,
         .created_ns = h->created_ns,
         .creator_uid = h->creator_uid,
         .creator_pid = h->creator_pid,

@@ -238,6 +238,7 @@ static void adopt_header(struct segment *seg, const header_t *h) {
     seg->max_size = h->max_size;
     seg->max_key = h->max_key;
     seg->max_value = h->max_value;
+    seg->default_ttl_ns = h->default_ttl_ns;
     seg->incarnation = h->incarnation;
     seg->hdr = (header_t *)(void *)seg->base;
     seg->owners = (owner_t *)(void *)(seg->base + h->owners_offset);

@@ -122,7 +122,8 @@ static int touch(struct context *ctx, void *arg) {
         int err = read_peek(ctx->seg, t->key, t->key_len, false, &base);
         if (err)
             return err;
-        const struct shmkv_item item = {.type = (int)base.type, .expires_ns = t->expires_ns};
+        const struct shmkv_item item = {
+            .type = (int)base.type, .flags = SHMKV_NO_DEFAULT_EXPIRY, .expires_ns = t->expires_ns};
         struct change c = {.key = t->key,
                            .key_len = t->key_len,
                            .item = &item,

@@ -73,13 +73,15 @@ class Facts(Case):
         self.assertEqual(info["uid"], str(os.geteuid()))
         self.assertEqual(info["file_size"], str(os.stat(self.object).st_size))
         self.assertEqual(info["max_size"], "-")
+        self.assertEqual(info["default_ttl_ns"], "-")
 
     def test_info_as_json_says_the_same(self):
         (info,) = objects(run("info", "--json", self.segment))
         self.assertIsNone(info["max_size"])
         self.assertIs(info["frozen"], False)
         info["frozen"] = "no"
-        info["max_size"] = "-"
+        self.assertIsNone(info["default_ttl_ns"])
+        info["max_size"] = info["default_ttl_ns"] = "-"
         self.assertEqual({name: str(value) for name, value in info.items()}, facts(run("info", self.segment)))
         self.assertIs(type(info["file_size"]), int)
 

@@ -612,6 +612,115 @@ START_TEST(test_changes_at_random_agree_with_a_model) {
 }
 END_TEST
 
+/* ---------------------------------------------------------------- the default end */
+
+#define HOUR (3600ull * 1000000000)
+
+static void open_with_ttl(uint64_t ttl_ns) {
+    tear_down();
+    struct shmkv_options opts = {.size = sizeof opts, .default_ttl_ns = ttl_ns};
+    kv = open_ok(name = unique_name(), &opts);
+}
+
+static int store_again(void *arg, const struct shmkv_item *old, struct shmkv_item *new) {
+    (void)arg, (void)old;
+    new->data = "u", new->len = 1, new->type = SHMKV_BYTES;
+    return SHMKV_OK;
+}
+
+/* Every way to give an absent key a value. */
+static int store_somehow(int way, const char *key, unsigned flags) {
+    size_t len = strlen(key);
+    const struct shmkv_item item = {.data = "v", .len = 1, .flags = flags};
+    struct shmkv_item out;
+    switch (way) {
+    case 0: return shmkv_put_item(kv, key, len, &item);
+    case 1: return shmkv_add(kv, key, len, &item, NULL);
+    case 2: return shmkv_swap(kv, key, len, &item, got, sizeof got, &out);
+    case 3: return shmkv_cas(kv, key, len, 0, &item);
+    case 4:
+        ck_assert_ok(shmkv_get_or_set(kv, key, len, &item, got, sizeof got, &out));
+        ck_assert_uint_eq(out.expires_ns, item_at(key).expires_ns);
+        return SHMKV_OK;
+    case 5: return shmkv_put(kv, key, len, "v", 1);
+    case 6: return shmkv_put_i64(kv, key, len, 1);
+    case 7: return shmkv_append(kv, key, len, "v", 1, NULL);
+    case 8: return shmkv_incr_i64(kv, key, len, 1, 0, NULL);
+    case 9: return shmkv_max_f64(kv, key, len, 1, NULL);
+    default: return shmkv_update(kv, key, len, store_again, NULL);
+    }
+}
+
+#define WAYS_WITH_FLAGS 5
+#define WAYS 11
+
+/* proves [OP-26] */
+START_TEST(test_default_end_is_that_of_what_is_stored_without_one) {
+    open_with_ttl(HOUR);
+    ck_assert_uint_eq(info_of(kv).default_ttl_ns, HOUR);
+    uint64_t before = wall_ns();
+    ck_assert_ok(store_somehow(_i, "k", 0));
+    uint64_t end = item_at("k").expires_ns;
+    ck_assert_uint_ge(end, before + HOUR);
+    ck_assert_uint_le(end, wall_ns() + HOUR);
+    /* What begins anew over an expired one, too. */
+    put_expired("k", 8);
+    ck_assert_ok(store_somehow(_i, "k", 0));
+    ck_assert_uint_ge(item_at("k").expires_ns, end);
+}
+END_TEST
+
+/* proves [OP-26] */
+START_TEST(test_default_end_gives_way_to_an_end_and_to_never) {
+    open_with_ttl(HOUR);
+    ck_assert_ok(store_somehow(_i, "k", SHMKV_NO_DEFAULT_EXPIRY));
+    ck_assert_uint_eq(item_at("k").expires_ns, 0);
+    const struct shmkv_item item = {.data = "v", .len = 1, .expires_ns = wall_ns() + 2 * HOUR};
+    ck_assert_ok(shmkv_put_item(kv, "k", 1, &item));
+    ck_assert_uint_eq(item_at("k").expires_ns, item.expires_ns);
+    ck_assert_ok(shmkv_touch(kv, "k", 1, 0));
+    ck_assert_uint_eq(item_at("k").expires_ns, 0);
+}
+END_TEST
+
+START_TEST(test_default_end_is_not_given_to_a_value_that_changes_in_place) {
+    open_with_ttl(HOUR);
+    const int64_t one = 1;
+    const struct shmkv_item number = {.data = &one, .len = 8, .type = SHMKV_INT64, .flags = SHMKV_NO_DEFAULT_EXPIRY};
+    ck_assert_ok(shmkv_put_item(kv, "n", 1, &number));
+    ck_assert_ok(shmkv_incr_i64(kv, "n", 1, 1, 0, NULL));
+    ck_assert_ok(store_somehow(0, "k", SHMKV_NO_DEFAULT_EXPIRY));
+    ck_assert_ok(shmkv_append(kv, "k", 1, "w", 1, NULL));
+    ck_assert_ok(shmkv_update(kv, "k", 1, store_again, NULL));
+    ck_assert_uint_eq(item_at("n").expires_ns, 0);
+    ck_assert_uint_eq(item_at("k").expires_ns, 0);
+}
+END_TEST
+
+START_TEST(test_default_end_is_the_segments_and_not_the_openers) {
+    struct shmkv_options opts = {.size = sizeof opts, .default_ttl_ns = 1};
+    shmkv_t *other = open_ok(name, &opts);
+    ck_assert_uint_eq(info_of(other).default_ttl_ns, 0);
+    put_text(other, "k", "v");
+    ck_assert_uint_eq(item_at("k").expires_ns, 0);
+    ck_assert_ok(shmkv_close(other));
+    opts.mode = SHMKV_EXCLUSIVE;
+    other = open_ok(name, &opts);
+    ck_assert_uint_eq(info_of(kv).default_ttl_ns, 1);
+    put_text(kv, "k", "v");
+    ck_assert_value(other, "k", NULL);
+    ck_assert_ok(shmkv_close(other));
+}
+END_TEST
+
+/* proves [OP-26] */
+START_TEST(test_default_end_beyond_all_time_is_the_last_moment) {
+    open_with_ttl(UINT64_MAX);
+    put_text(kv, "k", "v");
+    ck_assert_uint_eq(item_at("k").expires_ns, UINT64_MAX);
+}
+END_TEST
+
 static Suite *change_suite(void) {
     Suite *s = suite_create("change");
     TCase *tc = case_new(s, "items");
@@ -636,6 +745,13 @@ static Suite *change_suite(void) {
     tcase_add_test(tc, test_entry_when_its_time_comes_is_absent);
     tcase_add_test(tc, test_bound_entry_goes_with_the_handle);
     tcase_add_test(tc, test_bound_entry_of_a_live_process_stays_until_it_is_dead);
+    tc = case_new(s, "default end");
+    tcase_add_checked_fixture(tc, set_up, tear_down);
+    tcase_add_loop_test(tc, test_default_end_is_that_of_what_is_stored_without_one, 0, WAYS);
+    tcase_add_loop_test(tc, test_default_end_gives_way_to_an_end_and_to_never, 0, WAYS_WITH_FLAGS);
+    tcase_add_test(tc, test_default_end_is_not_given_to_a_value_that_changes_in_place);
+    tcase_add_test(tc, test_default_end_is_the_segments_and_not_the_openers);
+    tcase_add_test(tc, test_default_end_beyond_all_time_is_the_last_moment);
     tc = case_new(s, "refusals");
     tcase_add_checked_fixture(tc, set_up, tear_down);
     tcase_add_test(tc, test_every_change_through_a_read_only_handle_is_ereadonly);

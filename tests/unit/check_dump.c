@@ -161,9 +161,11 @@ static void expect_some_of_each(shmkv_t *h) {
     expect_item(h, "large", SHMKV_BYTES, large, LARGE, 0);
 }
 
+/* With a default end, which nothing that is loaded is to get. */
 static shmkv_t *other_segment(const char **name) {
+    struct shmkv_options opts = {.size = sizeof opts, .default_ttl_ns = HOUR};
     *name = scratch_path("other");
-    return open_ok(*name, NULL);
+    return open_ok(*name, &opts);
 }
 
 /* --------------------------------------------------------------------- there and back */
@@ -283,7 +285,8 @@ END_TEST
 START_TEST(test_load_replacing_keeps_limits_slots_and_mode_and_takes_others_along) {
     ck_assert_ok(shmkv_close(kv));
     ck_assert_ok(shmkv_unlink(path));
-    struct shmkv_options o = {.size = sizeof o, .owner_slots = 7, .max_size = 64u << 20, .permissions = 0640};
+    struct shmkv_options o = {.size = sizeof o, .owner_slots = 7, .max_size = 64u << 20, .permissions = 0640,
+                              .default_ttl_ns = HOUR};
     kv = open_ok(path, &o);
     struct dump d = dump_of_two();
     shmkv_t *plain = open_ok(path, NULL), *reader = open_mode(path, SHMKV_READONLY);
@@ -293,6 +296,7 @@ START_TEST(test_load_replacing_keeps_limits_slots_and_mode_and_takes_others_alon
     struct shmkv_info info = info_of(reader);
     ck_assert_uint_eq(info.owner_count, 7);
     ck_assert_uint_eq(info.max_size, 64u << 20);
+    ck_assert_uint_eq(info.default_ttl_ns, o.default_ttl_ns);
     ck_assert_uint_eq(info.permissions, 0640);
     ck_assert_value(reader, "c", NULL);
     ck_assert_value(kv, "a", "dumped");

@@ -41,6 +41,10 @@ static void print_info(struct report *report, const char *segment, const struct 
         field_number(report, "max_size", info->max_size);
     else
         field_absent(report, "max_size");
+    if (info->default_ttl_ns)
+        field_number(report, "default_ttl_ns", info->default_ttl_ns);
+    else
+        field_absent(report, "default_ttl_ns");
     field_number(report, "shards", info->shard_count);
     field_number(report, "arenas", info->arena_count);
     field_number(report, "owner_slots", info->owner_count);

@@ -304,6 +304,13 @@ def hidden_entries(image):
 
 
 @valid
+def default_ttl(image):
+    entries = fruits(image)
+    image.set_header(default_ttl_ns=1 << 62)
+    return Vector(image.data, entries, "A default time to live is for those who write: what has no end is there for ever.")
+
+
+@valid
 def unknown_compat(image):
     entries = fruits(image)
     image.set_header(compat=1 << 40)

@@ -50,6 +50,7 @@ sub open {
     my $codec = CORE::delete $given{codec};
     my $flags = 0;
     my %number = map { $_ => 0 } CORE::keys %LIMIT;
+    my $ttl = CORE::delete $given{default_ttl};
 
     $mode = 'shared' if !defined $mode;
     ShmKV::Error::_refuse_argument("mode is shared, exclusive, existing or readonly, not '$mode'")
@@ -71,7 +72,8 @@ sub open {
         }
     }
     my $self = new_Store($name, $MODE{$mode}, $flags,
-        @number{qw(reserve lock_timeout_ms permissions owner_slots max_size)});
+        @number{qw(reserve lock_timeout_ms permissions owner_slots max_size)},
+        defined $ttl ? _seconds($ttl) : 0);
     Store_use_codec($self, @$codec) if $codec;
     return bless $self, ref $class || $class;
 }
@@ -456,10 +458,11 @@ C<shared> (create or attach; the default), C<exclusive> (a new, empty segment ta
 the name, safely at any time), C<existing> (attach only), C<readonly> (attach only,
 on a read-only mapping).
 
-=item permissions, owner_slots, max_size
+=item permissions, owner_slots, max_size, default_ttl
 
 Of a segment that is created: its mode bits (0600), the number of concurrent writers
-(512), and a size in bytes that it will not outgrow (none).
+(512), a size in bytes that it will not outgrow (none), and the seconds that entries
+live which are stored without a C<ttl> (for ever).
 
 =item reserve, lock_timeout_ms
 

@@ -203,6 +203,24 @@ subtest 'emptying' => sub {
     is($kv->get_size, 0, 'empty');
 };
 
+subtest 'default time to live' => sub {
+    my $kv = ShmKV->open(segment(), default_ttl => 1000);
+    is($kv->info->{default_ttl_ns}, 1000e9, 'told');
+    $kv->put(default => 1);
+    $kv->set(ever => 2, ttl => 9**9**9);
+    $kv->set(own => 3, ttl => 5000);
+    is($kv->get_item('ever')->{expires_ns}, undef, 'never');
+    for (['default', 1000], ['own', 5000]) {
+        my ($key, $seconds) = @$_;
+        my $off = $kv->get_item($key)->{expires_ns} / 1e9 - time - $seconds;
+        ok(abs $off < 300, "$key ends in $seconds seconds");
+    }
+    for my $bad (-1, 'soon', 'nan', 1e300) {
+        ok(!eval { ShmKV->open(segment(), default_ttl => $bad); 1 }, "default_ttl $bad");
+        isa_ok($@, 'ShmKV::Error::BadArgument');
+    }
+};
+
 subtest 'endings' => sub {
     my $kv = ShmKV->open(segment());
     $kv->set(short => 1, ttl => 0);

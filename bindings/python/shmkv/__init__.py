@@ -155,6 +155,7 @@ class Store(_shmkv.Store):
         self._opened_with = (name, flag, options)
         flags = 0
         codec = None
+        default_ttl = 0.0
         numbers = dict.fromkeys(_LIMITS, 0)
         for option, value in options.items():
             if option == "stay":
@@ -165,6 +166,8 @@ class Store(_shmkv.Store):
                 flags |= _HUGE_PAGES if value else 0
             elif option == "codec":
                 codec = value
+            elif option == "default_ttl":
+                default_ttl = 0.0 if value is None else _seconds(value)
             elif option not in _LIMITS:
                 raise TypeError("open() got an unexpected keyword argument %r" % option)
             elif not isinstance(value, int):
@@ -175,7 +178,7 @@ class Store(_shmkv.Store):
                 numbers[option] = value
         if codec is not None and not (callable(getattr(codec, "dumps", None)) and callable(getattr(codec, "loads", None))):
             raise TypeError("codec must have dumps() and loads()")
-        super().__init__(os.fsencode(name), mode, flags, *numbers.values())
+        super().__init__(os.fsencode(name), mode, flags, *numbers.values(), default_ttl)
         if codec is not None:
             self._use_codec(codec.dumps, codec.loads)
 
@@ -414,9 +417,10 @@ def open(name, flag="c", **options):
 
     flag         'r' attach, on a read-only mapping; 'w' attach; 'c' create or attach;
                  'n' a new, empty segment takes the name, safely at any time
-    permissions, owner_slots, max_size
+    permissions, owner_slots, max_size, default_ttl
                  of a segment that is created: mode bits (0o600), number of concurrent
-                 writers (512), bytes that it will not outgrow (none)
+                 writers (512), bytes that it will not outgrow (none), seconds that entries
+                 live which are stored without a ttl (for ever)
     reserve, lock_timeout_ms
                  address space to set aside, in bytes; how long to wait for the lock of
                  a live process (5000)

@@ -5,6 +5,7 @@ import enum
 import math
 import os
 import struct
+import time
 import unittest
 
 import shmkv
@@ -218,6 +219,22 @@ class Conditions(SegmentTest):
         for bad in (-1, math.nan, 1e300):
             with self.assertRaises(shmkv.BadArgument):
                 self.kv.set("k", 1, ttl=bad)
+
+    def test_default_ttl_is_for_what_has_none(self):
+        kv = self.open(default_ttl=1000)
+        self.assertEqual(kv.info()["default_ttl_ns"], 1000 * 10**9)
+        kv["default"] = 1
+        kv.set("ever", 2, ttl=math.inf)
+        kv.set("own", 3, ttl=5000)
+        kv.incr("counter")
+        left = {key: kv.get_item(key)["expires_ns"] for key in ("default", "ever", "own", "counter")}
+        self.assertIsNone(left["ever"])
+        for key, seconds in (("default", 1000), ("own", 5000), ("counter", 1000)):
+            self.assertAlmostEqual(left[key] / 1e9, time.time() + seconds, delta=300)
+        self.open(default_ttl=math.inf)["k"] = 1
+        for bad in (-1, math.nan, 1e300):
+            with self.assertRaises(shmkv.BadArgument):
+                self.open(default_ttl=bad)
 
     def test_bound_goes_with_the_store(self):
         other = shmkv.open(self.kv.name)

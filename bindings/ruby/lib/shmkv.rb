@@ -36,9 +36,10 @@ module ShmKV
   # mode:: +:shared+ (create or attach), +:exclusive+ (a new, empty segment takes the
   #        name, safely at any time), +:existing+ (attach only), +:readonly+ (attach
   #        only, on a read-only mapping)
-  # permissions, owner_slots, max_size::
+  # permissions, owner_slots, max_size, default_ttl::
   #        of a segment that is created: mode bits (0600), number of concurrent
-  #        writers (512), bytes that it will not outgrow (none)
+  #        writers (512), bytes that it will not outgrow (none), seconds that entries
+  #        live which are stored without a ttl (for ever)
   # reserve, lock_timeout_ms::
   #        address space to set aside, in bytes; how long to wait for the lock of a
   #        live process (5000)
@@ -59,7 +60,8 @@ module ShmKV
   # NoSpace, SystemFailure and others. Only +:exclusive+ may wait, for the locks of
   # the segment it replaces; other Ruby threads run meanwhile.
   def self.open(name, mode: :shared, permissions: 0, owner_slots: 0, max_size: 0,
-                reserve: 0, lock_timeout_ms: 0, stay: false, any_owner: false, huge_pages: false, codec: nil)
+                default_ttl: nil, reserve: 0, lock_timeout_ms: 0,
+                stay: false, any_owner: false, huge_pages: false, codec: nil)
     unless codec.nil? || (codec.respond_to?(:dump) && codec.respond_to?(:load))
       raise TypeError, "codec must have dump and load"
     end
@@ -74,8 +76,12 @@ module ShmKV
 
       refuse_argument("#{option} is an integer from 0 to #{most}, not #{value.inspect}")
     end
+    unless default_ttl.nil? || (default_ttl.is_a?(Numeric) && default_ttl >= 0)
+      refuse_argument("default_ttl is a number of seconds, not #{default_ttl.inspect}")
+    end
     flags = (stay ? 1 : 0) | (any_owner ? 2 : 0) | (huge_pages ? 4 : 0)
-    store = Store.send(:new, name, number, flags, reserve, lock_timeout_ms, permissions, owner_slots, max_size)
+    store = Store.send(:new, name, number, flags, reserve, lock_timeout_ms, permissions, owner_slots, max_size,
+                       default_ttl.to_f)
     store.send(:use_codec, codec, codec) if codec
     return store unless block_given?
 

@@ -176,6 +176,19 @@ class TestConditions < SegmentTest
     [-1, Float::NAN, "5"].each { |bad| assert_raises(ShmKV::BadArgument) { @kv.set("k", 1, ttl: bad) } }
   end
 
+  def test_default_time_to_live
+    kv = open(default_ttl: 1000)
+    assert_equal 1000 * 10**9, kv.info[:default_ttl_ns]
+    kv["default"] = 1
+    kv.set("ever", 2, ttl: Float::INFINITY)
+    kv.set("own", 3, ttl: 5000)
+    assert_nil kv.get_item("ever")[:expires_ns]
+    { "default" => 1000, "own" => 5000 }.each do |key, seconds|
+      assert_in_delta Time.now.to_f + seconds, kv.get_item(key)[:expires_ns] / 1e9, 300
+    end
+    [-1, Float::NAN, "5", 1e300].each { |bad| assert_raises(ShmKV::BadArgument) { open(default_ttl: bad) } }
+  end
+
   def test_bound_goes_with_the_store
     other = ShmKV.open(@kv.name)
     other.set("mine", 1, bound: true)

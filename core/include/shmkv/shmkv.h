@@ -144,6 +144,8 @@ struct shmkv_options {
     uint32_t owner_slots;     /* concurrent writers; default 512, at most 16384 */
     uint64_t max_size;        /* bytes the segment will not outgrow, cut to whole pages;
                                * default none */
+    uint64_t default_ttl_ns;  /* time to live of entries that are stored without an end;
+                               * default none */
 };
 
 /**
@@ -774,6 +776,7 @@ struct shmkv_info {
     uint64_t incarnation;     /* counts the segments that had this name */
     uint32_t shard_count, arena_count, owner_count;
     uint64_t max_key, max_value, max_size; /* bytes; max_size 0 is no limit of its own */
+    uint64_t default_ttl_ns;  /* time to live of entries stored without an end; 0: none */
     uint64_t created_ns;      /* nanoseconds since 1970 UTC */
     uint32_t creator_uid, creator_pid;
     char creator_name[33];
