@@ -10,6 +10,8 @@
 %}
 
 /* For shmkv/__init__.py only. */
+%rename(_lock_name) lock_name;
+%rename(_unlock_name) unlock_name;
 %rename(_pop_pair) pop_pair;
 %rename(_use_codec) use_codec;
 %rename(_count_with) count_with;

@@ -197,6 +197,8 @@ typedef struct Store {
         native_t owners();
 
         answer_t wait(const void *KEY, size_t KEY_LEN, int KNOWN, uint64_t version, double TIMEOUT);
+        native_t lock_name(const void *KEY, size_t KEY_LEN, double TIMEOUT);
+        done_t unlock_name(const void *KEY, size_t KEY_LEN, uint64_t token);
         native_t watch(uint64_t position, double TIMEOUT);
 
         done_t freeze();

@@ -1,5 +1,5 @@
 /*
- * Waiting for a change, with the interpreter's lock given up. The core sleeps until a
+ * Waiting for a change, and for a named lock, with the interpreter's lock given up. The core sleeps until a
  * writer wakes it; here it is let out every 100 ms, and at once by a signal, so that
  * the language can serve its interrupts: Ctrl-C, a timer, Thread#raise. One that raises ends
  * the wait.
@@ -55,10 +55,10 @@ static answer_t wait_in_slices(Store *self, void (*work)(void *), struct waiting
         job->kv = begin_unlocked(self);
         wait_without_lock(work, job);
         end_unlocked(self);
+        if (job->err == SHMKV_OK)
+            return 1; /* first: a lock that was got must not be lost to an interrupt */
         if (serve_interrupts())
             return -1;
-        if (job->err == SHMKV_OK)
-            return 1;
         if (job->err != SHMKV_ETIMEDOUT && job->err != EINTR) {
             raise_error(job->err);
             return -1;
@@ -94,6 +94,36 @@ static answer_t Store_wait(Store *self, const void *KEY, size_t KEY_LEN, int KNO
     if (!KNOWN && version_now(self, KEY, KEY_LEN, &job.version))
         return -1;
     return wait_in_slices(self, wait_for_key, &job, TIMEOUT);
+}
+
+static void wait_for_lock(void *argument)
+{
+    struct waiting *job = argument;
+
+    job->err = shmkv_lock(job->kv, job->key, job->key_len, job->timeout_ms, &job->version);
+}
+
+/* The token; when time is up, TimedOut, which names the holder. */
+static native_t Store_lock_name(Store *self, const void *KEY, size_t KEY_LEN, double TIMEOUT)
+{
+    struct waiting job = {.key = KEY, .key_len = KEY_LEN};
+    answer_t got = wait_in_slices(self, wait_for_lock, &job, TIMEOUT);
+
+    if (!got)
+        raise_error(SHMKV_ETIMEDOUT);
+    return got == 1 ? number_new(job.version) : NO_OBJECT;
+}
+
+static done_t Store_unlock_name(Store *self, const void *KEY, size_t KEY_LEN, uint64_t token)
+{
+    int err;
+
+    if (!IS_OPEN(self))
+        return raise_closed(self);
+    err = shmkv_unlock(self->kv, KEY, KEY_LEN, token);
+    if (err)
+        raise_error(err);
+    return err;
 }
 
 /* Whether anything has changed, and the position from which to watch on. */

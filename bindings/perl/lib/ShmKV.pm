@@ -211,6 +211,42 @@ sub watch {
     return @{ Store_watch($self, $position || 0, _seconds($timeout)) };
 }
 
+sub lock {
+    my ($self, $name, $code, @options) = @_;
+
+    ShmKV::Error::_refuse_argument('lock takes a name and a sub') if ref $code ne 'CODE';
+    my ($timeout) = _options(['timeout'], @options);
+    my $token = Store_lock_name($self, $name, _seconds($timeout));
+    my $wants = wantarray;
+    my @result;
+    my $done = eval {
+        if   ($wants) { @result = $code->($token) }
+        else          { $result[0] = $code->($token) }
+        1;
+    };
+    my $error    = $@;
+    my $unlocked = eval { Store_unlock_name($self, $name, $token) };
+    die $error if !$done;
+    die $@ if !$unlocked;
+    return $wants ? @result : $result[0];
+}
+
+sub get_or_compute {
+    my ($self, $key, $code, @options) = @_;
+
+    my $item = $self->get_item($key);
+    return $item->{value} if $item;
+    my %given   = @options;
+    my $timeout = CORE::delete $given{timeout};
+    return scalar $self->lock($key, sub {
+        $item = $self->get_item($key);
+        return $item->{value} if $item;
+        my $value = $code->();
+        $self->set($key, $value, %given);
+        return $value;
+    }, timeout => $timeout);
+}
+
 sub get_many {
     my ($self, @keys) = @_;
 
@@ -673,6 +709,22 @@ Dies with ReadOnly on a read-only object, and with Frozen.
 
 Wait until anything changes. Returns two values: whether something has, and the position
 from which to watch on without missing anything. C<$position> 0: from now. Otherwise as C<wait>.
+
+=item $kv->lock($name, $code, %options)
+
+Run C<< $code->($token) >> while nobody else holds the lock C<$name>, and return what it does.
+Names of locks are apart from keys. C<$token> is a number, larger than that of any earlier holder
+that locked through this object. The lock goes with the sub, with the object, and with the
+process, however that ends: whoever waits then gets it. A stopped process keeps it.
+C<timeout>: in seconds, after which it dies with TimedOut, whose detail names the holder; undef is
+never. Dies with Deadlock if this thread holds it already, and at the end with Changed if it was
+lost, because the segment was replaced. Leave the sub by C<return> or C<die>, not by C<last>.
+
+=item $kv->get_or_compute($key, $code, %options)
+
+The value; if there is none, what C<< $code->() >> returns, which is stored. Of all who ask at
+once one computes, under C<lock> of the key, and the others wait for its result, at most
+C<timeout> seconds. If it dies, the next one computes. Further options as of C<set>.
 
 =item $kv->freeze
 

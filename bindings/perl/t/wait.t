@@ -54,6 +54,33 @@ subtest 'signal handlers' => sub {
     is_deeply $kv->verify, [], 'the segment is sound';
 };
 
+subtest 'locks' => sub {
+    my $kv    = ShmKV->open(segment());
+    my $other = ShmKV->open($kv->name);
+    is_deeply [$kv->lock('l', sub { ($_[0] > 0, 2) })], [!!1, 2], 'gives what the sub does';
+    is died_with(sub {
+        $kv->lock('l', sub {
+            isa_ok died_with(sub { $other->lock('l', sub { }, timeout => 0) }), 'ShmKV::Error::TimedOut';
+            isa_ok died_with(sub { $kv->lock('l', sub { }) }), 'ShmKV::Error::Deadlock';
+            die "sub\n";
+        });
+    }), "sub\n", 'what it dies with';
+    is scalar $other->lock('l', sub { 5 }, timeout => 0), 5, 'and lets the lock go';
+    local $SIG{ALRM} = sub { die "handler\n" };
+    $other->lock('l', sub {
+        ualarm 50_000;
+        is died_with(sub { $kv->lock('l', sub { }) }), "handler\n", 'a handler may die';
+    });
+    isa_ok died_with(sub { $kv->lock('l', sub { ShmKV->open($kv->name, mode => 'exclusive') }) }),
+        'ShmKV::Error::Changed';
+    isa_ok died_with(sub { $kv->lock('l') }), 'ShmKV::Error::BadArgument';
+    is $kv->get_or_compute('k', sub { 5 }, ttl => 1000), 5, 'computed';
+    is $kv->get_or_compute('k', sub { die }), 5, 'got';
+    ok $kv->get_item('k')->{expires_ns}, 'with its end';
+    is died_with(sub { $kv->get_or_compute('bad', sub { die "sub\n" }) }), "sub\n", 'dies';
+    is $kv->get_or_compute('bad', sub { undef }, timeout => 0), undef, 'the next one computes';
+};
+
 subtest 'what cannot be waited for' => sub {
     my $kv = ShmKV->open(segment());
     isa_ok died_with(sub { $kv->wait('k', timeout => -1) }), 'ShmKV::Error::BadArgument';

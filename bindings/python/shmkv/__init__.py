@@ -125,6 +125,26 @@ def _unbuffered(file, fd):
         file.seek(position)
 
 
+class _Lock:
+    """A named lock as a context manager, which gives the token."""
+
+    __slots__ = "_store", "_name", "_timeout", "_token"
+
+    def __init__(self, store, name, timeout):
+        self._store, self._name, self._timeout = store, name, _seconds(timeout)
+
+    def __enter__(self):
+        self._token = self._store._lock_name(self._name, self._timeout)
+        return self._token
+
+    def __exit__(self, *exception):
+        try:
+            self._store._unlock_name(self._name, self._token)
+        except Changed:
+            if exception[0] is None:
+                raise
+
+
 class Store(_shmkv.Store):
     """An open segment, as a mutable mapping from bytes to values. Made by open().
 
@@ -329,6 +349,34 @@ class Store(_shmkv.Store):
         """Wait until anything changes; returns a pair: whether something has, and the position
         from which to watch on without missing anything. 0: from now. Otherwise as wait()."""
         return tuple(super().watch(position, _seconds(timeout)))
+
+    def lock(self, name, timeout=None):
+        """Hold the lock `name` in a with statement: nobody else holds it meanwhile.
+
+        Names of locks are apart from keys. The with statement gives a number, larger than that of
+        any earlier holder that locked through this store. The lock goes at the end of the
+        statement, with the store, and with the process, however that ends: whoever waits then
+        gets it. A stopped process keeps it. Entering raises TimedOut after timeout seconds
+        (None: never; the detail names the holder) and Deadlock if this thread holds it
+        already; leaving raises Changed if it was lost, because the segment was replaced. Other
+        Python threads run meanwhile, and signal handlers, within 100 ms, which may raise.
+        """
+        return _Lock(self, name, timeout)
+
+    def get_or_compute(self, key, function, *, timeout=None, ttl=None, bound=False):
+        """The value of key; when there is none, what function() returns, which is stored.
+
+        Of all who ask at once one computes, under lock(key), and the others wait for its result,
+        at most timeout seconds (TimedOut). If it raises or dies, the next one computes.
+        """
+        value = self.get(key, _ABSENT)
+        if value is _ABSENT:
+            with self.lock(key, timeout):
+                value = self.get(key, _ABSENT)
+                if value is _ABSENT:
+                    value = function()
+                    self.set(key, value, ttl=ttl, bound=bound)
+        return value
 
     def dump(self, file, *, snapshot=False):
         """Write all entries as a stream, with types and expiry; return their number.

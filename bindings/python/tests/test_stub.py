@@ -36,6 +36,8 @@ def work(name: str) -> int:
         found: dict[str, object] = kv.get_many(["text", "none"])
         keys: list[bytes] = [key for key in kv]
         pair: tuple[bytes, object] = kv.popitem()
+        with kv.lock("name", timeout=5) as token:
+            print(token + 1, kv.get_or_compute("sum", lambda: 1 + 1, ttl=5))
         changed, position = kv.watch(0, timeout=1)
         doubled: int = kv.modify("int", lambda n: int(n) * 2)
         item = kv.get_item("text")

@@ -106,5 +106,88 @@ class Wait(SegmentTest):
             self.kv.wait("k")
 
 
+class Lock(SegmentTest):
+    def setUp(self):
+        super().setUp()
+        self.kv = self.open()
+
+    def test_one_holder_at_a_time(self):
+        self.kv["n"] = 0
+
+        def work():
+            kv = shmkv.open(self.kv.name)
+            for _ in range(100):
+                with kv.lock("n"):
+                    kv["n"] = kv["n"] + 1
+
+        threads = [threading.Thread(target=work) for _ in range(3)]
+        for thread in threads:
+            thread.start()
+        self.in_child(work)
+        for thread in threads:
+            thread.join()
+        self.assertEqual(self.kv["n"], 400)
+        self.assertEqual(len(self.kv), 1, "no lock is an entry")
+
+    def test_what_raises_lets_it_go(self):
+        other = shmkv.open(self.kv.name)
+        with self.assertRaises(ZeroDivisionError):
+            with self.kv.lock("l") as token:
+                self.assertGreater(token, 0)
+                with self.assertRaises(shmkv.TimedOut) as caught:
+                    other.lock("l", 0).__enter__()
+                self.assertIn(str(os.getpid()), caught.exception.detail)
+                with self.assertRaises(shmkv.Deadlock):
+                    self.kv.lock("l").__enter__()
+                1 / 0
+        with other.lock("l", 0):
+            pass
+
+    def test_a_lock_that_was_lost(self):
+        with self.assertRaises(shmkv.Changed):
+            with self.kv.lock("l"):
+                shmkv.open(self.kv.name, "n").close()
+
+    def test_a_holder_that_is_killed(self):
+        read, write = os.pipe()
+        pid = os.fork()
+        if not pid:
+            with self.kv.lock("l"):
+                os.write(write, b"!")
+                signal.pause()
+        os.read(read, 1)
+        os.close(read)
+        os.close(write)
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+        with self.kv.lock("l"):
+            pass
+
+    def test_a_signal_handler_may_raise(self):
+        def interrupt(signum, frame):
+            raise ZeroDivisionError
+
+        before = signal.signal(signal.SIGALRM, interrupt)
+        try:
+            with shmkv.open(self.kv.name) as other, other.lock("l"):
+                signal.setitimer(signal.ITIMER_REAL, 0.05)
+                with self.assertRaises(ZeroDivisionError):
+                    self.kv.lock("l").__enter__()
+        finally:
+            signal.signal(signal.SIGALRM, before)
+        with self.kv.lock("l", 0):
+            pass
+
+    def test_get_or_compute(self):
+        calls = []
+        self.assertEqual(self.kv.get_or_compute("k", lambda: calls.append(1) or 5, ttl=1000), 5)
+        self.assertEqual(self.kv.get_or_compute("k", lambda: calls.append(1) or 6), 5)
+        self.assertEqual(calls, [1])
+        self.assertIsNotNone(self.kv.get_item("k")["expires_ns"])
+        with self.assertRaises(ZeroDivisionError):
+            self.kv.get_or_compute("bad", lambda: 1 // 0)
+        self.assertIsNone(self.kv.get_or_compute("bad", lambda: None, timeout=0))
+
+
 if __name__ == "__main__":
     unittest.main()

@@ -310,7 +310,7 @@ module ShmKV
     alias closed? closed
     undef_method :closed
 
-    private :use_codec, :store_as, :count_with, :pop_pair, :dump_path, :dump_fd, :load_path, :load_fd
+    private :lock_name, :unlock_name, :use_codec, :store_as, :count_with, :pop_pair, :dump_path, :dump_fd, :load_path, :load_fd
     %i[swap get_or_set cas cas_value wait watch touch sweep].each do |name|
       alias_method :"#{name}_in_c", name
       private :"#{name}_in_c"
@@ -427,6 +427,48 @@ module ShmKV
     # position from which to watch on without missing anything. 0: from now. Otherwise as #wait.
     def watch(position = 0, timeout: nil)
       watch_in_c(position, seconds(timeout))
+    end
+
+    # Hold the lock +name+ while the block runs: nobody else holds it meanwhile. Names of locks
+    # are apart from keys. Yields a number, larger than that of any earlier holder that locked
+    # through this Store; returns what the block does. The lock goes with the block, with the
+    # Store, and with the process, however that ends: whoever waits then gets it. A stopped
+    # process keeps it.
+    #
+    # Raises TimedOut after +timeout+ seconds (nil: never; the detail names the holder),
+    # Deadlock if this thread holds it already, and Changed at the end if it was lost, because
+    # the segment was replaced. Other threads run meanwhile, and may interrupt it.
+    def lock(name, timeout: nil)
+      token = lock_name(name, seconds(timeout))
+      begin
+        result = yield(token)
+      rescue Exception
+        begin
+          unlock_name(name, token)
+        rescue Changed
+          nil # what the block raised says more
+        end
+        token = nil
+        raise
+      ensure
+        unlock_name(name, token) if token
+      end
+      result
+    end
+
+    # The value of +key+; when there is none, what the block returns, which is stored. Of all
+    # who ask at once one computes, under #lock of the key, and the others wait for its
+    # result, at most +timeout+ seconds (TimedOut). If it raises or dies, the next one computes.
+    def get_or_compute(key, timeout: nil, **options)
+      fetch(key) do
+        lock(key, timeout: timeout) do
+          fetch(key) do
+            value = yield
+            set(key, value, **options)
+            value
+          end
+        end
+      end
     end
 
     DUMP_SNAPSHOT = 1

@@ -62,3 +62,49 @@ class TestWait < SegmentTest
     assert_raises(ShmKV::Frozen) { @kv.wait("k") }
   end
 end
+
+class TestLock < SegmentTest
+  def setup
+    super
+    @kv = open
+    @other = ShmKV.open(@kv.name)
+  end
+
+  def teardown
+    @other.close
+    super
+  end
+
+  def test_what_raises_or_leaves_lets_it_go
+    assert_raises(ZeroDivisionError) do
+      @kv.lock("l") do |token|
+        assert_operator token, :>, 0
+        assert_raises(ShmKV::TimedOut) { @other.lock("l", timeout: 0) { flunk } }
+        assert_raises(ShmKV::Deadlock) { @kv.lock("l") { flunk } }
+        1 / 0
+      end
+    end
+    [1].each { @kv.lock("l") { break } }
+    assert_equal 5, @other.lock("l", timeout: 0) { 5 }
+    assert_empty @kv
+  end
+
+  def test_a_lock_that_was_lost
+    assert_raises(ShmKV::Changed) { @kv.lock("l") { ShmKV.open(@kv.name, mode: :exclusive).close } }
+  end
+
+  def test_one_that_waits_can_be_ended
+    @other.lock("l") do
+      assert_raises(Timeout::Error) { Timeout.timeout(0.05) { @kv.lock("l") { flunk } } }
+    end
+    assert_equal 5, @kv.lock("l", timeout: 0) { 5 }
+  end
+
+  def test_get_or_compute
+    assert_nil @kv.get_or_compute("k") { nil }
+    assert_nil @kv.get_or_compute("k") { flunk }
+    assert_raises(ZeroDivisionError) { @kv.get_or_compute("bad") { 1 / 0 } }
+    assert_equal 5, @kv.get_or_compute("bad", timeout: 0, ttl: 1000) { 5 }
+    refute_nil @kv.get_item("bad")[:expires_ns]
+  end
+end
