@@ -65,7 +65,7 @@ struct process_stat {
     uint64_t start_time;
 };
 
-/* Fields 3, 20 and 22 of /proc/PID/stat; the name, field 2, may contain anything. */
+/* Fields 3, 20 and 22 of a stat in /proc; the name, field 2, may contain anything. */
 static bool read_process_stat(const char *path, struct process_stat *ps) {
     char text[1024];
     if (read_file(path, text, sizeof text) <= 0)
@@ -81,6 +81,11 @@ static bool read_process_stat(const char *path, struct process_stat *ps) {
     return true;
 }
 
+/* Not /proc/PID/stat, but the main thread's, which has the process's state and start time.
+ * qemu-user makes up the former for one who reads his own, in a forked child with the parent's
+ * time: others, who see the true one, would call him gone and take his locks. */
+#define LEADER_STAT_SIZE 48
+
 /* The part of a slot that says who the owner is. */
 #define FACTS_BEGIN offsetof(owner_t, pid)
 #define FACTS_SIZE (offsetof(owner_t, unused_88) - FACTS_BEGIN)
@@ -89,9 +94,12 @@ static bool read_process_stat(const char *path, struct process_stat *ps) {
  * it is worth: what counts is the owner lock, and the generation in the state word. */
 void process_introduce(owner_t *own) {
     struct process_stat ps = {0};
+    char stat_of_leader[LEADER_STAT_SIZE];
     owner_t us = {.pid = (uint32_t)getpid(), .uid = (uint32_t)geteuid()};
     us.pid_ns = pid_namespace();
-    us.start_time = read_process_stat("/proc/self/stat", &ps) ? ps.start_time : 0;
+    /* "self": in another namespace's /proc our number is somebody else's. */
+    snprintf(stat_of_leader, sizeof stat_of_leader, "/proc/self/task/%u/stat", us.pid);
+    us.start_time = read_process_stat(stat_of_leader, &ps) ? ps.start_time : 0;
     us.attached_ns = wall_ns();
     if (boot_id_read(us.boot_id) != 0)
         memset(us.boot_id, 0, sizeof us.boot_id);
@@ -124,8 +132,8 @@ static bool proc_is_ours(void) {
 }
 
 static bool owner_stat(const owner_t *facts, struct process_stat *ps) {
-    char path[32];
-    snprintf(path, sizeof path, "/proc/%u/stat", facts->pid);
+    char path[LEADER_STAT_SIZE];
+    snprintf(path, sizeof path, "/proc/%u/task/%u/stat", facts->pid, facts->pid);
     return pid_comparable(facts) && proc_is_ours() && read_process_stat(path, ps);
 }
 
