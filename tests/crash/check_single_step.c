@@ -9,7 +9,7 @@
  *    every key, the subject's old or new value and never again the old one after the
  *    new, and a cursor gives every entry once. A process that may do nothing but read
  *    and write what it has open (seccomp) gets them too: no lock, no waiting. The
- *    inspector's get, dump and check, in a process of their own, say the same;
+ *    inspector's get, keys, check and dump, in a process of their own, say the same;
  *  - in a copy, in which everybody is dead: what check_crash.c asks of its deaths.
  *
  * With SHMKV_STEP_ALL=1 every state is repaired in a copy, otherwise a sample of them.
@@ -91,7 +91,8 @@ static void print_times(void) {
     size_t over = 0;
     for (size_t i = 0; i < times; i++)
         over += times_ns[i] > 1000000;
-    printf("  %zu gets beside a writer that stands still: median %.1f us, p99 %.1f us, most %.0f us, over 1 ms %zu\n",
+    printf("  %zu gets beside a writer that stands still: median %.1f us, p99 %.1f us, most %.0f "
+           "us, over 1 ms %zu\n",
            times, (double)times_ns[times / 2] / 1e3, (double)times_ns[times * 99 / 100] / 1e3,
            (double)times_ns[times - 1] / 1e3, over);
 }
@@ -135,13 +136,15 @@ static void get_without_system_calls(void *arg) {
 const char *command_name = "inspector"; /* of its messages */
 
 /* How long its commands took in the processor, opening the segment included, starting a process
- * not. */
-#define COMMANDS 3
-static const struct command *const inspected[COMMANDS] = {&command_get, &command_dump, &command_check};
+ * not. `keys` goes through all entries as `dump` does; what a dump takes longer is spent on
+ * printing. */
+#define COMMANDS 4
+static const struct command *const inspected[COMMANDS] = {&command_get, &command_keys,
+                                                          &command_check, &command_dump};
 static struct inspector_times {
     size_t n, over;
-    uint64_t most, sum;
-} *inspector; /* of each; shared with the processes that run them */
+    uint64_t most, sum, printed;
+} * inspector; /* of each; shared with the processes that run them */
 
 static uint64_t processor_ns(void) {
     struct timespec t;
@@ -149,8 +152,9 @@ static uint64_t processor_ns(void) {
     return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
 }
 
-static void inspector_took(struct inspector_times *times_, uint64_t ns) {
+static void inspector_took(struct inspector_times *times_, uint64_t ns, uint64_t printed) {
     times_->n++;
+    times_->printed += printed;
     times_->sum += ns;
     times_->most = ns > times_->most ? ns : times_->most;
     times_->over += ns > 1000000;
@@ -168,7 +172,7 @@ static int run_command(int which, int out) {
     uint64_t before = processor_ns();
     int status = inspected[which]->run(&args);
     fflush(stdout);
-    inspector_took(&inspector[which], processor_ns() - before);
+    inspector_took(&inspector[which], processor_ns() - before, (uint64_t)lseek(out, 0, SEEK_END));
     return status;
 }
 
@@ -180,6 +184,7 @@ static bool said_right(int which, int status, enum outcome outcome, const char *
         return size == ABSENT ? status == STATUS_NO && len == 0
                               : status == STATUS_OK && is_value(subject, size, said, len);
     case 1:
+    case 3:
         for (size_t i = 0; i < len; i++)
             lines += said[i] == '\n';
         return status == STATUS_OK && lines == entries_after(outcome);
@@ -190,7 +195,8 @@ static bool said_right(int which, int status, enum outcome outcome, const char *
 
 static void inspect(void *arg) {
     const enum outcome *outcome = arg;
-    int out = memfd_create("said", MFD_CLOEXEC), complaints = memfd_create("complaints", MFD_CLOEXEC);
+    int out = memfd_create("said", MFD_CLOEXEC),
+        complaints = memfd_create("complaints", MFD_CLOEXEC);
     int tell = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
     if (out < 0 || dup2(out, STDOUT_FILENO) < 0 || dup2(complaints, STDERR_FILENO) < 0)
         _exit(1);
@@ -201,8 +207,8 @@ static void inspect(void *arg) {
         if (said == MAP_FAILED || !said_right(i, status, *outcome, said, (size_t)len)) {
             char why[512];
             ssize_t n = pread(complaints, why, sizeof why, 0);
-            dprintf(tell, "shmkv-inspect %s: status %d, %ld bytes %.*s\n", inspected[i]->name, status, (long)len,
-                    n > 0 ? (int)n : 0, why);
+            dprintf(tell, "shmkv-inspect %s: status %d, %ld bytes %.*s\n", inspected[i]->name,
+                    status, (long)len, n > 0 ? (int)n : 0, why);
             _exit(1);
         }
         if (said)
@@ -213,15 +219,20 @@ static void inspect(void *arg) {
 
 static void print_inspector_times(void) {
     for (int i = 0; i < COMMANDS && inspector->n; i++)
-        printf("  %zu times shmkv-inspect %s beside it: mean %.0f us of processor time, most %.0f us, over 1 ms %zu\n",
-               inspector[i].n, inspected[i]->name, (double)inspector[i].sum / (double)inspector[i].n / 1e3,
-               (double)inspector[i].most / 1e3, inspector[i].over);
+        printf("  %zu times shmkv-inspect %s beside it: mean %.0f us of processor time, most %.0f "
+               "us, over 1 ms %zu, "
+               "%.1f KB printed\n",
+               inspector[i].n, inspected[i]->name,
+               (double)inspector[i].sum / (double)inspector[i].n / 1e3,
+               (double)inspector[i].most / 1e3, inspector[i].over,
+               (double)inspector[i].printed / (double)inspector[i].n / 1e3);
 }
 
 /* On the spot. */
 static enum outcome look_beside(shmkv_t *kv, enum outcome before) {
     enum outcome outcome = subject_outcome(kv);
-    ck_assert_msg(outcome == NEW || before == OLD || scenario->before == scenario->after, "the subject is old again");
+    ck_assert_msg(outcome == NEW || before == OLD || scenario->before == scenario->after,
+                  "the subject is old again");
     return outcome;
 }
 
@@ -231,7 +242,8 @@ static void look_around(shmkv_t *kv, enum outcome outcome) {
     check_cursor(kv, entries_after(outcome));
     ck_assert(child_succeeded(child_start(get_without_system_calls, kv)));
     fflush(stdout);
-    ck_assert_msg(child_succeeded(child_start(inspect, &outcome)), "the inspector says something else");
+    ck_assert_msg(child_succeeded(child_start(inspect, &outcome)),
+                  "the inspector says something else");
 }
 
 /* ------------------------------------------------------------------- in a copy */
@@ -258,14 +270,16 @@ static void add(struct tally *t, const struct stepping *s) {
     t->states += s->changes;
 }
 
-static void step_through(void (*body)(void), const struct shmkv_stats *undisturbed, uint64_t all, uint64_t copies,
-                         struct tally *t) {
+/* @p trace: NULL, or where the states are noted. */
+static void step_through(void (*body)(void), const struct shmkv_stats *undisturbed, uint64_t all,
+                         uint64_t copies, struct tally *t, struct trace *trace) {
     struct sample look = sample_of(all, 3000), copy = sample_of(all, copies);
     struct stepping s;
     make_value_ready();
     if (!inspector)
         inspector = shared_memory(COMMANDS * sizeof *inspector);
     step_begin(&s, body, seg_path, false);
+    s.trace = trace;
     shmkv_t *reader = open_mode(seg_path, SHMKV_READONLY);
     enum outcome outcome = subject_outcome(reader);
     while (step_on(&s)) {
@@ -286,8 +300,9 @@ static void step_through(void (*body)(void), const struct shmkv_stats *undisturb
 }
 
 static void print_tally(const char *what, const struct tally *t) {
-    printf("%s: %llu instructions, %llu states, %llu of them repaired in a copy\n", what, (unsigned long long)t->steps,
-           (unsigned long long)t->states, (unsigned long long)t->copies);
+    printf("%s: %llu instructions, %llu states, %llu of them repaired in a copy\n", what,
+           (unsigned long long)t->steps, (unsigned long long)t->states,
+           (unsigned long long)t->copies);
 }
 
 START_TEST(test_every_instruction_of_an_operation_leaves_old_or_new_and_loses_nothing) {
@@ -298,7 +313,7 @@ START_TEST(test_every_instruction_of_an_operation_leaves_old_or_new_and_loses_no
     struct shmkv_stats undisturbed = run_undisturbed();
     struct tally t = {0};
     file_copy(base_path, seg_path);
-    step_through(act, &undisturbed, scenario->states, 30, &t);
+    step_through(act, &undisturbed, scenario->states, 30, &t, NULL);
     print_tally(scenario->what, &t);
     print_times();
     print_inspector_times();
@@ -309,21 +324,46 @@ END_TEST
 
 /* ----------------------------------------------------------------------- recovery */
 
-/* Let @p body work on seg_path until the n-th change, and kill it. False: it ended before. */
-static bool die_at_change(void (*body)(void), bool skip, uint64_t n) {
+/* What @p body does to seg_path, state by state. */
+static void trace_of(void (*body)(void), struct trace *trace) {
     struct stepping s;
     make_value_ready();
-    step_begin(&s, body, seg_path, skip);
-    bool dies = true;
-    while (s.changes < n && dies)
-        dies = step_on(&s);
-    if (dies)
-        step_kill(&s);
+    step_begin(&s, body, seg_path, false);
+    s.trace = trace;
+    while (step_on(&s))
+        ;
+    ck_assert_msg(step_succeeded(&s), "the child ended with status 0x%x", (unsigned)s.status);
     step_end(&s);
-    return dies;
+}
+
+/* Let @p body work on seg_path as it did before, and kill it after the n-th change. */
+static void die_at_change(void (*body)(void), const struct trace *trace, uint64_t n) {
+    struct stepping s;
+    make_value_ready();
+    step_begin(&s, body, seg_path, false);
+    ck_assert_msg(step_to(&s, trace, n), "it ended before state %llu", (unsigned long long)n);
+    step_kill(&s);
+    step_end(&s);
 }
 
 #define REPAIR_STATES 20 /* about */
+
+/* seg_path is what a death left. */
+static void step_through_repairs(const struct shmkv_stats *undisturbed, struct tally *first,
+                                 struct tally *second) {
+    const char *once = scratch_path("once");
+    struct trace repairs = {0};
+    file_copy(seg_path, once);
+    step_through(repair, undisturbed, REPAIR_STATES, 6, first, &repairs);
+    unlink(seg_path);
+    file_copy(once, seg_path);
+    ck_assert_uint_gt(repairs.count, 0);
+    die_at_change(repair, &repairs, 1 + random_u64() % repairs.count);
+    step_through(repair, undisturbed, REPAIR_STATES, 3, second, NULL);
+    unlink(seg_path);
+    unlink(once);
+    trace_free(&repairs);
+}
 
 /* The repairer is stepped through, after a death of the operation at sampled states; and
  * a second repairer, after a death of the first. */
@@ -333,55 +373,67 @@ START_TEST(test_every_instruction_of_a_recovery_leaves_what_it_found_and_loses_n
         return;
     prepare_base();
     struct shmkv_stats undisturbed = run_undisturbed();
-    const char *once = scratch_path("once");
     struct tally first = {0}, second = {0};
-    struct sample deaths = sample_of(scenario->states, 2);
-    for (uint64_t at = deaths.phase + 1;; at += deaths.every) {
+    struct trace acts = {0};
+    file_copy(base_path, seg_path);
+    trace_of(act, &acts);
+    unlink(seg_path);
+    unsigned deaths = 0;
+    struct sample sample = sample_of(acts.count, 2);
+    for (uint64_t at = sample.phase + 1; at <= acts.count; at += sample.every, deaths++) {
         file_copy(base_path, seg_path);
-        bool died = die_at_change(act, true, at);
-        file_copy(seg_path, once);
-        step_through(repair, &undisturbed, REPAIR_STATES, 6, &first);
-        unlink(seg_path);
-        file_copy(once, seg_path);
-        die_at_change(repair, false, 1 + random_u64() % REPAIR_STATES);
-        step_through(repair, &undisturbed, REPAIR_STATES, 3, &second);
-        unlink(seg_path);
-        if (!died)
-            break;
+        die_at_change(act, &acts, at);
+        step_through_repairs(&undisturbed, &first, &second);
     }
-    unlink(once);
-    print_tally(scenario->what, &first);
+    trace_free(&acts);
+    printf("%s: after %u deaths\n", scenario->what, deaths);
+    print_tally("  repair", &first);
     print_tally("  after a second death", &second);
+    ck_assert_uint_gt(deaths, 0);
     forget_files();
 }
 END_TEST
 
 /* --------------------------------------------------------------------- real deaths */
 
-/* SIGKILL at sampled states, with the locks that the child holds, while another is
- * attached or not; then whoever comes next. */
+/* SIGKILL at sampled states, with the locks that the child holds. With @p beside, another is
+ * attached, who has the first owner slot: the child goes other ways then. The number of deaths. */
+static unsigned kill_at_states(bool beside, const struct shmkv_stats *undisturbed) {
+    struct trace acts = {0};
+    struct sample deaths = {1, 0};
+    unsigned kills = 0;
+    for (uint64_t at = 0; at <= acts.count; at += at ? deaths.every : deaths.phase + 1) {
+        file_copy(base_path, seg_path);
+        shmkv_t *attached = beside ? open_ok(seg_path, NULL) : NULL;
+        if (at == 0) { /* nobody dies */
+            trace_of(act, &acts);
+            deaths = sample_of(acts.count, 3);
+        } else {
+            die_at_change(act, &acts, at);
+            kills++;
+        }
+        enum outcome outcome = look_at_once();
+        if (attached)
+            use_attached(attached, outcome);
+        ck_assert_ok(shmkv_close(attached));
+        repair_and_repeat(outcome, undisturbed);
+        unlink(seg_path);
+    }
+    trace_free(&acts);
+    return kills;
+}
+
 START_TEST(test_a_process_that_is_killed_at_any_instruction_is_repaired_by_others) {
     scenario = &scenarios[_i];
     if (!wanted(scenario->what))
         return;
     prepare_base();
     struct shmkv_stats undisturbed = run_undisturbed();
-    struct sample deaths = sample_of(scenario->states, 5);
-    unsigned kills = 0;
-    bool died = true;
-    for (uint64_t at = deaths.phase + 1; died; at += deaths.every) {
-        file_copy(base_path, seg_path);
-        shmkv_t *attached = kills % 2 ? open_ok(seg_path, NULL) : NULL;
-        died = die_at_change(act, true, at);
-        kills += died;
-        enum outcome outcome = look_at_once();
-        if (attached)
-            use_attached(attached, outcome);
-        ck_assert_ok(shmkv_close(attached));
-        repair_and_repeat(outcome, &undisturbed);
-        unlink(seg_path);
-    }
-    printf("%s: killed at %u states\n", scenario->what, kills);
+    unsigned alone = kill_at_states(false, &undisturbed),
+             beside = kill_at_states(true, &undisturbed);
+    printf("%s: killed at %u states, and beside another at %u\n", scenario->what, alone, beside);
+    ck_assert_uint_gt(alone, 0);
+    ck_assert_uint_gt(beside, 0);
     forget_files();
 }
 END_TEST
@@ -406,7 +458,8 @@ START_TEST(test_every_instruction_of_creating_leaves_nothing_or_a_whole_segment)
         seen = there;
     }
     ck_assert(step_succeeded(&s));
-    printf("create: %llu instructions, %llu states\n", (unsigned long long)s.steps, (unsigned long long)s.changes);
+    printf("create: %llu instructions, %llu states\n", (unsigned long long)s.steps,
+           (unsigned long long)s.changes);
     step_end(&s);
     check_settled();
     ck_assert_ok(shmkv_unlink(seg_path));
@@ -459,17 +512,20 @@ static Suite *single_step_suite(void) {
     Suite *s = suite_create("single_step");
     TCase *tc = case_new(s, "operations");
     tcase_set_timeout(tc, 900);
-    tcase_add_loop_test(tc, test_every_instruction_of_an_operation_leaves_old_or_new_and_loses_nothing, 0,
-                        SCENARIO_COUNT);
+    tcase_add_loop_test(tc,
+                        test_every_instruction_of_an_operation_leaves_old_or_new_and_loses_nothing,
+                        0, SCENARIO_COUNT);
     tcase_add_test(tc, test_every_instruction_of_creating_leaves_nothing_or_a_whole_segment);
     tcase_add_test(tc, test_every_instruction_of_replacing_leaves_the_old_or_the_new_segment);
     tc = case_new(s, "recovery");
     tcase_set_timeout(tc, 900);
-    tcase_add_loop_test(tc, test_every_instruction_of_a_recovery_leaves_what_it_found_and_loses_nothing, 0,
-                        SCENARIO_COUNT);
+    tcase_add_loop_test(tc,
+                        test_every_instruction_of_a_recovery_leaves_what_it_found_and_loses_nothing,
+                        0, SCENARIO_COUNT);
     tc = case_new(s, "deaths");
     tcase_set_timeout(tc, 900);
-    tcase_add_loop_test(tc, test_a_process_that_is_killed_at_any_instruction_is_repaired_by_others, 0, SCENARIO_COUNT);
+    tcase_add_loop_test(tc, test_a_process_that_is_killed_at_any_instruction_is_repaired_by_others,
+                        0, SCENARIO_COUNT);
     return s;
 }
 
@@ -478,7 +534,9 @@ static void copy_by_words(char **argv) {
     const char *name = "GLIBC_TUNABLES";
     if (getenv(name))
         return;
-    setenv(name, "glibc.cpu.x86_rep_movsb_threshold=10000000:glibc.cpu.x86_rep_stosb_threshold=10000000", 1);
+    setenv(name,
+           "glibc.cpu.x86_rep_movsb_threshold=10000000:glibc.cpu.x86_rep_stosb_threshold=10000000",
+           1);
     execv("/proc/self/exe", argv);
     perror("starting again");
     exit(2);

@@ -10,6 +10,9 @@
 
 #define BYSTANDERS 40
 #define LARGEST (1 << 20)
+/* Sizes of values that have a run of their own, barely: every 64 bytes copied are a state more. */
+#define LARGE 17000
+#define LARGER 30000
 #define SEED 0x5eed /* of every prepared segment, so that each run does the same */
 
 const struct scenario *scenario;
@@ -87,8 +90,8 @@ bool has_value(shmkv_t *kv, const char *key, long size) {
     static uint8_t got[LARGEST];
     size_t len;
     int err = shmkv_get(kv, key, strlen(key), got, sizeof got, &len);
-    ck_assert_msg(err == SHMKV_OK || err == SHMKV_ENOTFOUND, "get %s: %s (%s)", key, result_name(err),
-                  shmkv_error_detail());
+    ck_assert_msg(err == SHMKV_OK || err == SHMKV_ENOTFOUND, "get %s: %s (%s)", key,
+                  result_name(err), shmkv_error_detail());
     if (size == ABSENT || err)
         return size == ABSENT && err;
     return is_value(key, size, got, len);
@@ -122,8 +125,8 @@ static shard_t *subject_shard(shmkv_t *kv) {
 static struct place subject_place(shmkv_t *kv) {
     struct place place;
     struct context *ctx = context_of(kv);
-    ck_assert_ok(
-        table_find(ctx, subject_shard(kv), hash_of(kv, subject, strlen(subject)), subject, strlen(subject), &place));
+    ck_assert_ok(table_find(ctx, subject_shard(kv), hash_of(kv, subject, strlen(subject)), subject,
+                            strlen(subject), &place));
     context_release(ctx);
     return place;
 }
@@ -189,6 +192,13 @@ static void prepare_retire(shmkv_t *kv) {
     ck_assert_ok(shmkv_delete(kv, "slab-1", 6));
 }
 
+/* Nothing large has room any more. */
+static void prepare_full(shmkv_t *kv) {
+    each_bystander(kv, true);
+    put_sized(kv, "filler", (long)(stats_of(kv).free_bytes - 2 * SHMKV_PAGE_SIZE));
+    ck_assert_uint_lt(stats_of(kv).free_bytes, LARGE);
+}
+
 /* The subject has expired, and still has its slot. */
 static void prepare_expired(shmkv_t *kv) {
     each_bystander(kv, true);
@@ -210,13 +220,13 @@ const struct scenario scenarios[] = {
     {"overwrite within a class", prepare_bystanders, 20, 21, 50, PUT_OR_DELETE},
     {"overwrite by a larger class", prepare_bystanders, 20, 300, 90, PUT_OR_DELETE},
     {"overwrite by a smaller class", prepare_bystanders, 2000, 0, 50, PUT_OR_DELETE},
-    {"overwrite by a large value", prepare_bystanders, 20, 100000, 1600, PUT_OR_DELETE},
-    {"overwrite a large value by another", prepare_bystanders, 100000, 50000, 850, PUT_OR_DELETE},
-    {"overwrite a large value by a small one", prepare_bystanders, 100000, 20, 55, PUT_OR_DELETE},
+    {"overwrite by a large value", prepare_bystanders, 20, LARGE, 310, PUT_OR_DELETE},
+    {"overwrite a large value by another", prepare_bystanders, LARGER, LARGE, 320, PUT_OR_DELETE},
+    {"overwrite a large value by a small one", prepare_bystanders, LARGE, 20, 55, PUT_OR_DELETE},
     {"delete", prepare_bystanders, 20, ABSENT, 35, PUT_OR_DELETE},
-    {"delete a large value", prepare_bystanders, 100000, ABSENT, 40, PUT_OR_DELETE},
+    {"delete a large value", prepare_bystanders, LARGE, ABSENT, 40, PUT_OR_DELETE},
     {"delete the last of a slab", prepare_retire, 1900, ABSENT, 35, PUT_OR_DELETE},
-    {"extend the segment", prepare_bystanders, ABSENT, LARGEST, 16400, PUT_OR_DELETE},
+    {"extend the segment", prepare_full, ABSENT, LARGE, 320, PUT_OR_DELETE},
     {"chain an overflow bucket", prepare_chain, ABSENT, 20, 100, PUT_OR_DELETE},
     {"double a directory and split a group", prepare_split, ABSENT, 20, 700, PUT_OR_DELETE},
     {"split a group", prepare_split_without_doubling, ABSENT, 20, 700, PUT_OR_DELETE},
@@ -224,9 +234,9 @@ const struct scenario scenarios[] = {
     {"add over an expired entry", prepare_expired, ABSENT, 20, 40, ADD},
     {"replace", prepare_bystanders, 20, 300, 90, REPLACE},
     {"swap", prepare_bystanders, 20, 21, 50, SWAP},
-    {"swap a large value for a small one", prepare_bystanders, 100000, 20, 55, SWAP},
+    {"swap a large value for a small one", prepare_bystanders, LARGE, 20, 55, SWAP},
     {"take", prepare_bystanders, 20, ABSENT, 35, TAKE},
-    {"take a large value", prepare_bystanders, 100000, ABSENT, 40, TAKE},
+    {"take a large value", prepare_bystanders, LARGE, ABSENT, 40, TAKE},
     {"compare and swap by version", prepare_bystanders, 20, 300, 90, CAS},
     {"compare and swap by value", prepare_bystanders, 2000, 20, 55, CAS_VALUE},
     {"delete if of this version", prepare_bystanders, 20, ABSENT, 35, DELETE_IF},
@@ -422,7 +432,8 @@ uint64_t entries_after(enum outcome outcome) {
 enum outcome look_at_once(void) {
     shmkv_t *kv = open_mode(seg_path, SHMKV_READONLY);
     ck_assert_whole(kv);
-    bool old = has_value(kv, subject, scenario->before), new = has_value(kv, subject, scenario->after);
+    bool old = has_value(kv, subject, scenario->before),
+         new = has_value(kv, subject, scenario->after);
     ck_assert_msg(old || new, "the subject is neither old nor new");
     if (scenario->prepare != prepare_nothing)
         each_bystander(kv, false);
@@ -456,7 +467,8 @@ struct account {
 static void count_group(struct account *a, struct segment *seg, run_t *group) {
     a->groups++;
     for (unsigned i = 0; i < SHMKV_GROUP_BUCKETS; i++)
-        for (bucket_t *b = group_bucket(group, i); b; b = b->link ? bucket_at_link(seg, b->link) : NULL) {
+        for (bucket_t *b = group_bucket(group, i); b;
+             b = b->link ? bucket_at_link(seg, b->link) : NULL) {
             a->cells += b->link != 0;
             for (int k = 0; k < SHMKV_BUCKET_SLOTS; k++)
                 a->cells += b->slots[k] && FIELD(b->slots[k], SLOT_CLASS);
@@ -489,7 +501,8 @@ struct shmkv_stats check_settled(void) {
     size_t n;
     ck_assert_ok(shmkv_locks(kv, locks, sizeof locks / sizeof *locks, &n));
     for (size_t i = 0; i < n; i++)
-        ck_assert_msg(locks[i].owner == -1 && locks[i].intent == 0, "lock %zu is 0x%x, intent 0x%llx", i, locks[i].word,
+        ck_assert_msg(locks[i].owner == -1 && locks[i].intent == 0,
+                      "lock %zu is 0x%x, intent 0x%llx", i, locks[i].word,
                       (unsigned long long)locks[i].intent);
     struct shmkv_stats st = stats_of(kv);
     struct account a = count_reachable(kv);
@@ -497,7 +510,8 @@ struct shmkv_stats check_settled(void) {
     ck_assert_uint_eq(st.cells_used, a.cells);
     ck_assert_uint_eq(st.group_bytes, a.groups * SHMKV_PAGE_SIZE);
     ck_assert_uint_eq(st.directory_words, a.directories);
-    ck_assert_uint_eq(st.meta_bytes + st.free_bytes + st.group_bytes + st.slab_bytes + st.large_bytes, st.limit);
+    ck_assert_uint_eq(
+        st.meta_bytes + st.free_bytes + st.group_bytes + st.slab_bytes + st.large_bytes, st.limit);
     ck_assert_ok(shmkv_close(kv));
     return st;
 }

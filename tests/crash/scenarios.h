@@ -51,7 +51,8 @@ enum outcome look_at_once(void);
 bool has_value(shmkv_t *kv, const char *key, long size);
 bool is_value(const char *key, long size, const void *got, size_t len);
 void each_bystander(shmkv_t *kv, bool put);
-void check_cursor(shmkv_t *kv, uint64_t entries); /* gives each entry once, also over a half-done split */
+void check_cursor(shmkv_t *kv,
+                  uint64_t entries); /* gives each entry once, also over a half-done split */
 uint64_t entries_after(enum outcome outcome);
 
 /* A writer's, who was attached when it happened. */

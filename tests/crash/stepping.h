@@ -16,10 +16,30 @@
 
 #define WATCHED_MAX 4
 
+/* One state, told so that another child that does the same can be run there at full speed: by so
+ * many system calls, and then, unless the last of them made it, so many changes of a word of the
+ * file. */
+struct state {
+    uint64_t syscalls;
+    uint64_t word;  /* its number, or MADE_BY_SYSCALL */
+    uint32_t nth;   /* change of the word since the last system call */
+    uint64_t print; /* of the files then: a wrong guess is noticed */
+};
+#define MADE_BY_SYSCALL UINT64_MAX
+
+/* Zero-initialise. */
+struct trace {
+    struct state *states;
+    uint64_t count;
+};
+
 struct stepping {
     pid_t pid;
     uint64_t steps, changes;
-    int status; /* once it has ended */
+    uint64_t syscalls;
+    struct state state;  /* the last */
+    struct trace *trace; /* if set, by whoever steps: where each state is noted */
+    int status;          /* once it has ended */
     const char *path;
     unsigned entries; /* of the path's directory */
     ino_t at_path;    /* what is there; 0: nothing */
@@ -27,18 +47,24 @@ struct stepping {
         int fd;
         const uint8_t *now; /* the file, mapped */
         uint8_t *before;    /* as it was after the step before */
+        uint16_t *times;    /* each word has changed since the last system call */
         size_t size;
+        uint64_t print;     /* of which words are not 0 */
     } watched[WATCHED_MAX]; /* each file that was seen at the path */
     unsigned watched_count;
 };
 
 /* Run @p body in a child, on the same processor as we; it stands still before its
- * first instruction, or, with @p skip, where it calls step_from_here(). What happens at @p path is watched: the file
- * there, and what takes its place. */
+ * first instruction, or, with @p skip, where it calls step_from_here(). What happens at @p path is
+ * watched: the file there, and what takes its place. */
 void step_begin(struct stepping *s, void (*body)(void), const char *path, bool skip);
 void step_from_here(void);
 /* On to the next change. False: the child has ended, with s->status. */
 bool step_on(struct stepping *s);
+/* Without looking on the way, to where @p trace says that an earlier child was after its n-th
+ * change. False: the child ended before. */
+bool step_to(struct stepping *s, const struct trace *trace, uint64_t n);
+void trace_free(struct trace *trace);
 /* End the child where it stands. */
 void step_kill(struct stepping *s);
 /* After step_on() returned false, or step_kill(): forget the files. */
