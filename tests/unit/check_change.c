@@ -628,6 +628,11 @@ static int store_again(void *arg, const struct shmkv_item *old, struct shmkv_ite
     return SHMKV_OK;
 }
 
+static int make_item(void *arg, struct shmkv_item *new) {
+    *new = *(const struct shmkv_item *)arg;
+    return SHMKV_OK;
+}
+
 /* Every way to give an absent key a value. */
 static int store_somehow(int way, const char *key, unsigned flags) {
     size_t len = strlen(key);
@@ -642,17 +647,21 @@ static int store_somehow(int way, const char *key, unsigned flags) {
         ck_assert_ok(shmkv_get_or_set(kv, key, len, &item, got, sizeof got, &out));
         ck_assert_uint_eq(out.expires_ns, item_at(key).expires_ns);
         return SHMKV_OK;
-    case 5: return shmkv_put(kv, key, len, "v", 1);
-    case 6: return shmkv_put_i64(kv, key, len, 1);
-    case 7: return shmkv_append(kv, key, len, "v", 1, NULL);
-    case 8: return shmkv_incr_i64(kv, key, len, 1, 0, NULL);
-    case 9: return shmkv_max_f64(kv, key, len, 1, NULL);
+    case 5:
+        ck_assert_ok(shmkv_get_or_compute(kv, key, len, make_item, (void *)(uintptr_t)&item, -1, got, sizeof got, &out));
+        ck_assert_uint_eq(out.expires_ns, item_at(key).expires_ns);
+        return SHMKV_OK;
+    case 6: return shmkv_put(kv, key, len, "v", 1);
+    case 7: return shmkv_put_i64(kv, key, len, 1);
+    case 8: return shmkv_append(kv, key, len, "v", 1, NULL);
+    case 9: return shmkv_incr_i64(kv, key, len, 1, 0, NULL);
+    case 10: return shmkv_max_f64(kv, key, len, 1, NULL);
     default: return shmkv_update(kv, key, len, store_again, NULL);
     }
 }
 
-#define WAYS_WITH_FLAGS 5
-#define WAYS 11
+#define WAYS_WITH_FLAGS 6
+#define WAYS 12
 
 /* proves [OP-26] */
 START_TEST(test_default_end_is_that_of_what_is_stored_without_one) {
