@@ -62,17 +62,16 @@ struct work {
 
 /* ------------------------------------------------------------------ the new record */
 
-/* Have a cell for @p size bytes in own->cell. Its word is read once, into @p cell:
+/* Have a cell for @p size bytes in *field. Its word is read once, into @p cell:
  * what is done later is done with that, whatever becomes of the field. */
-static int prepare_cell(struct context *ctx, uint64_t size, uint64_t *cell) {
-    uint64_t *field = &ctx->own->cell;
+static int prepare_cell(struct context *ctx, uint64_t size, uint64_t *field, uint64_t *cell) {
     unsigned cls = class_for(size);
     *cell = load_relaxed_u64(field);
     if (*cell && cls && FIELD(*cell, CELL_CLASS) == cls)
         return SHMKV_OK;
     int err = cell_return(ctx, field);
     if (!err)
-        err = cls ? cell_take(ctx, cls, field) : large_take(ctx, size, field);
+        err = room_take(ctx, size, field);
     *cell = load_relaxed_u64(field);
     return err;
 }
@@ -178,20 +177,30 @@ static inline void plan_end(struct work *w) {
         w->expiry_ns = w->c->base->expiry_ns;
 }
 
-static inline int build(struct work *w) {
+static inline int build_in(struct work *w, uint64_t *field) {
     struct segment *seg = w->ctx->seg;
     w->val_len = w->c->item->len;
     if (unlikely(w->asks) && w->c->base)
         w->val_len += w->c->base->val_len;
     uint64_t size = record_size(w->c->key_len, w->val_len, w->extra);
-    int err = prepare_cell(w->ctx, size, &w->cell);
+    int err = prepare_cell(w->ctx, size, field, &w->cell);
     if (unlikely(err))
         return err;
     w->rec = cell_at(seg, w->cell, size);
     if (unlikely(!w->rec))
-        return damaged(seg, seg_offset(seg, &w->ctx->own->cell), "our own slot names no cell");
+        return damaged(seg, seg_offset(seg, field), "our own slot names no cell");
     build_record(w);
     return SHMKV_OK;
+}
+static inline int build(struct work *w) { return build_in(w, &w->ctx->own->cell); }
+
+int change_build(struct context *ctx, struct change *c, uint64_t *field, uint64_t *cell) {
+    struct work w = {.ctx = ctx, .c = c};
+    plan_end(&w);
+    w.extra = (w.expiry_ns | w.owner) != 0;
+    int err = build_in(&w, field);
+    *cell = w.cell;
+    return err;
 }
 
 /* ------------------------------------------------------------------- the condition */

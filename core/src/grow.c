@@ -78,9 +78,7 @@ static run_t *group_in_hand(struct context *ctx, const uint64_t *field, uint32_t
 /* ------------------------------------------------------------------- directories */
 
 static int directory_take(struct context *ctx, unsigned words, uint64_t *field) {
-    uint64_t size = sizeof(directory_t) + 8ULL * words;
-    unsigned cls = class_for(size);
-    return cls ? cell_take(ctx, cls, field) : large_take(ctx, size, field);
+    return room_take(ctx, sizeof(directory_t) + 8ULL * words, field);
 }
 
 /* The memory in own->dir, for at least @p words, and its word, read once; or NULL. */

@@ -47,6 +47,12 @@ static inline entry_t *write_entry(entry_t *e, uint64_t offset, uint64_t value) 
     return e + 1;
 }
 
+/* The domain's intent is over; the next one may begin. */
+static inline void make_idle(const struct domain *d) {
+    store_release_u64(d->intent, 0);
+    fence_program_order(); /* before the entries of the next one */
+}
+
 /* Write the entries; returns how many that makes. */
 static inline unsigned write_entries(const struct txn *t) {
     entry_t *e = t->d->entries;
@@ -62,13 +68,16 @@ static inline unsigned write_entries(const struct txn *t) {
     return (unsigned)(e - t->d->entries);
 }
 
+/* [LOCK-23] Whose fields it stores to, which for a reaper is the dead owner. */
+static inline uint64_t owner_in_intent(const struct context *ctx) {
+    return MAKE(INTENT_OWNER, ctx->own - ctx->seg->owners + 1);
+}
+
 static void commit(struct txn *t, enum shmkv_op op, bool always) {
     const struct domain *d = t->d;
     unsigned n = write_entries(t);
-    uint64_t intent =
-        MAKE(INTENT_ACTIVE, 1) | MAKE(INTENT_ALWAYS, always) | MAKE(INTENT_COUNT, n) |
-        /* [LOCK-23] Whose fields it stores to, which for a reaper is the dead owner. */
-        MAKE(INTENT_OWNER, t->ctx->own - t->ctx->seg->owners + 1) | MAKE(INTENT_OP, op);
+    uint64_t intent = MAKE(INTENT_ACTIVE, 1) | MAKE(INTENT_ALWAYS, always) | MAKE(INTENT_COUNT, n) |
+                      owner_in_intent(t->ctx) | MAKE(INTENT_OP, op);
     FAULT_POINT("commit-before-intent");
     /* CRASH intent: death before this store leaves an idle intent and nothing
      * changed; after it, whoever takes the lock decides by entry 0. Spec 7.1. */
@@ -78,14 +87,41 @@ static void commit(struct txn *t, enum shmkv_op op, bool always) {
         store_after(&t->after[i]);
         FAULT_POINT("commit-after-entry");
     }
-    store_release_u64(d->intent, 0);
-    fence_program_order(); /* before the entries of the next one */
+    make_idle(d);
     FAULT_POINT("commit-after-intent");
     domain_alarm(t->ctx->seg, d);
 }
 
 void txn_commit(struct txn *t, enum shmkv_op op) { commit(t, op, false); }
 void txn_commit_always(struct txn *t, enum shmkv_op op) { commit(t, op, true); }
+
+/* ------------------------------------------------------- of several domains at once */
+
+/*
+ * The intents of all domains have the same entry 0, the word that decides, and no
+ * two of them store to the same words. So it does not matter who finishes which, or
+ * when: the word is stored once, before any of the others, and stays until all are idle.
+ */
+void intent_join(struct context *ctx, const struct domain *d, const struct txn_block *b,
+                 uint64_t decision, struct part part) {
+    entry_t *e = write_entry(d->entries, seg_offset(ctx->seg, &b->head->decision), decision);
+    write_entry(e, seg_offset(ctx->seg, b->entries + part.first) | LIST_ENTRY, part.count);
+    FAULT_POINT("join-before-intent");
+    store_release_u64(d->intent, MAKE(INTENT_ACTIVE, 1) | MAKE(INTENT_COUNT, 2) |
+                                     owner_in_intent(ctx) | MAKE(INTENT_OP, SHMKV_OP_TRANSACTION));
+    FAULT_POINT("join-after-intent");
+}
+
+void intent_carry_out(struct segment *seg, const struct domain *d, const struct after *after,
+                      unsigned count) {
+    for (unsigned i = 0; i < count; i++) {
+        store_after(&after[i]);
+        FAULT_POINT("carry-out-after-entry");
+    }
+    make_idle(d);
+    FAULT_POINT("carry-out-after-intent");
+    domain_alarm(seg, d);
+}
 
 /* ---------------------------------------------------------------- what it leads to */
 
@@ -160,17 +196,75 @@ static void apply(const struct target *t) {
         store_release_u64((uint64_t *)(void *)p, t->value);
 }
 
+/* The entries that entry @p i leads to, in the block of the owner that the intent
+ * names; NULL: nowhere. What is there may be anything. */
+static const entry_t *list_at(struct segment *seg, const struct domain *d, uint64_t intent,
+                              unsigned i, unsigned *count) {
+    uint64_t off = load_relaxed_u64(&d->entries[i].offset) & ~LIST_ENTRY,
+             n = load_relaxed_u64(&d->entries[i].value), slot = FIELD(intent, INTENT_OWNER) - 1;
+    struct txn_block b;
+    if (d->kind != SHMKV_LOCK_SHARD || slot >= seg->owner_count ||
+        !txn_block_look(seg, load_relaxed_u64(&seg->owners[slot].txn), &b))
+        return NULL;
+    uint64_t first = seg_offset(seg, b.entries), at = (off - first) / sizeof(entry_t);
+    if (off < first || (off - first) % sizeof(entry_t) || at >= b.capacity || n > b.capacity - at)
+        return NULL;
+    *count = (unsigned)n;
+    return b.entries + at;
+}
+
+/* Where an entry of a list leads: to one word, always. */
+static bool target_in_list(struct segment *seg, const entry_t *e, struct target *t) {
+    uint64_t off = load_relaxed_u64(&e->offset);
+    *t = (struct target){.value = load_relaxed_u64(&e->value), .stride = 8, .count = 1};
+    t->first = may_store(seg, off) ? seg_at(seg, off, 8) : NULL;
+    return t->first != NULL;
+}
+
 /* ----------------------------------------------------------------------- replay */
 
-/* All entries lead somewhere. Only then may the first of them be replayed: what
- * one process cannot reach (its reserve may be smaller), another can, and must
- * find the intent as it was. */
-static bool all_reachable(struct segment *seg, const struct domain *d, unsigned n) {
-    struct target t;
-    for (unsigned i = 0; i < n; i += t.entries)
-        if (!target_of(seg, d, i, n, &t))
-            return false;
-    return true;
+static bool is_list(const entry_t *e) {
+    return (load_relaxed_u64(&e->offset) & (FILL_ENTRY | LIST_ENTRY)) == LIST_ENTRY;
+}
+
+/* All entries of the list lead somewhere; store their values, if that is wanted. */
+static bool walk_list(struct segment *seg, const entry_t *list, unsigned count, bool store) {
+    bool good = true;
+    for (unsigned i = 0; i < count; i++) {
+        struct target t;
+        if (!target_in_list(seg, &list[i], &t)) {
+            good = false;
+        } else if (store) {
+            apply(&t);
+            FAULT_POINT("replay-after-entry");
+        }
+    }
+    return good;
+}
+
+/* The same for the entries of the intent, from @p i on. They are checked again when they are
+ * stored: somebody may be writing to them. */
+static bool walk_entries(struct segment *seg, const struct domain *d, uint64_t intent, unsigned i,
+                         bool store) {
+    bool good = true;
+    for (unsigned n = (unsigned)FIELD(intent, INTENT_COUNT), taken; i < n; i += taken) {
+        struct target t;
+        taken = 1;
+        if (is_list(&d->entries[i])) {
+            unsigned count;
+            const entry_t *list = list_at(seg, d, intent, i, &count);
+            good &= list && walk_list(seg, list, count, store);
+            continue;
+        }
+        bool leads = target_of(seg, d, i, n, &t);
+        taken = t.entries;
+        good &= leads;
+        if (store && leads)
+            apply(&t);
+        if (store)
+            FAULT_POINT("replay-after-entry");
+    }
+    return good;
 }
 
 /* Entry 0's word holds entry 0's value: it was stored. Marks may be set by readers
@@ -185,20 +279,35 @@ int intent_replay(struct segment *seg, const struct domain *d) {
     unsigned n = (unsigned)FIELD(intent, INTENT_COUNT);
     if (!FIELD(intent, INTENT_ACTIVE) || n == 0 || n > d->capacity)
         return damaged(seg, seg_offset(seg, d->intent), "an intent makes no sense");
-    if (!all_reachable(seg, d, n))
+    struct target first;
+    /* All entries lead somewhere. Only then may the first of them be replayed: what
+     * one process cannot reach (its reserve may be smaller), another can, and must
+     * find the intent as it was. */
+    if (!walk_entries(seg, d, intent, 0, false) || !target_of(seg, d, 0, n, &first))
         return damaged(seg, seg_offset(seg, d->entries), "an intent's entry is out of bounds");
-    struct target t;
-    if (!target_of(seg, d, 0, n, &t)) /* again: somebody may be writing to it */
-        return damaged(seg, seg_offset(seg, d->entries), "an intent's entry is out of bounds");
-    if (FIELD(intent, INTENT_ALWAYS) || took_effect(&t))
-        for (unsigned i = FIELD(intent, INTENT_ALWAYS) ? 0 : t.entries; i < n; i += t.entries) {
-            if (target_of(seg, d, i, n, &t))
-                apply(&t);
-            FAULT_POINT("replay-after-entry");
-        }
-    store_release_u64(d->intent, 0);
-    fence_program_order(); /* before the entries of the next one */
+    bool always = FIELD(intent, INTENT_ALWAYS);
+    if (always || took_effect(&first))
+        walk_entries(seg, d, intent, always ? 0 : first.entries, true);
+    make_idle(d);
     FAULT_POINT("replay-after-intent");
     domain_alarm(seg, d);
     return SHMKV_OK;
+}
+
+uint64_t intent_first_word(struct segment *seg, const struct domain *d) {
+    if (!FIELD(load_acquire_u64(d->intent), INTENT_ACTIVE))
+        return 0;
+    uint64_t off = load_relaxed_u64(&d->entries[0].offset) & ~FILL_ENTRY;
+    const uint64_t *word = off % 8 ? NULL : seg_at(seg, off, 8);
+    return word ? load_acquire_u64(word) : 0;
+}
+
+const entry_t *intent_decided(struct segment *seg, const struct domain *d, unsigned *count) {
+    uint64_t intent = load_acquire_u64(d->intent);
+    struct target first;
+    if (!FIELD(intent, INTENT_ACTIVE) || FIELD(intent, INTENT_ALWAYS) ||
+        FIELD(intent, INTENT_COUNT) != 2 || !is_list(&d->entries[1]) ||
+        !target_of(seg, d, 0, 2, &first) || !took_effect(&first))
+        return NULL;
+    return list_at(seg, d, intent, 1, count);
 }

@@ -8,9 +8,10 @@
  * domain gives out runs of pages (space.c), arenas give out cells (arena.c),
  * shards hold the index (table.c, grow.c). On these stand reading (read.c),
  * changing (change.c), on which the calls stand that write (write.c, number.c,
- * update.c, named_lock.c, walk.c), with values checked by value.c; walking (cursor.c, snapshot.c), replacing and freezing
- * (replace.c, freeze.c), waiting for changes (wait.c), outliving the machine (sync.c),
- * checking (verify.c, on a view.c) and reporting (report.c). A handle (handle.c) is
+ * update.c, named_lock.c, walk.c), with values checked by value.c; changing several keys at once
+ * (transaction.c); walking (cursor.c, snapshot.c), replacing and freezing (replace.c, freeze.c), waiting for
+ * changes (wait.c), outliving the machine (sync.c), checking (verify.c, on a view.c) and
+ * reporting (report.c). A handle (handle.c) is
  * what the caller has: a name, and the segment that bears it now; guard.c keeps
  * that mapped while a thread is inside.
  */
@@ -364,6 +365,30 @@ void txn_commit(struct txn *t, enum shmkv_op op);        /* entry 0's store is t
 void txn_commit_always(struct txn *t, enum shmkv_op op); /* the intent's store is the commit */
 int intent_replay(struct segment *seg, const struct domain *d);
 
+/* The transaction block that an owner slot holds. Spec 3.3, 6.15. */
+struct txn_block {
+    block_t *head;
+    uint64_t *cells;
+    entry_t *entries;
+    unsigned cell_count, capacity; /* capacity: entries that it has room for */
+};
+/* What the word `txn` of an owner slot leads to. False: nonsense. */
+bool txn_block_look(struct segment *seg, uint64_t word, struct txn_block *b);
+/* The part of a transaction that is one domain's: entries of the block. */
+struct part {
+    unsigned first, count;
+};
+/* Let the domain's intent say: these entries, if the transaction has happened. */
+void intent_join(struct context *ctx, const struct domain *d, const struct txn_block *b,
+                 uint64_t decision, struct part part);
+/* It has: store them. @p after as they are in the block. */
+void intent_carry_out(struct segment *seg, const struct domain *d, const struct after *after,
+                      unsigned count);
+/* What the word of entry 0 holds, by which an active conditional intent is decided. */
+uint64_t intent_first_word(struct segment *seg, const struct domain *d);
+/* The entries, if the domain's intent is one of a transaction that has happened; or NULL. */
+const entry_t *intent_decided(struct segment *seg, const struct domain *d, unsigned *count);
+
 /* ------------------------------------------------------------------ space.c */
 
 /* Take @p pages pages, starting on a multiple of @p align pages, as a run whose
@@ -395,6 +420,11 @@ int cell_take_spare(struct context *ctx); /* one more on own->spare */
 int cell_return(struct context *ctx, uint64_t *field);
 int chain_return(struct context *ctx, uint64_t *field); /* all of a chain of buckets */
 int large_take(struct context *ctx, uint64_t size, uint64_t *field);
+/* A cell or a large run, as the size demands. */
+static inline int room_take(struct context *ctx, uint64_t size, uint64_t *field) {
+    unsigned cls = class_for(size);
+    return cls ? cell_take(ctx, cls, field) : large_take(ctx, size, field);
+}
 
 /* ------------------------------------------------------------------ table.c */
 
@@ -614,6 +644,8 @@ struct change {
     uint64_t made, expires_ns; /* out: of the new value */
 };
 int change_make(struct context *ctx, struct change *c);
+/* Only build the record, in a cell that becomes *field's; its word in @p cell. */
+int change_build(struct context *ctx, struct change *c, uint64_t *field, uint64_t *cell);
 
 /* Parts of it, for those who look at slots by themselves (walk.c). */
 /* What a slot leads to, looked at under the lock. */
@@ -635,6 +667,11 @@ int shard_lock_live(struct context *ctx, const struct domain *d);
  */
 void slot_withdraw(struct context *ctx, const struct domain *d, shard_t *shard, uint64_t *slot,
                    uint64_t word, bool hidden);
+
+/* ------------------------------------------------------------ transaction.c */
+
+/* Return what the block in own->txn names, and the block. Caller holds no lock. */
+int transaction_return(struct context *ctx);
 
 /* --------------------------------------------------------------- snapshot.c */
 

@@ -21,6 +21,7 @@ typedef struct shmkv_bucket_layout bucket_t;
 typedef struct shmkv_record_layout record_t;
 typedef struct shmkv_extra_layout extra_t;
 typedef struct shmkv_directory_layout directory_t;
+typedef struct shmkv_block_layout block_t;
 
 /* FIELD(word, SLOT_TAG): the field's value.   MAKE(SLOT_TAG, v): v in its place. */
 #define FIELD(word, f) (((word) >> SHMKV_##f##_SHIFT) & SHMKV_##f##_MASK)
@@ -34,6 +35,7 @@ typedef struct shmkv_directory_layout directory_t;
 #define CELL_IN_WORD (OFFSET_IN_WORD | CLASS_IN_WORD)
 #define PAGE_IN_WORD IN_PLACE(DIRECTORY_PAGE)
 #define FILL_ENTRY (1ULL << 63)
+#define LIST_ENTRY (1ULL << 62)
 
 /* What of a slot word identifies its entry: all but the marks. */
 #define SLOT_IDENTITY (~IN_PLACE(SLOT_MARK))

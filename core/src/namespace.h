@@ -25,6 +25,7 @@
 #define cell_take shmkv_private_cell_take
 #define cell_take_spare shmkv_private_cell_take_spare
 #define chain_return shmkv_private_chain_return
+#define change_build shmkv_private_change_build
 #define change_make shmkv_private_change_make
 #define class_for shmkv_private_class_for
 #define context_acquire shmkv_private_context_acquire
@@ -67,6 +68,10 @@
 #define huge_limit shmkv_private_huge_limit
 #define huge_mapped shmkv_private_huge_mapped
 #define huge_pages shmkv_private_huge_pages
+#define intent_carry_out shmkv_private_intent_carry_out
+#define intent_decided shmkv_private_intent_decided
+#define intent_first_word shmkv_private_intent_first_word
+#define intent_join shmkv_private_intent_join
 #define intent_replay shmkv_private_intent_replay
 #define item_check shmkv_private_item_check
 #define large_bound shmkv_private_large_bound
@@ -134,6 +139,8 @@
 #define table_tidy shmkv_private_table_tidy
 #define thread_lock shmkv_private_thread_lock
 #define thread_unlock shmkv_private_thread_unlock
+#define transaction_return shmkv_private_transaction_return
+#define txn_block_look shmkv_private_txn_block_look
 #define txn_commit shmkv_private_txn_commit
 #define txn_commit_always shmkv_private_txn_commit_always
 #define txn_fill shmkv_private_txn_fill

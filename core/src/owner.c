@@ -146,7 +146,9 @@ static int context_empty(struct context *ctx) {
         err = group_return(ctx, &own->low);
     if (!err)
         err = group_return(ctx, &own->high);
-    return err ? err : group_return(ctx, &own->old);
+    if (!err)
+        err = group_return(ctx, &own->old);
+    return err ? err : transaction_return(ctx);
 }
 
 /* Finish what the dead owner of @p slot had begun. Caller holds the slot's owner

@@ -30,6 +30,9 @@ struct item {
 struct shmkv_snapshot {
     uint8_t *base;
     uint64_t capacity, used, count, next;
+    /* What a transaction will still store in the shard being copied. */
+    const entry_t *decided;
+    unsigned decided_count;
 };
 
 /* ------------------------------------------------------------------------- copy */
@@ -72,6 +75,16 @@ static int copy_record(struct segment *seg, shmkv_snapshot_t *s, const struct gr
     return SHMKV_OK;
 }
 
+/* [TXN-06] The slot's word, or what it is as soon as somebody finishes the transaction
+ * that a dead or stopped writer has committed: in other shards it may be finished. */
+static uint64_t word_of(struct segment *seg, const shmkv_snapshot_t *s, const uint64_t *slot) {
+    uint64_t word = load_acquire_u64(slot);
+    for (unsigned i = 0; i < s->decided_count; i++)
+        if (load_relaxed_u64(&s->decided[i].offset) == seg_offset(seg, slot))
+            return load_relaxed_u64(&s->decided[i].value);
+    return word;
+}
+
 static int copy_group(struct segment *seg, shmkv_snapshot_t *s, const struct group_view *view) {
     for (unsigned i = 0; i < SHMKV_GROUP_BUCKETS; i++) {
         const bucket_t *b = group_bucket(view->group, i);
@@ -79,7 +92,7 @@ static int copy_group(struct segment *seg, shmkv_snapshot_t *s, const struct gro
             if (chain_loops(&walk, b))
                 return SHMKV_ECORRUPT;
             for (int k = 0; k < SHMKV_BUCKET_SLOTS; k++) {
-                uint64_t word = load_acquire_u64(&b->slots[k]);
+                uint64_t word = word_of(seg, s, &b->slots[k]);
                 int err = word & OFFSET_IN_WORD ? copy_record(seg, s, view, word) : SHMKV_OK;
                 if (err)
                     return err;
@@ -100,6 +113,13 @@ static int copy_shard(struct segment *seg, shmkv_snapshot_t *s, const shard_t *s
         return SHMKV_OK;
     if (!dir)
         return SHMKV_ECORRUPT;
+    /* ORDER decided: the decision, then the slots. Pairs with decide in transaction.c; whether it
+     * was the last word is for the stamps to say. */
+    struct domain d = shard_domain(seg, (uint32_t)(shard - seg->shards));
+    s->decided_count = 0;
+    s->decided = intent_decided(seg, &d, &s->decided_count);
+    if (!s->decided)
+        s->decided_count = 0;
     unsigned depth = (unsigned)FIELD(root, ROOT_DEPTH);
     uint64_t budget = group_view_budget(depth);
     for (uint64_t i = 0; i < 1ULL << depth; i++) {
@@ -194,14 +214,11 @@ struct stamp {
 };
 
 static struct stamp stamp_of(struct segment *seg, const shard_t *shard) {
+    struct domain d = shard_domain(seg, (uint32_t)(shard - seg->shards));
     struct stamp s = {.intent = load_acquire_u64(&shard->intent)};
     s.changes = load_acquire_u64(&shard->changes);
     s.root = load_acquire_u64(&shard->root);
-    if (FIELD(s.intent, INTENT_ACTIVE)) {
-        uint64_t off = load_relaxed_u64(&shard->entries[0].offset) & ~FILL_ENTRY;
-        const uint64_t *word = off % 8 ? NULL : seg_at(seg, off, 8);
-        s.first = word ? load_acquire_u64(word) : 0;
-    }
+    s.first = intent_first_word(seg, &d);
     return s;
 }
 

@@ -310,13 +310,27 @@ static void check_run_field(struct check *c, uint64_t off, uint64_t where) {
         }
 }
 
+/* A transaction block, and the records that it names. */
+static void check_block(struct check *c, uint64_t word, uint64_t where) {
+    struct txn_block b;
+    if (!word || !claim_cell(c, word, where, "owner's transaction") || !FIELD(word, TXN_CELLS))
+        return;
+    if (!txn_block_look(&c->view, word, &b)) {
+        problem(c, where, "an owner's transaction is no block");
+        return;
+    }
+    for (unsigned i = 0; i < b.cell_count; i++)
+        if (b.cells[i])
+            claim_cell(c, b.cells[i], seg_offset(&c->view, &b.cells[i]), "transaction's cell");
+}
+
 static void check_owner(struct check *c, uint32_t slot) {
     struct segment *seg = &c->view;
     owner_t *own = &seg->owners[slot];
     uint64_t where = seg_offset(seg, own);
     bool live = FIELD(own->state, OWNER_STATE_STATE) != 0;
-    if (!live &&
-        (own->cell || own->dir || own->spare || own->low || own->high || own->old || own->run))
+    if (!live && (own->cell || own->dir || own->spare || own->low || own->high || own->old ||
+                  own->run || own->txn))
         problem(c, where, "free owner slot %u still holds something", slot);
     if (own->cell)
         claim_cell(c, own->cell, where, "owner's cell");
@@ -332,6 +346,7 @@ static void check_owner(struct check *c, uint32_t slot) {
     check_run_field(c, own->high, where);
     check_run_field(c, own->old, where);
     check_run_field(c, own->run, where);
+    check_block(c, own->txn, where);
 }
 
 /* ------------------------------------------------------------------------ slabs */
@@ -473,6 +488,7 @@ static uint64_t activity(struct segment *seg) {
         struct domain d = domain_at(seg, i);
         sum =
             hash_racy(d.entries, d.capacity * sizeof *d.entries, sum ^ load_relaxed_u64(d.intent));
+        sum = sum * 31 + intent_first_word(seg, &d);
     }
     for (uint32_t i = 0; i < seg->shard_count; i++)
         sum = sum * 31 + load_relaxed_u64(&seg->shards[i].changes);

@@ -57,6 +57,19 @@ MODELS = {
             "CURSOR_DOES_NOT_LOOK_AGAIN": ([], ASSERTION),
         },
     ),
+    "transaction": (
+        [["DEATHS=2"]],
+        [["DEATHS=3"]],
+        {
+            "DECIDED_BEFORE_INTENTS": (["DEATHS=1"], ASSERTION),
+            "BLOCK_RETURNED_EARLY": (["DEATHS=1"], ASSERTION),
+            "BLOCK_BEFORE_DOMAINS": (["DEATHS=1"], ASSERTION),
+            "UNLOCKED_BEFORE_IDLE": (["DEATHS=1"], ASSERTION),
+            "NOT_COMPARED": (["DEATHS=0"], ASSERTION),
+            "DESCENDING": (["DEATHS=0"], STUCK),
+            "LIST_NOT_LOOKED_AT": (["DEATHS=1"], ASSERTION),
+        },
+    ),
     "replace": (
         [[], ["UNLINKS=1", "WRITES=1", "DEATHS=0"]],
         [["REPLACERS=3", "DEATHS=2", "WRITES=3"], ["UNLINKS=1", "WRITES=1"], ["UNLINKS=2", "DEATHS=0"]],

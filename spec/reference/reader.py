@@ -625,6 +625,9 @@ class Copy:
         todo = iter(pairs)
         for offset, value in todo:
             stride, times = 8, 1
+            if offset >> 62 == 1 and struct == "shard":
+                self.replay_list(offset & (1 << 62) - 1, value, bits("intent", "owner", intent) - 1)
+                continue
             if offset >> 63:
                 offset &= (1 << 63) - 1
                 stride, times = next(todo, (0, 0))
@@ -632,6 +635,31 @@ class Copy:
                     raise corrupt("an intent fills what is not there")
             for i in range(times):
                 self.memory.store(offset + i * stride, value)
+
+
+    def replay_list(self, at, count, slot):
+        """Entries in the transaction block that the intent's owner names, spec 7.1."""
+        if not 0 <= slot < self.header["owner_count"]:
+            raise corrupt(f"an intent of owner slot {slot}, which does not exist")
+        cells, first, end = self.block(slot)
+        if not cells or (at - first) % 16 or not first <= at <= at + 16 * count <= end:
+            raise corrupt("an intent's list is not in its owner's transaction block")
+        for entry in range(at, at + 16 * count, 16):
+            if self.memory.load(entry) >> 62:
+                raise corrupt("an entry of a list is no plain one")
+            self.memory.store(self.memory.load(entry), self.memory.load(entry + 8))
+
+
+    def block(self, slot):
+        """The transaction block of an owner slot: number of cell words, where entries begin and end."""
+        word = self.memory.load(self.header["owners_offset"] + slot * size_of("owner") + offset_of("owner", "txn"))
+        if word == 0:
+            return 0, 0, 0
+        cells, at = bits("txn", "cells", word), word & OFFSET_IN_WORD
+        first, end = at + size_of("block") + 8 * cells, at + cell_room(self, at, bits("txn", "class", word))
+        if cells > CONSTANT["MAX_TRANSACTION"] or first > end:
+            raise corrupt(f"owner slot {slot} names no transaction block")
+        return cells, first, end
 
 
 class Verifier:
@@ -645,6 +673,8 @@ class Verifier:
             self.check_runs()
             for index in range(seg.header["shard_count"]):
                 self.check_shard(index)
+            for slot in range(seg.header["owner_count"]):
+                self.copy.block(slot)
         except ShmkvError as error:
             self.problem(str(error))
 

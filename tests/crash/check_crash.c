@@ -33,11 +33,15 @@
 /* Every FAULT_POINT() of the core. One that is not here fails the test, and so
  * does one at which no child has died. */
 static const char *const points[] = {
-    "alarm-after-wake", "alarm-before-wake", "claim-after-live",        "commit-after-entry",  "commit-after-intent",     "commit-before-first",
-    "commit-before-intent",    "create-after-link",   "create-before-link",      "extend-after-allocate",
-    "freeze-after-store",      "freeze-before-store", "group-before-kind",       "load-before-replace",       "reap-after-locks",    "record-before-even",      "replace-after-exchange",
-    "replace-after-replacing", "replace-after-state", "replace-before-exchange", "replay-after-entry",
-    "replay-after-intent",     "slab-in-hand",        "takeover-before-replay",  "takeover-before-swap",
+    "alarm-after-wake",        "alarm-before-wake",
+    "block-before-cells",      "block-without-cells",     "carry-out-after-entry",   "carry-out-after-intent",
+    "claim-after-live",        "commit-after-entry",      "commit-after-intent",     "commit-before-first",
+    "commit-before-intent",    "create-after-link",       "create-before-link",      "decide-after",
+    "decide-before",           "extend-after-allocate",   "freeze-after-store",      "freeze-before-store",
+    "group-before-kind",       "join-after-intent",       "join-before-intent",      "load-before-replace",
+    "reap-after-locks",        "record-before-even",      "replace-after-exchange",  "replace-after-replacing",
+    "replace-after-state",     "replace-before-exchange", "replay-after-entry",      "replay-after-intent",
+    "slab-in-hand",            "takeover-before-replay",  "takeover-before-swap",
 };
 #define POINT_COUNT (sizeof points / sizeof *points)
 

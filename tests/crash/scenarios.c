@@ -199,6 +199,43 @@ static void prepare_full(shmkv_t *kv) {
     ck_assert_uint_lt(stats_of(kv).free_bytes, LARGE);
 }
 
+/* What a transaction changes besides the subject: one is replaced, one is new, and
+ * would be put into the subject's bucket, and one goes. */
+#define PARTNERS 3
+static const struct {
+    long before, after;
+} partners[PARTNERS] = {{300, 20}, {ABSENT, 50}, {20, ABSENT}};
+static char partner_keys[PARTNERS][KEY_TEXT_SIZE];
+
+static void put_partners(shmkv_t *kv) {
+    struct key_search same_bucket = search_like(kv, subject, 8, true, "partner");
+    for (int i = 0; i < PARTNERS; i++) {
+        if (i == 1)
+            key_find(&same_bucket, partner_keys[i]);
+        else
+            snprintf(partner_keys[i], KEY_TEXT_SIZE, "companion-%d", i);
+        if (partners[i].before != ABSENT)
+            put_sized(kv, partner_keys[i], partners[i].before);
+    }
+}
+
+static void prepare_transaction(shmkv_t *kv) {
+    each_bystander(kv, true);
+    put_partners(kv);
+}
+
+static void prepare_transaction_that_chains(shmkv_t *kv) {
+    each_bystander(kv, true);
+    put_partners(kv);
+    fill_bucket(kv, 0);
+}
+
+static void prepare_transaction_that_splits(shmkv_t *kv) {
+    each_bystander(kv, true);
+    put_partners(kv);
+    fill_group(kv, 0);
+}
+
 /* The subject has expired, and still has its slot. */
 static void prepare_expired(shmkv_t *kv) {
     each_bystander(kv, true);
@@ -247,6 +284,11 @@ const struct scenario scenarios[] = {
     {"update by a function", prepare_bystanders, 20, 21, 50, UPDATE},
     {"touch", prepare_bystanders, 300, 300, 60, TOUCH},
     {"sweep an expired entry", prepare_expired, ABSENT, ABSENT, 40, SWEEP},
+    {"transact", prepare_transaction, 20, 300, 270, TRANSACT},
+    {"transact with large values", prepare_transaction, LARGER, LARGE, 560, TRANSACT},
+    {"transact and delete", prepare_transaction, 20, ABSENT, 240, TRANSACT},
+    {"transact and chain an overflow bucket", prepare_transaction_that_chains, ABSENT, 20, 315, TRANSACT},
+    {"transact and split a group", prepare_transaction_that_splits, ABSENT, 20, 910, TRANSACT},
 };
 _Static_assert(sizeof scenarios / sizeof *scenarios == SCENARIO_COUNT, "SCENARIO_COUNT");
 
@@ -350,7 +392,40 @@ static void do_under_condition(shmkv_t *kv) {
         ck_assert_ok(err);
 }
 
+static void wish(shmkv_txn_t *txn, size_t i, const struct shmkv_item *item) {
+    if (item) {
+        ck_assert_ok(shmkv_txn_put(txn, i, item));
+        return;
+    }
+    int err = shmkv_txn_delete(txn, i);
+    if (err != SHMKV_ENOTFOUND)
+        ck_assert_ok(err);
+}
+
+static int wish_for_all(void *arg, shmkv_txn_t *txn) {
+    (void)arg;
+    struct shmkv_item is = item_of(scenario->after);
+    wish(txn, 0, scenario->after == ABSENT ? NULL : &is);
+    for (size_t i = 0; i < PARTNERS; i++) {
+        long size = partners[i].after;
+        is = (struct shmkv_item){.data = value_of(partner_keys[i], size), .len = size == ABSENT ? 0 : (size_t)size};
+        wish(txn, i + 1, size == ABSENT ? NULL : &is);
+    }
+    return SHMKV_OK;
+}
+
+static void transact(shmkv_t *kv) {
+    struct shmkv_bytes keys[1 + PARTNERS] = {{subject, strlen(subject)}};
+    for (int i = 0; i < PARTNERS; i++)
+        keys[i + 1] = (struct shmkv_bytes){partner_keys[i], strlen(partner_keys[i])};
+    ck_assert_ok(shmkv_transaction(kv, 1 + PARTNERS, keys, wish_for_all, NULL));
+}
+
 static void do_the_thing(shmkv_t *kv) {
+    if (scenario->act == TRANSACT) {
+        transact(kv);
+        return;
+    }
     if (scenario->act != PUT_OR_DELETE) {
         do_under_condition(kv);
         return;
@@ -388,15 +463,21 @@ static int by_value(const void *a, const void *b) {
 
 static uint64_t hashes[4096];
 
-static void check_once_each(size_t found, uint64_t entries, const char *whose) {
-    ck_assert_uint_eq(found, entries);
+static void check_once_each(size_t found, const char *whose) {
     qsort(hashes, found, sizeof *hashes, by_value);
     for (size_t i = 1; i < found; i++)
         if (hashes[i] == hashes[i - 1])
             ck_abort_msg("%s a key twice", whose);
 }
 
-void check_cursor(shmkv_t *kv, uint64_t entries) {
+bool in_between(enum outcome outcome) { return scenario->act == TRANSACT && outcome == NEW; }
+
+bool entries_fit(uint64_t n, enum outcome outcome) {
+    uint64_t sure = entries_after(outcome);
+    return in_between(outcome) ? n + PARTNERS > sure && n < sure + PARTNERS : n == sure;
+}
+
+void check_cursor(shmkv_t *kv, enum outcome outcome) {
     shmkv_cursor_t *c;
     const void *key, *val;
     size_t key_len, val_len, n = 0;
@@ -406,7 +487,54 @@ void check_cursor(shmkv_t *kv, uint64_t entries) {
         hashes[n++] = hash_of(kv, key, key_len);
     ck_assert_err(err, SHMKV_ENOTFOUND);
     shmkv_cursor_close(c);
-    check_once_each(n, entries, "the cursor gave");
+    ck_assert_msg(entries_fit(n, outcome), "the cursor gave %zu keys", n);
+    check_once_each(n, "the cursor gave");
+}
+
+/* Old: 1, new: 2. NULL: absent. */
+static int old_or_new(long before, long after, const char *key, const void *got, size_t len) {
+    bool old = got ? before != ABSENT && is_value(key, before, got, len) : before == ABSENT;
+    bool new = got ? after != ABSENT && is_value(key, after, got, len) : after == ABSENT;
+    return (int)old + 2 * (int)new;
+}
+
+static int partner_is(int i, const void *got, size_t len) {
+    return old_or_new(partners[i].before, partners[i].after, partner_keys[i], got, len);
+}
+
+static bool is_key(const char *text, const void *key, size_t len) {
+    return len == strlen(text) && memcmp(key, text, len) == 0;
+}
+
+enum outcome outcome_in_snapshot(shmkv_t *kv) {
+    shmkv_snapshot_t *s;
+    const void *key, *val;
+    size_t key_len, val_len;
+    int are[1 + PARTNERS], all = 3;
+    are[PARTNERS] = old_or_new(scenario->before, scenario->after, subject, NULL, 0);
+    for (int i = 0; i < PARTNERS; i++)
+        are[i] = scenario->act == TRANSACT ? partner_is(i, NULL, 0) : 3;
+    ck_assert_ok(shmkv_snapshot(kv, &s));
+    while (shmkv_snapshot_next(s, &key, &key_len, &val, &val_len) == SHMKV_OK) {
+        if (is_key(subject, key, key_len))
+            are[PARTNERS] = old_or_new(scenario->before, scenario->after, subject, val, val_len);
+        for (int i = 0; i < PARTNERS; i++)
+            if (is_key(partner_keys[i], key, key_len))
+                are[i] = partner_is(i, val, val_len);
+    }
+    shmkv_snapshot_free(s);
+    for (int i = 0; i <= PARTNERS; i++)
+        all &= are[i];
+    ck_assert_msg(all != 0, "not all keys are old, nor are all new: %d %d %d %d", are[PARTNERS], are[0], are[1], are[2]);
+    return all & 1 ? OLD : NEW;
+}
+
+/* By gets, when nothing can be half done any more. */
+static bool has_outcome(shmkv_t *kv, enum outcome outcome) {
+    bool has = has_value(kv, subject, outcome == OLD ? scenario->before : scenario->after);
+    for (int i = 0; i < PARTNERS && scenario->act == TRANSACT; i++)
+        has = has && has_value(kv, partner_keys[i], outcome == OLD ? partners[i].before : partners[i].after);
+    return has;
 }
 
 static void check_snapshot(shmkv_t *kv, uint64_t entries) {
@@ -417,7 +545,8 @@ static void check_snapshot(shmkv_t *kv, uint64_t entries) {
     ck_assert_uint_eq(shmkv_snapshot_count(snapshot), entries);
     while (n < 4096 && shmkv_snapshot_next(snapshot, &key, &key_len, &val, &val_len) == SHMKV_OK)
         hashes[n++] = hash_of(kv, key, key_len);
-    check_once_each(n, entries, "the snapshot has");
+    ck_assert_uint_eq(n, entries);
+    check_once_each(n, "the snapshot has");
     shmkv_snapshot_free(snapshot);
 }
 
@@ -435,22 +564,26 @@ enum outcome look_at_once(void) {
     bool old = has_value(kv, subject, scenario->before),
          new = has_value(kv, subject, scenario->after);
     ck_assert_msg(old || new, "the subject is neither old nor new");
+    enum outcome outcome = outcome_in_snapshot(kv);
+    ck_assert(in_between(outcome) || (outcome == OLD ? old : new));
     if (scenario->prepare != prepare_nothing)
         each_bystander(kv, false);
-    check_cursor(kv, entries_after(old ? OLD : NEW));
-    check_snapshot(kv, entries_after(old ? OLD : NEW));
+    check_cursor(kv, outcome);
+    check_snapshot(kv, entries_after(outcome));
     ck_assert_ok(shmkv_close(kv));
-    return old ? OLD : NEW;
+    return outcome;
 }
 
 /* By one who was attached when it happened. */
 void use_attached(shmkv_t *kv, enum outcome outcome) {
-    ck_assert(has_value(kv, subject, outcome == OLD ? scenario->before : scenario->after));
+    ck_assert(in_between(outcome) || has_value(kv, subject, outcome == OLD ? scenario->before : scenario->after));
     const char *key = touch_keys[hash_shard(segment_of(kv), hash_of(kv, subject, strlen(subject)))];
     put_sized(kv, key, 5);
     ck_assert(has_value(kv, key, 5));
     ck_assert_ok(shmkv_delete(kv, key, strlen(key)));
     ck_assert(has_value(kv, subject, outcome == OLD ? scenario->before : scenario->after));
+    ck_assert_int_eq(outcome_in_snapshot(kv), outcome); /* takes the other locks */
+    ck_assert(has_outcome(kv, outcome));
 }
 
 static void touch_all_shards(shmkv_t *kv) {
@@ -520,10 +653,10 @@ struct shmkv_stats check_settled(void) {
  * segment is as if nobody had died. */
 void repair_and_repeat(enum outcome outcome, const struct shmkv_stats *undisturbed) {
     shmkv_t *kv = open_ok(seg_path, NULL);
-    ck_assert(has_value(kv, subject, outcome == OLD ? scenario->before : scenario->after));
+    ck_assert(has_outcome(kv, outcome));
     touch_all_shards(kv);
     ck_assert_whole(kv);
-    ck_assert(has_value(kv, subject, outcome == OLD ? scenario->before : scenario->after));
+    ck_assert(has_outcome(kv, outcome));
     ck_assert_ok(shmkv_close(kv));
     check_settled();
 
@@ -535,7 +668,7 @@ void repair_and_repeat(enum outcome outcome, const struct shmkv_stats *undisturb
     ck_assert_uint_eq(st.large_bytes, undisturbed->large_bytes);
     ck_assert_uint_eq(st.directory_words, undisturbed->directory_words);
     kv = open_mode(seg_path, SHMKV_READONLY);
-    ck_assert(has_value(kv, subject, scenario->after));
+    ck_assert(has_outcome(kv, NEW));
     if (scenario->prepare != prepare_nothing)
         each_bystander(kv, false);
     ck_assert_ok(shmkv_close(kv));

@@ -13,7 +13,9 @@
 
 #define ABSENT -1
 /* How the subject gets from one to the other. */
-enum act { PUT_OR_DELETE, ADD, REPLACE, SWAP, TAKE, CAS, CAS_VALUE, DELETE_IF, DELETE_VALUE, INCR, APPEND, UPDATE, TOUCH, SWEEP };
+enum act {
+    PUT_OR_DELETE, ADD, REPLACE, SWAP, TAKE, CAS, CAS_VALUE, DELETE_IF, DELETE_VALUE, INCR, APPEND, UPDATE, TOUCH, SWEEP, TRANSACT
+};
 
 struct scenario {
     const char *what;
@@ -22,7 +24,7 @@ struct scenario {
     unsigned states;    /* of the segment during act(), about */
     enum act act;
 };
-#define SCENARIO_COUNT 34
+#define SCENARIO_COUNT 39
 extern const struct scenario scenarios[];
 void prepare_nothing(shmkv_t *kv);
 
@@ -47,12 +49,15 @@ enum outcome { OLD, NEW };
 /* A reader's look, before any repair: the segment is whole, the subject has its old
  * or its new value, which is returned, everything else is as it was. */
 enum outcome look_at_once(void);
-/* Parts of it, for a handle that is open already. */
+/* Parts of it, for a handle that is open already. Several keys that change together are
+ * all old or all new in a snapshot; a get may find some before the others. */
+enum outcome outcome_in_snapshot(shmkv_t *kv);
+bool in_between(enum outcome outcome); /* does a get perhaps give what was before? */
+bool entries_fit(uint64_t n, enum outcome outcome);
 bool has_value(shmkv_t *kv, const char *key, long size);
 bool is_value(const char *key, long size, const void *got, size_t len);
 void each_bystander(shmkv_t *kv, bool put);
-void check_cursor(shmkv_t *kv,
-                  uint64_t entries); /* gives each entry once, also over a half-done split */
+void check_cursor(shmkv_t *kv, enum outcome outcome); /* gives each entry once, also over a half-done split */
 uint64_t entries_after(enum outcome outcome);
 
 /* A writer's, who was attached when it happened. */

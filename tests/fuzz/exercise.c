@@ -101,6 +101,29 @@ static void report(struct exercise *e, shmkv_t *kv) {
     e->clean += shmkv_verify(kv, nobody_listens, &text, &problems) == SHMKV_OK;
 }
 
+static int change_some(void *arg, shmkv_txn_t *txn) {
+    struct shmkv_item item;
+    for (size_t i = 0, n = *(size_t *)arg; i < n; i++) {
+        if (i % 3 == 2) {
+            shmkv_txn_delete(txn, i);
+            continue;
+        }
+        item = (struct shmkv_item){.data = buffer, .len = 30 * i};
+        int err = i % 3 ? shmkv_txn_put(txn, i, &item) : shmkv_txn_get(txn, i, &item);
+        if (err && err != SHMKV_ENOTFOUND)
+            return err;
+    }
+    return SHMKV_OK;
+}
+
+static void transact(shmkv_t *kv, const struct keys *keys) {
+    struct shmkv_bytes some[12] = {{"new-1", 5}, {"new-2", 5}, {"new-5", 5}, {"x", 1}};
+    size_t n = 4;
+    for (unsigned i = 0; i < keys->count && n < 12; i += 1 + keys->count / 8)
+        some[n++] = (struct shmkv_bytes){keys->key[i].bytes, keys->key[i].len};
+    shmkv_transaction(kv, n, some, change_some, &n);
+}
+
 static void change(struct exercise *e, shmkv_t *kv, const struct keys *keys) {
     static const size_t sizes[] = {0, 8, 40, 200, 900, 3000, 16000, 20000};
     int ok = 0;
@@ -117,6 +140,7 @@ static void change(struct exercise *e, shmkv_t *kv, const struct keys *keys) {
         if (i % 4 == 3)
             shmkv_delete(kv, key, (size_t)len);
     }
+    transact(kv, keys);
     e->wrote += ok > 0;
 }
 

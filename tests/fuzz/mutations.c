@@ -33,7 +33,7 @@ static uint64_t pick_field(const struct image *im) {
         return h->owners_offset + below(2) * sizeof(owner_t) + below(4) * 8;
     case 2:
         return h->owners_offset + below(4) * sizeof(owner_t) + offsetof(owner_t, version) +
-               below(8) * 8;
+               below(9) * 8;
     case 3:
         return h->shards_offset + below(h->shard_count) * sizeof(shard_t) +
                (const uint16_t[]){0, 128, 256, 264, 272, 288}[below(6)];
@@ -178,6 +178,45 @@ static void mutate_own_slab(struct trial *t) {
     mutate(t, arena + offsetof(arena_t, entries) + 8, pick_offset(t->im), 8);
 }
 
+/* A dead owner with a transaction block, which may lie anywhere and name anything, and
+ * intents of two shards that are decided by it, or nearly. */
+static void mutate_transaction(struct trial *t) {
+    const struct image *im = t->im;
+    const header_t *h = head(im);
+    uint64_t slot = below(3), own = h->owners_offset + slot * sizeof(owner_t);
+    uint64_t cell = below(3) ? image_word(im, im->hot[below(im->hot_count)]) & CELL_IN_WORD
+                             : (pick_offset(im) & ~15ULL & OFFSET_IN_WORD) | MAKE(CELL_CLASS, below(35));
+    uint64_t block = cell & OFFSET_IN_WORD, cells = 1 + below(below(8) ? 12 : 1100);
+    uint64_t decision = 1ULL << 48 | (below(1 << 20) << 4), first = block + sizeof(block_t) + 8 * cells;
+    mutate(t, own, MAKE(OWNER_STATE_STATE, 1) | MAKE(OWNER_STATE_GENERATION, 1), 8);
+    mutate(t, own + offsetof(owner_t, txn), cell | MAKE(TXN_CELLS, cells), 8);
+    if (block + sizeof(block_t) <= im->size)
+        mutate(t, block, below(5) ? decision : 0, 8);
+    for (unsigned i = 0, n = (unsigned)below(4); i < n; i++) {
+        uint64_t at = block + sizeof(block_t) + 8 * below(cells);
+        mutate(t, at, pick_value(im, at), 8);
+    }
+    for (unsigned i = 0, n = (unsigned)below(6); i < n; i++) {
+        uint64_t to = below(3) ? pick_target(im) : pick_field(im);
+        mutate(t, first + i * 16, to, 8);
+        mutate(t, first + i * 16 + 8, pick_value(im, to), 8);
+    }
+    for (unsigned i = 0; i < 2; i++) {
+        uint64_t shard = h->shards_offset + below(h->shard_count) * sizeof(shard_t);
+        mutate(t, shard + offsetof(shard_t, entries), block, 8);
+        mutate(t, shard + offsetof(shard_t, entries) + 8, decision, 8);
+        mutate(t, shard + offsetof(shard_t, entries) + 16,
+               (first + 16 * below(6) + 8 * (below(12) == 0)) | LIST_ENTRY, 8);
+        mutate(t, shard + offsetof(shard_t, entries) + 24, below(8) ? below(8) : pick_value(im, 0), 8);
+        mutate(t, shard + offsetof(shard_t, intent),
+               MAKE(INTENT_ACTIVE, 1) | MAKE(INTENT_COUNT, 2) | MAKE(INTENT_OWNER, slot + (below(12) != 0)) |
+                   MAKE(INTENT_OP, SHMKV_OP_TRANSACTION),
+               8);
+        if (below(2))
+            mutate(t, shard, MAKE(LOCK_OWNER, slot + 1) | MAKE(LOCK_GENERATION, 1), 4);
+    }
+}
+
 /* A group of links, or of slots, that lead to one place: cycles and shared tails. */
 static void mutate_links(struct trial *t) {
     const struct image *im = t->im;
@@ -190,7 +229,10 @@ static void mutate_links(struct trial *t) {
 
 void trial_draw_mutations(struct trial *t, struct random *from) {
     dice = *from;
-    switch (below(6)) {
+    switch (below(7)) {
+    case 6:
+        mutate_transaction(t);
+        break;
     case 0:
         mutate_intent(t);
         break;

@@ -154,6 +154,13 @@ static void walk(shmkv_t *kv) {
     *(volatile size_t *)&sum = sum;
 }
 
+static int put_one_delete_one(void *arg, shmkv_txn_t *txn) {
+    struct shmkv_item item = {.data = arg, .len = 100};
+    shmkv_txn_put(txn, 0, &item);
+    shmkv_txn_delete(txn, 1);
+    return SHMKV_OK;
+}
+
 static void one_call(shmkv_t *kv, struct random *r) {
     static uint8_t buf[128 << 10];
     static struct shmkv_lock locks[128];
@@ -189,6 +196,9 @@ static void one_call(shmkv_t *kv, struct random *r) {
             CALL(shmkv_get_many(kv, 4,
                                 (struct shmkv_bytes[4]){{key, len}, {"a", 1}, {key, 1}, {key, len}},
                                 items, buf, sizeof buf, &n));
+        else if (random_below(r, 6) == 0)
+            CALL(shmkv_transaction(kv, 3, (struct shmkv_bytes[3]){{key, len}, {"key-1", 5}, {"key-22", 6}},
+                                   put_one_delete_one, buf));
         else if (random_below(r, 4) == 0)
             CALL(shmkv_delete(kv, key, len));
         else

@@ -385,6 +385,160 @@ START_TEST(test_replay_when_entry_0_of_a_conditional_is_nonsense_is_no_crash) {
 }
 END_TEST
 
+/* -------------------------------------------------------------------- transactions */
+
+#define DECISION 0x7000000000200
+
+static struct txn_block block;
+
+/* A block in our slot, with one cell word, whose entries are for words 0 to 2. */
+static void make_block(void) {
+    owner_t *own = ctx->own;
+    ck_assert_ok(cell_take(ctx, class_for(200), &own->txn));
+    uint64_t word = own->txn | MAKE(TXN_CELLS, 1);
+    ck_assert(txn_block_look(seg, word, &block));
+    block.head->decision = 0;
+    block.cells[0] = 0;
+    for (unsigned i = 0; i < 3; i++)
+        block.entries[i] = (entry_t){seg_offset(seg, words[i]), 20 + i};
+    own->txn = word;
+}
+
+static void drop_block(void) {
+    *d.intent = 0;
+    ck_assert_ok(transaction_return(ctx));
+    ck_assert_uint_eq(ctx->own->txn, 0);
+}
+
+/* What a writer leaves that dies in the middle of a transaction. */
+static void leave_list(uint64_t at, uint64_t count, uint32_t owner) {
+    entry(0, seg_offset(seg, &block.head->decision), DECISION);
+    entry(1, at | LIST_ENTRY, count);
+    *d.intent = MAKE(INTENT_ACTIVE, 1) | MAKE(INTENT_COUNT, 2) | MAKE(INTENT_OWNER, owner + 1) |
+                MAKE(INTENT_OP, SHMKV_OP_TRANSACTION);
+}
+
+/* proves [CRASH-05] [TXN-05] */
+START_TEST(test_replay_of_a_list_follows_the_decision) {
+    make_block();
+    uint64_t at = seg_offset(seg, block.entries);
+    leave_list(at, 3, ctx->slot);
+    take_and_release();
+    for (int i = 0; i < 3; i++)
+        ck_assert_uint_eq(*words[i], 0);
+    block.head->decision = DECISION;
+    leave_list(at + sizeof(entry_t), 2, ctx->slot);
+    unsigned count;
+    ck_assert_ptr_eq(intent_decided(seg, &d, &count), block.entries + 1);
+    ck_assert_uint_eq(count, 2);
+    take_and_release();
+    ck_assert_uint_eq(*words[0], 0);
+    ck_assert_uint_eq(*words[1], 21);
+    ck_assert_uint_eq(*words[2], 22);
+    ck_assert_uint_eq(block.head->decision, DECISION);
+    drop_block();
+}
+END_TEST
+
+/* proves [CRASH-04] */
+START_TEST(test_replay_of_a_list_stays_within_the_owners_block) {
+    make_block();
+    block.head->decision = DECISION;
+    uint64_t first = seg_offset(seg, block.entries), n = block.capacity;
+    uint32_t us = ctx->slot;
+    memset(block.entries + 3, 0, (n - 3) * sizeof(entry_t));
+    for (uint64_t i = 3; i < n; i++)
+        block.entries[i].offset = seg_offset(seg, words[3]);
+    const struct {
+        const char *what;
+        uint64_t at, count;
+        uint32_t owner;
+        int expected;
+    } lists[] = {
+        {"all there are", first, n, us, SHMKV_OK},
+        {"the last", first + 16 * (n - 1), 1, us, SHMKV_OK},
+        {"none", first, 0, us, SHMKV_OK},
+        {"one more than there are", first, n + 1, us, SHMKV_ECORRUPT},
+        {"the last and one more", first + 16 * (n - 1), 2, us, SHMKV_ECORRUPT},
+        {"behind the block", first + 16 * n, 1, us, SHMKV_ECORRUPT},
+        {"the cell words", first - 16, 2, us, SHMKV_ECORRUPT},
+        {"not on an entry", first + 8, 1, us, SHMKV_ECORRUPT},
+        {"too many to count", first, ~0ULL, us, SHMKV_ECORRUPT},
+        {"too many for a number", first, 1ULL << 60, us, SHMKV_ECORRUPT},
+        {"the header", 0, 1, us, SHMKV_ECORRUPT},
+        {"beyond the file", 1ULL << 50, 1, us, SHMKV_ECORRUPT},
+        {"another owner's", first, 1, us + 1, SHMKV_ECORRUPT},
+        {"nobody's", first, 1, (uint32_t)-1, SHMKV_ECORRUPT},
+        {"an owner's that does not exist", first, 1, seg->owner_count, SHMKV_ECORRUPT},
+    };
+    for (size_t i = 0; i < sizeof lists / sizeof *lists; i++) {
+        *words[0] = 0;
+        leave_list(lists[i].at, lists[i].count, lists[i].owner);
+        uint64_t intent = *d.intent;
+        int err = intent_replay(seg, &d);
+        ck_assert_msg(err == lists[i].expected, "%s: %s", lists[i].what, result_name(err));
+        ck_assert_uint_eq(*d.intent, err ? intent : 0);
+        if (err)
+            ck_assert_uint_eq(*words[0], 0);
+    }
+    drop_block();
+}
+END_TEST
+
+START_TEST(test_replay_of_a_list_that_leads_astray_stores_nothing) {
+    make_block();
+    block.head->decision = DECISION;
+    const uint64_t bad[] = {3,
+                            offsetof(header_t, state),
+                            seg_offset(seg, d.lock),
+                            seg_offset(seg, d.intent),
+                            seg_offset(seg, words[2]) | FILL_ENTRY,
+                            seg_offset(seg, words[2]) | LIST_ENTRY,
+                            ~7ULL};
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        block.entries[2].offset = bad[i];
+        leave_list(seg_offset(seg, block.entries), 3, ctx->slot);
+        ck_assert_err(intent_replay(seg, &d), SHMKV_ECORRUPT);
+        ck_assert_uint_eq(*words[0], 0);
+    }
+    drop_block();
+}
+END_TEST
+
+/* A slot that names something else, or more than there is. */
+START_TEST(test_replay_of_a_list_without_a_block_is_damage) {
+    make_block();
+    block.head->decision = DECISION;
+    uint64_t right = ctx->own->txn;
+    const uint64_t bad[] = {0,
+                            right & CELL_IN_WORD, /* does not count yet */
+                            (right & CELL_IN_WORD) | MAKE(TXN_CELLS, 25),
+                            (right & CELL_IN_WORD) | MAKE(TXN_CELLS, SHMKV_MAX_TRANSACTION + 1),
+                            (right & ~CLASS_IN_WORD) | MAKE(CELL_CLASS, 63),
+                            right & ~CLASS_IN_WORD,
+                            right & ~OFFSET_IN_WORD,
+                            (right & ~OFFSET_IN_WORD) | (1ULL << 40)};
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        ctx->own->txn = bad[i];
+        leave_list(seg_offset(seg, block.entries), 3, ctx->slot);
+        ck_assert_err(intent_replay(seg, &d), SHMKV_ECORRUPT);
+        ck_assert_uint_eq(*words[0], 0);
+    }
+    ctx->own->txn = right;
+    drop_block();
+}
+END_TEST
+
+START_TEST(test_replay_of_a_list_in_an_arena_is_damage) {
+    make_block();
+    block.head->decision = DECISION;
+    d = arena_domain(seg, 5);
+    leave_list(seg_offset(seg, block.entries), 3, ctx->slot);
+    ck_assert_err(intent_replay(seg, &d), SHMKV_ECORRUPT);
+    drop_block();
+}
+END_TEST
+
 static Suite *intent_suite(void) {
     Suite *s = suite_create("intent");
     TCase *tc = case_new(s, "commit");
@@ -411,6 +565,13 @@ static Suite *intent_suite(void) {
     tcase_add_test(tc, test_replay_when_the_count_is_impossible_is_ecorrupt);
     tcase_add_test(tc, test_replay_when_the_intent_is_not_active_is_ecorrupt);
     tcase_add_test(tc, test_replay_when_entry_0_of_a_conditional_is_nonsense_is_no_crash);
+    tc = case_new(s, "transactions");
+    tcase_add_checked_fixture(tc, set_up, tear_down);
+    tcase_add_test(tc, test_replay_of_a_list_follows_the_decision);
+    tcase_add_test(tc, test_replay_of_a_list_stays_within_the_owners_block);
+    tcase_add_test(tc, test_replay_of_a_list_that_leads_astray_stores_nothing);
+    tcase_add_test(tc, test_replay_of_a_list_without_a_block_is_damage);
+    tcase_add_test(tc, test_replay_of_a_list_in_an_arena_is_damage);
     return s;
 }
 

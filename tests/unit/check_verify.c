@@ -301,6 +301,22 @@ START_TEST(test_verify_finds_what_owners_hold_wrongly) {
     uint64_t cell = own->cell;
     EXPECT_FOUND("a cell lost", own->cell, 0);
     EXPECT_FOUND("a cell of two owners", nobody->cell, cell);
+    EXPECT_FOUND("a block that is a cell in hand", own->txn, cell);
+    ck_assert_ok(cell_take(ctx, 9, &own->txn)); /* 144 bytes */
+    uint64_t txn = own->txn;
+    memset(cell_at(seg, txn, 144), 0, 144);
+    EXPECT_FOUND("a block lost", own->txn, 0);
+    EXPECT_FOUND("more cell words than fit the block", own->txn, txn | MAKE(TXN_CELLS, 18));
+    EXPECT_FOUND("more cell words than a block has", own->txn, txn | MAKE(TXN_CELLS, 2000));
+    EXPECT_FOUND("a free slot with a block", nobody->txn, txn);
+    own->txn = txn | MAKE(TXN_CELLS, 2);
+    struct txn_block b;
+    ck_assert(txn_block_look(seg, own->txn, &b));
+    EXPECT_FOUND("a cell word that names a cell in hand", b.cells[1], cell);
+    EXPECT_FOUND("a cell word that names what a slot names", b.cells[0], word);
+    EXPECT_FOUND("a cell word that names no cell", b.cells[0], word + 16);
+    ck_assert_whole(kv);
+    ck_assert_ok(transaction_return(ctx));
     own->cell = 0;
     nobody->cell = cell;
     uint64_t problems = 0;

@@ -740,6 +740,138 @@ def mid_reap(image):
     return Vector(image.data, entries, "A reaper of slot 0, itself in slot 1, that died: the intent names the slot whose field it changes.")
 
 
+# --- in the middle of a transaction: apple is replaced, date removed, new put, in both shards
+
+CHANGED = {b"apple": b"green", b"date": None, b"new": b"value", b"newer": b"value"}
+
+
+def transaction_block(image, changes):
+    """A block in slot 0's hand, whose cell words name the new records: (offset, {key: record})."""
+    room = STRUCT["block"][""] + 8 * len(changes) + 16 * (2 * len(changes) + 2 * image.shards)
+    block, cls = image.take_room(room)
+    image.copy_in(block, bytes(room))
+    records = {}
+    for i, (key, value) in enumerate(changes.items()):
+        if value is not None:
+            records[key] = image.record(key, value)
+            image.store(block + STRUCT["block"][""] + 8 * i, cell_word(*records[key]))
+    image.die()
+    image.store(image.owner(0, "txn"), pack("txn", unit=block >> 4, cells=len(changes), **{"class": cls}))
+    return block, records
+
+
+def transaction(image, changes):
+    """A transaction that is ready to be decided, spec 6.15: where, its value, and its parts by shard."""
+    block, records = transaction_block(image, changes)
+    decision = image.next_version()
+    at = block + STRUCT["block"][""] + 8 * len(changes)
+    parts = {}
+    for index in range(image.shards):
+        part, grown = [], 0
+        for i, (key, value) in enumerate(changes.items()):
+            if image.shard_of(key) != index:
+                continue
+            slot = image.find(key)
+            old = image.load(slot) if slot else 0
+            if not slot:
+                slot = image.empty_slot(image.group(key)[0], image.bucket_of(key))
+                assert slot not in dict(part)
+            part += [(slot, image.slot_word(*records[key], key) if value is not None else 0),
+                     (block + STRUCT["block"][""] + 8 * i, cell_word(old & IN_PLACE, field("slot", "class", old)) if old else 0)]
+            grown += (value is not None) - bool(old)
+        assert part, "both shards take part"
+        if grown:
+            part.append((image.shard(index, "count"), image.load(image.shard(index, "count")) + grown))
+        part.append((image.shard(index, "changes"), image.load(image.shard(index, "changes")) + 1))
+        for i, (offset, value) in enumerate(part):
+            image.store(at + 16 * i, offset)
+            image.store(at + 16 * i + 8, value)
+        image.intent("shard", image.shard(index, "lock"), "TRANSACTION", [(block, decision), (at | 1 << 62, len(part))])
+        at += 16 * len(part)
+        parts[index] = part
+    return block, decision, parts
+
+
+def changed(entries):
+    entries = entries | CHANGED
+    return {key: value for key, value in entries.items() if value is not None}
+
+
+@valid
+def mid_transaction_building(image):
+    entries = fruits(image)
+    transaction_block(image, CHANGED)
+    return Vector(image.data, entries, "A transaction, dead with its block and its new records, before any lock.", absent=[b"new", b"newer"])
+
+
+@valid
+def mid_transaction_block(image):
+    entries = fruits(image)
+    block, cls = image.take_room(200)
+    image.copy_in(block, b"\xa5" * 200)
+    image.die()
+    image.store(image.owner(0, "txn"), pack("txn", unit=block >> 4, cells=0, **{"class": cls}))
+    return Vector(image.data, entries, "A transaction block whose cell words do not count yet, and hold anything.")
+
+
+@valid
+def mid_transaction_large(image):
+    entries = fruits(image)
+    many = {b"many%d" % i: b"v" for i in range(400)}
+    transaction_block(image, many)
+    return Vector(image.data, entries, "A dead owner with a transaction block of 400 records in a large run.")
+
+
+@valid
+def mid_transaction_undecided(image):
+    entries = fruits(image)
+    transaction(image, CHANGED)
+    return Vector(image.data, entries, "A transaction, dead with all intents active, before its decision: the old values.", absent=[b"new", b"newer"])
+
+
+@valid
+def mid_transaction_decided(image):
+    entries = fruits(image)
+    block, decision, parts = transaction(image, CHANGED)
+    image.store(block, decision)
+    for part in parts.values():
+        for offset, value in part[: 2 * (len(part) // 2) : 2]:
+            if offset >= image.data_offset:
+                image.store(offset, value)
+    return Vector(image.data, changed(entries), "A transaction, dead after its decision and after all slots; cell words and counts are behind.",
+                  absent=[b"date"])
+
+
+@valid
+def mid_transaction_half(image):
+    entries = fruits(image)
+    block, decision, parts = transaction(image, CHANGED)
+    image.store(block, decision)
+    for offset, value in parts[0]:
+        image.store(offset, value)
+    image.store(image.shard(0, "intent"), 0)
+    image.store(image.shard(0, "lock"), 0, 4)
+    for offset, value in parts[1][:-1]:
+        image.store(offset, value)
+    return Vector(image.data, changed(entries), "A transaction, dead after its first shard and all but one store of its second.", absent=[b"date"])
+
+
+@valid
+def mid_transaction_returning(image):
+    entries = fruits(image)
+    block, decision, parts = transaction(image, CHANGED)
+    image.store(block, decision)
+    for index, part in parts.items():
+        for offset, value in part:
+            image.store(offset, value)
+        image.store(image.shard(index, "intent"), 0)
+        image.store(image.shard(index, "lock"), 0, 4)
+    first = block + STRUCT["block"][""]
+    image.return_cell(image.load(first) & IN_PLACE, field("cell", "class", image.load(first)))
+    image.store(first, 0)
+    return Vector(image.data, changed(entries), "A transaction, dead while it returned the old records.", absent=[b"date"])
+
+
 @valid
 def mid_replace(image):
     entries = fruits(image)
@@ -1186,3 +1318,45 @@ def intent_header(image):
 def intent_fill(image):
     """An intent that would fill the whole address space."""
     image.intent("shard", image.shard(0, "lock"), "SPLIT", [(image.shard(0, "changes"), 1, 8, 1 << 60)], always=True)
+
+
+def decided_list(image, at, count, slot=0):
+    """A decided transaction whose intent in shard 0 has this list, counted from its block's end."""
+    block, _ = transaction_block(image, {b"new": b"value"})
+    decision = image.next_version()
+    image.store(block, decision)
+    end = block + STRUCT["block"][""] + 8 + 16 * 6
+    image.copy_in(end - 16, image.shard(0, "changes").to_bytes(8, "little") + bytes(8))
+    image.intent("shard", image.shard(0, "lock"), "TRANSACTION", [(block, decision), (end + at | 1 << 62, count)], slot=slot)
+
+
+@contradiction
+def list_beyond(image):
+    """An intent whose list ends behind its transaction block."""
+    decided_list(image, -16, 1000)
+
+
+@contradiction
+def list_elsewhere(image):
+    """An intent whose list is in no transaction block."""
+    decided_list(image, 1 << 40, 1)
+
+
+@contradiction
+def list_unaligned(image):
+    """An intent whose list begins in the middle of an entry."""
+    decided_list(image, -8, 1)
+
+
+@contradiction
+def list_without_block(image):
+    """An intent with a list whose owner has no transaction block."""
+    decided_list(image, -16, 1, slot=1)
+
+
+@contradiction
+def block_too_small(image):
+    """An owner's transaction block with more cell words than fit it."""
+    transaction_block(image, {b"new": b"value"})
+    word = image.load(image.owner(0, "txn"))
+    image.store(image.owner(0, "txn"), (word & (1 << 48) - 1) | 1000 << 48)

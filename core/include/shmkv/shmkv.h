@@ -566,6 +566,68 @@ int shmkv_wait(shmkv_t *kv, const void *key, size_t key_len, uint64_t version, i
  * before it waits: for many waiters of single keys shmkv_wait() is cheaper.   Spec 6.12.
  */
 int shmkv_watch(shmkv_t *kv, uint64_t *position, int timeout_ms);
+/* ------------------------------------------------------------------- transact */
+
+/* A transaction, while its function runs. */
+typedef struct shmkv_txn shmkv_txn_t;
+
+/* Decides what becomes of the keys of a transaction. No lock is held meanwhile; it may
+ * take its time, and call whatever it likes, even begin another transaction. It must
+ * return. SHMKV_OK: make the changes; anything else: make none. */
+typedef int (*shmkv_txn_fn)(void *arg, shmkv_txn_t *txn);
+
+/**
+ * Change several keys together: all of the changes are made, or none, also when the process
+ * is killed in the middle.
+ *
+ * @p fn is given the values of @p keys as they were at one moment, and says by
+ * shmkv_txn_put() and shmkv_txn_delete() what is to become of them. If one of the
+ * keys has changed by the time that is done, also one that @p fn only looked at, @p fn is
+ * called again with fresh values; what an earlier call wished is forgotten. So transactions
+ * have an effect as if one came after the other.
+ *
+ * A snapshot and other transactions see all of the changes or none. A get sees one key,
+ * and gets of several keys may meet with a transaction between them. If the process is
+ * killed while it stores them, they may meet with it for longer: until somebody
+ * writes to the shards concerned, which finishes it.
+ *
+ * @param n,keys  1 to 1024 different keys
+ * @param fn,arg  see above
+ * @return SHMKV_OK: the changes are made, or none were wished; what @p fn returned, if it was
+ *         not SHMKV_OK: nothing has changed; otherwise nothing has changed either: EKEY;
+ *         EVALUE; EARGUMENT (no or too many keys, one named twice, no function); EBUSY: the
+ *         keys changed too often, for as long as the lock timeout; EREADONLY; EFROZEN;
+ *         ECLOSED; ENOSPC; ENOSLOTS; ERESERVE; ETIMEDOUT; EDEADLK; ESTALE; ECORRUPT;
+ *         ENOMEM; an errno
+ * Owner: the caller keeps @p keys.   Threads: any.   Fork, signals, blocking, order: as
+ * shmkv_put(); the locks of all shards that the keys are in are held at once.   Cost: an
+ * index look-up for each key without a lock and two more with it; @p keys' values are
+ * copied.   Spec 6.15.
+ */
+int shmkv_transaction(shmkv_t *kv, size_t n, const struct shmkv_bytes *keys, shmkv_txn_fn fn,
+                      void *arg);
+
+/**
+ * The value of key number @p i, counted from 0: what this call of the function has put
+ * there, or what was there.
+ *
+ * @param item  out: as from shmkv_get_item(); its data are valid until the function
+ *              returns, or puts another value for the key. The version of what was put is 0.
+ * @return SHMKV_OK; ENOTFOUND; EARGUMENT (no such key, or not inside the function)
+ * Threads: that of the function.   Blocks: never.
+ */
+int shmkv_txn_get(shmkv_txn_t *txn, size_t i, struct shmkv_item *item);
+
+/**
+ * Let key number @p i have this value, or none.
+ *
+ * @param item  in: as for shmkv_put_item(); its data are copied
+ * @return SHMKV_OK; delete: ENOTFOUND; EVALUE; EARGUMENT (no such key, no item, an unknown
+ *         type or flag, or not inside the function); ENOMEM
+ * Threads: that of the function.   Blocks: never.
+ */
+int shmkv_txn_put(shmkv_txn_t *txn, size_t i, const struct shmkv_item *item);
+int shmkv_txn_delete(shmkv_txn_t *txn, size_t i);
 
 /* ---------------------------------------------------------------- named locks */
 
