@@ -10,7 +10,8 @@
  * nor replaced by EXCLUSIVE, and the attempt leaves nothing; opening works. Once the
  * ballast is gone the store grows on.
  *
- * Arguments: MIB... Exit status: 0 all well, 1 a violation, 77 nobody may mount here.
+ * Arguments: MIB... Exit status: 0 all well, 1 a violation, 77 to must_fail.sh: nobody may mount
+ * here.
  *
  * proves [LIFE-09]
  */
@@ -25,6 +26,7 @@
 #include <sys/wait.h>
 
 #include "tests/faults/must.h"
+#include "tests/support/namespaces.h"
 #include "tests/support/support.h"
 
 #define PAGE 4096ul
@@ -36,29 +38,10 @@ static uint8_t value[LARGE], got[LARGE];
 
 /* -------------------------------------------------------------------- the mount */
 
-static void write_text(const char *path, const char *text) {
-    int fd = open(path, O_WRONLY | O_CLOEXEC);
-    if (fd < 0 || write(fd, text, strlen(text)) < 0)
-        perror(path);
-    if (fd >= 0)
-        close(fd);
-}
-
-/* Where we are not root, in a user namespace of our own. */
 static bool mount_alone(unsigned mib) {
-    char size[32], uid[32], gid[32];
+    char size[32];
     snprintf(size, sizeof size, "size=%um", mib);
-    snprintf(uid, sizeof uid, "0 %u 1", geteuid());
-    snprintf(gid, sizeof gid, "0 %u 1", getegid());
-    if (unshare(CLONE_NEWNS) != 0) {
-        if (unshare(CLONE_NEWUSER | CLONE_NEWNS) != 0)
-            return false;
-        write_text("/proc/self/setgroups", "deny");
-        write_text("/proc/self/uid_map", uid);
-        write_text("/proc/self/gid_map", gid);
-    }
-    return mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0 &&
-           mount("none", "/dev/shm", "tmpfs", 0, size) == 0;
+    return apart(CLONE_NEWNS) && mounted_apart("/dev/shm", "tmpfs", size);
 }
 
 static uint64_t pages_free(void) {
@@ -271,7 +254,7 @@ int main(int argc, char **argv) {
         if (WIFSIGNALED(status))
             fprintf(stderr, "%u MiB: ended by signal %d\n", mib, WTERMSIG(status));
         else if (WEXITSTATUS(status) == 77)
-            printf("SKIPPED: nobody may mount a tmpfs here\n");
+            return skipped("nobody may mount a tmpfs here");
         if (status != 0)
             return WIFEXITED(status) ? WEXITSTATUS(status) : 1;
     }

@@ -22,14 +22,14 @@
 #define PEOPLE (USERS + REPLACERS + OUTSIDERS)
 #define KEYS 16 /* of each user */
 
-enum part { PEACE, KILLS, UNLINKS, PARTS };
+enum phase { PEACE, KILLS, UNLINKS, PARTS };
 static const char *const part_names[] = {"in peace", "with kills", "with unlinks"};
 
 static struct meeting {
     struct event swaps;   /* a replacement succeeded */
     struct event stop;    /* all are to finish, */
     struct event stopped; /* and somebody has */
-    enum part part;
+    enum phase part;
     uint32_t wanted; /* replacements of this part */
     struct person {
         uint64_t calls, moves, stale, absent, swaps, unlinks;
@@ -364,7 +364,7 @@ static void stop_all(uint32_t count) {
 }
 
 /* Now that all have gone: how the name is left. */
-static void check_the_end(const struct place_of_segments *place, enum part part, uint64_t first,
+static void check_the_end(const struct place_of_segments *place, enum phase part, uint64_t first,
                           uint64_t swaps, unsigned kills) {
     struct shmkv_info info = {.size = sizeof info};
     struct shmkv_stats st = {.size = sizeof st};
@@ -384,7 +384,7 @@ static void check_the_end(const struct place_of_segments *place, enum part part,
     must(shmkv_close(kv));
 }
 
-static void tell(enum part part, uint32_t count, uint64_t swaps, unsigned kills) {
+static void tell(enum phase part, uint32_t count, uint64_t swaps, unsigned kills) {
     struct person sum = {0};
     for (uint32_t i = 0; i < count; i++) {
         const struct person *p = &meet->people[i];
@@ -400,7 +400,7 @@ static void tell(enum part part, uint32_t count, uint64_t swaps, unsigned kills)
     fflush(stdout);
 }
 
-static void play(const struct place_of_segments *place, enum part part, uint32_t wanted,
+static void play(const struct place_of_segments *place, enum phase part, uint32_t wanted,
                  struct random *r) {
     uint32_t count = part == UNLINKS ? PEOPLE : USERS + REPLACERS;
     unsigned kills = 0;
@@ -435,7 +435,7 @@ static int run(int argc, char **argv) {
     struct place_of_segments place = place_make();
     name = place_name(&place, "replaced");
     meet = shared_memory(sizeof *meet);
-    for (enum part part = 0; part < PARTS; part++)
+    for (enum phase part = 0; part < PARTS; part++)
         play(&place, part, wanted * share[part] / 100, &r);
     must(shmkv_unlink(name));
     place_must_be_empty(&place);

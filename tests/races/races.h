@@ -6,6 +6,7 @@
 #define SHMKV_TESTS_RACES_H
 
 #include "tests/stress/stress.h"
+#include "tests/support/namespaces.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -20,30 +21,6 @@
 #include <unistd.h>
 
 /* ------------------------------------------------------- a shared memory of our own */
-
-static inline void write_text(const char *path, const char *text) {
-    int fd = open(path, O_WRONLY | O_CLOEXEC);
-    if (fd < 0)
-        return; /* what it was for will fail */
-    if (write(fd, text, strlen(text)) < 0)
-        perror(path);
-    close(fd);
-}
-
-/* unshare(2), where we are not root in a user namespace of our own. */
-static inline bool unshare_as_root(int flags) {
-    char map[2][32];
-    snprintf(map[0], sizeof map[0], "0 %u 1", geteuid());
-    snprintf(map[1], sizeof map[1], "0 %u 1", getegid());
-    if (unshare(flags) == 0)
-        return true;
-    if (unshare(CLONE_NEWUSER) != 0)
-        return false;
-    write_text("/proc/self/setgroups", "deny");
-    write_text("/proc/self/uid_map", map[0]);
-    write_text("/proc/self/gid_map", map[1]);
-    return unshare(flags) == 0;
-}
 
 /* Where segments lie, and can be counted: an empty /dev/shm that nobody else sees, or,
  * where the system grants no mount namespace, a directory of our own. */
@@ -62,9 +39,7 @@ static inline struct statfs free_in(const struct place_of_segments *p) {
 
 static inline struct place_of_segments place_make(void) {
     struct place_of_segments p = {.dir = "/dev/shm"};
-    p.own_shm = unshare_as_root(CLONE_NEWNS) &&
-                mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0 &&
-                mount("tmpfs", "/dev/shm", "tmpfs", 0, "size=512m,mode=1777") == 0;
+    p.own_shm = apart(CLONE_NEWNS) && mounted_apart("/dev/shm", "tmpfs", "size=512m,mode=1777");
     if (!p.own_shm) {
         p.dir = scratch_dir();
         printf("no mount namespace: segments are files in %s, and memory is not counted\n", p.dir);

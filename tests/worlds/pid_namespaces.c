@@ -10,7 +10,7 @@
  * start time as the other's: only the namespace tells them apart. Once more the holder
  * is of the outer namespace, with a pid that nobody has where the other lives.
  *
- * Exit status: 0 all well, 1 a violation, 77 the system allows no namespaces.
+ * Exit status: 0 all well, 1 a violation, 77 to must_fail.sh: the system allows no namespaces.
  *
  * proves [LOCK-18] [LOCK-19]
  */
@@ -25,8 +25,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "tests/support/namespaces.h"
 #include "tests/support/support.h"
-#include "tests/worlds/apart.h"
 
 #define SHORT_MS 60
 
@@ -34,14 +34,15 @@ static bool own_proc;
 static const char *name;
 static unsigned checks;
 
-#define MUST(what)                                                                                 \
-    do {                                                                                           \
-        checks++;                                                                                  \
-        if (!(what)) {                                                                             \
-            fprintf(stderr, "line %d: not true: %s (%s)\n", __LINE__, #what, shmkv_error_detail()); \
-            fflush(NULL);                                                                          \
-            _exit(1);                                                                              \
-        }                                                                                          \
+#define MUST(what)                                                           \
+    do {                                                                     \
+        checks++;                                                            \
+        if (!(what)) {                                                       \
+            fprintf(stderr, "line %d: not true: %s (%s)\n", __LINE__, #what, \
+                    shmkv_error_detail());                                   \
+            fflush(NULL);                                                    \
+            _exit(1);                                                        \
+        }                                                                    \
     } while (0)
 
 /* ------------------------------------------------------------------ namespaces */
@@ -61,7 +62,7 @@ static pid_t first_of_a_namespace(void (*body)(void *), void *arg) {
         prctl(PR_SET_PDEATHSIG, SIGKILL);
         if (getpid() != 1)
             _exit(98);
-        if (own_proc && !proc_becomes("proc", NULL))
+        if (own_proc && !mounted_apart("/proc", "proc", NULL))
             _exit(77);
         body(arg);
         fflush(NULL);
@@ -200,11 +201,8 @@ static void nothing(void *arg) { (void)arg; }
 
 int main(int argc, char **argv) {
     own_proc = argc > 1 && strcmp(argv[1], "proc") == 0;
-    if (outcome(first_of_a_namespace(nothing, NULL)) == 77) {
-        printf("SKIPPED: this system lets us make no PID namespace%s: %s\n",
-               own_proc ? " with a /proc of its own" : "", "needs root or user namespaces");
-        return 77;
-    }
+    if (outcome(first_of_a_namespace(nothing, NULL)) == 77)
+        return skipped("the system lets us make no PID namespace: needs root or user namespaces");
     names_begin();
     name = unique_name();
     meet = shared_memory(sizeof *meet);

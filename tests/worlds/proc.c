@@ -7,7 +7,8 @@
  * each kind makes a segment, and replaces one: that works, or is refused with a message
  * that says why, and nothing has changed.
  *
- * Exit status: 0 all well, 1 a violation, 77 the system allows no mount namespaces.
+ * Exit status: 0 all well, 1 a violation, 77 to must_fail.sh: the system allows no mount
+ * namespaces.
  *
  * proves [LOCK-18] [LOCK-19] [LOCK-20]
  */
@@ -22,8 +23,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "tests/support/namespaces.h"
 #include "tests/support/support.h"
-#include "tests/worlds/apart.h"
 
 #define SHORT_MS 60
 #define NOBODY 65534
@@ -31,14 +32,15 @@
 static unsigned checks;
 static const char *name;
 
-#define MUST(what)                                                                                 \
-    do {                                                                                           \
-        checks++;                                                                                  \
-        if (!(what)) {                                                                             \
-            fprintf(stderr, "line %d: not true: %s (%s)\n", __LINE__, #what, shmkv_error_detail()); \
-            fflush(NULL);                                                                          \
-            _exit(1);                                                                              \
-        }                                                                                          \
+#define MUST(what)                                                           \
+    do {                                                                     \
+        checks++;                                                            \
+        if (!(what)) {                                                       \
+            fprintf(stderr, "line %d: not true: %s (%s)\n", __LINE__, #what, \
+                    shmkv_error_detail());                                   \
+            fflush(NULL);                                                    \
+            _exit(1);                                                        \
+        }                                                                    \
     } while (0)
 
 /* ------------------------------------------------------------------------- kinds */
@@ -54,12 +56,15 @@ static bool options_are_of_the_mount(void) {
            (major > 5 || (major == 5 && minor >= 8));
 }
 
-static bool possible(enum kind kind) { return kind != HIDDEN || (running_as_root() && options_are_of_the_mount()); }
+static bool possible(enum kind kind) {
+    return kind != HIDDEN || (running_as_root() && options_are_of_the_mount());
+}
 
 static void become(enum kind kind) {
     if (kind == USUAL)
         return;
-    if (!apart(CLONE_NEWNS) || !proc_becomes(kind == EMPTY ? "tmpfs" : "proc", kind == EMPTY ? NULL : "hidepid=2"))
+    if (!apart(CLONE_NEWNS) || !mounted_apart("/proc", kind == EMPTY ? "tmpfs" : "proc",
+                                              kind == EMPTY ? NULL : "hidepid=2"))
         _exit(77);
     if (kind == HIDDEN) {
         MUST(setresgid(NOBODY, NOBODY, NOBODY) == 0 && setresuid(NOBODY, NOBODY, NOBODY) == 0);
@@ -80,11 +85,13 @@ static int outcome(pid_t pid) {
 static struct meeting {
     struct gate held, tried;
     enum kind holder, wanter;
-} *meet;
+} * meet;
 
 static shmkv_t *enter(struct context **ctx) {
-    struct shmkv_options opts = {
-        .size = sizeof opts, .mode = SHMKV_EXISTING, .flags = SHMKV_ANY_OWNER, .lock_timeout_ms = SHORT_MS};
+    struct shmkv_options opts = {.size = sizeof opts,
+                                 .mode = SHMKV_EXISTING,
+                                 .flags = SHMKV_ANY_OWNER,
+                                 .lock_timeout_ms = SHORT_MS};
     shmkv_t *kv;
     MUST(shmkv_open(name, &opts, &kv) == SHMKV_OK);
     MUST(context_acquire(segment_of(kv), ctx) == SHMKV_OK);
@@ -173,7 +180,8 @@ static void make(void *arg) {
     char value[8];
     size_t len;
     MUST(shmkv_open(m->old_name, NULL, &kv) == SHMKV_OK);
-    MUST(shmkv_get(kv, "old", 3, value, sizeof value, &len) == (replaced ? SHMKV_ENOTFOUND : SHMKV_OK));
+    MUST(shmkv_get(kv, "old", 3, value, sizeof value, &len) ==
+         (replaced ? SHMKV_ENOTFOUND : SHMKV_OK));
     MUST(shmkv_put(kv, "old", 3, "again", 5) == SHMKV_OK);
     MUST(shmkv_close(kv) == SHMKV_OK);
 }
@@ -185,7 +193,8 @@ static void making_as(enum kind kind) {
     MUST(shmkv_put(kv, "old", 3, "value", 5) == SHMKV_OK);
     MUST(shmkv_close(kv) == SHMKV_OK);
     MUST(outcome(child_start(make, &m)) == 0);
-    printf("with %s a segment is %s\n", kind_names[kind], there(m.new_name) ? "made" : "refused, and it is said why");
+    printf("with %s a segment is %s\n", kind_names[kind],
+           there(m.new_name) ? "made" : "refused, and it is said why");
     MUST(shmkv_unlink(m.old_name) == SHMKV_OK);
     if (there(m.new_name))
         MUST(unlink(shm_path(m.new_name)) == 0);
@@ -195,10 +204,8 @@ static void nothing(void *arg) { become(*(enum kind *)arg); }
 
 int main(void) {
     enum kind empty = EMPTY;
-    if (outcome(child_start(nothing, &empty)) == 77) {
-        printf("SKIPPED: this system lets us make no mount namespace: needs root or user namespaces\n");
-        return 77;
-    }
+    if (outcome(child_start(nothing, &empty)) == 77)
+        return skipped("the system lets us make no mount namespace: needs root or user namespaces");
     names_begin();
     name = unique_name();
     meet = shared_memory(sizeof *meet);
