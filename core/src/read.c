@@ -261,12 +261,19 @@ static inline const bucket_t *bucket_short(const struct segment *seg, uint64_t s
     return (const bucket_t *)(const void *)(seg->base + off + hash_bucket_offset(hash));
 }
 
-/* What a record says of its value. */
+/* What a record without the optional part says of its value. */
 struct facts {
     size_t len;
     unsigned type;
     uint64_t version;
 };
+
+static inline void tell_facts(const struct facts *facts, void *data, struct shmkv_item *item) {
+    *item = (struct shmkv_item){.data = data,
+                                .len = facts->len,
+                                .type = type_of_value(facts->type, facts->len),
+                                .version = facts->version};
+}
 
 /* The slot that has the tag, and nothing yet of the record it leads to. */
 struct candidate {
@@ -317,11 +324,11 @@ value_short(const struct route *route, const struct candidate *c, const void *ke
     return likely(fits) ? SHMKV_OK : SHMKV_ETOOSMALL;
 }
 
-/* E_RETRY: it is not as in nearly all cases, so go the whole way. */
-static inline __attribute__((always_inline)) int read_short_way(const struct segment *seg,
-                                                                const void *key, size_t key_len,
-                                                                bool exists_only, void *buf,
-                                                                size_t buf_len, size_t *val_len) {
+/* E_RETRY: it is not as in nearly all cases, so go the whole way. The facts are set on
+ * SHMKV_OK and ETOOSMALL. */
+static inline __attribute__((always_inline)) int
+read_short_way(const struct segment *seg, const void *key, size_t key_len, bool exists_only,
+               void *buf, size_t buf_len, struct facts *facts) {
     struct route route;
     struct candidate c;
     uint64_t hash = hash_inline(key, key_len, seg->seed);
@@ -335,10 +342,7 @@ static inline __attribute__((always_inline)) int read_short_way(const struct seg
     int err = candidate_short(seg, span, b, hash, &route, &c);
     if (unlikely(err))
         return err;
-    struct facts facts;
-    err = value_short(&route, &c, key, key_len, exists_only, buf, buf_len, &facts);
-    *val_len = facts.len;
-    return err;
+    return value_short(&route, &c, key, key_len, exists_only, buf, buf_len, facts);
 }
 
 static COLD int read_with_hash(struct segment *seg, const void *key, size_t key_len, uint64_t hash,
@@ -356,21 +360,21 @@ static COLD int read_with_hash(struct segment *seg, const void *key, size_t key_
 
 int read_value(struct segment *seg, const void *key, size_t key_len, void *buf, size_t buf_len,
                size_t *val_len) {
-    size_t len = 0;
-    int result = read_short_way(seg, key, key_len, false, buf, buf_len, &len);
+    struct facts facts = {0};
+    int result = read_short_way(seg, key, key_len, false, buf, buf_len, &facts);
     if (unlikely(result == E_RETRY))
         result = read_with_hash(seg, key, key_len, hash_bytes(key, key_len, seg->seed), false, buf,
-                                buf_len, &len);
+                                buf_len, &facts.len);
     if (val_len)
-        *val_len = len;
+        *val_len = facts.len;
     return result;
 }
 
-int read_item(struct segment *seg, const void *key, size_t key_len, void *buf, size_t buf_len,
-              struct shmkv_item *item) {
+static COLD int read_item_whole_way(struct segment *seg, const void *key, size_t key_len, void *buf,
+                                    size_t buf_len, struct shmkv_item *item) {
     struct want w = {.key = key,
                      .key_len = key_len,
-                     .hash = hash_inline(key, key_len, seg->seed),
+                     .hash = hash_bytes(key, key_len, seg->seed),
                      .buf = buf,
                      .buf_len = buf_len};
     int result = read_whole_way(seg, &w);
@@ -381,6 +385,17 @@ int read_item(struct segment *seg, const void *key, size_t key_len, void *buf, s
                                     .flags = w.owner ? SHMKV_BOUND : 0,
                                     .expires_ns = w.expiry_ns,
                                     .version = w.version};
+    return result;
+}
+
+int read_item(struct segment *seg, const void *key, size_t key_len, void *buf, size_t buf_len,
+              struct shmkv_item *item) {
+    struct facts facts;
+    int result = read_short_way(seg, key, key_len, false, buf, buf_len, &facts);
+    if (unlikely(result == E_RETRY))
+        return read_item_whole_way(seg, key, key_len, buf, buf_len, item);
+    if (result != SHMKV_ENOTFOUND)
+        tell_facts(&facts, buf, item);
     return result;
 }
 
@@ -467,11 +482,8 @@ static inline int look_at_value(struct segment *seg, const struct lookup *l,
         result = value_short(&l->route, &l->candidate, key->data, key->len, false, room->at,
                              room->left, &facts);
     if (unlikely(result == E_RETRY))
-        return read_item(seg, key->data, key->len, room->at, room->left, item);
-    *item = (struct shmkv_item){.data = room->at,
-                                .len = facts.len,
-                                .type = type_of_value(facts.type, facts.len),
-                                .version = facts.version};
+        return read_item_whole_way(seg, key->data, key->len, room->at, room->left, item);
+    tell_facts(&facts, room->at, item);
     return result;
 }
 
@@ -534,28 +546,41 @@ static COLD int get_slowly(shmkv_t *kv, const void *key, size_t key_len, void *b
 }
 
 /* The usual call is all in line, entry and hash and all: a thread that is in no other
- * call, a live segment, a key of 9 to 16 bytes, and the short way. */
-int shmkv_get(shmkv_t *kv, const void *key, size_t key_len, void *buf, size_t buf_len,
-              size_t *val_len) {
+ * call, a live segment, a key of 9 to 16 bytes, and the short way. E_RETRY: it is
+ * another one. */
+static inline __attribute__((always_inline)) int get_in_line(shmkv_t *kv, const void *key,
+                                                             size_t key_len, void *buf,
+                                                             size_t buf_len, struct facts *facts) {
     struct guard *g = guard_mine;
-    if (unlikely(!g) || unlikely(!kv) || unlikely(!key) || unlikely(!buf) || unlikely(!val_len) ||
+    if (unlikely(!g) || unlikely(!kv) || unlikely(!key) || unlikely(!buf) ||
         unlikely(key_len - 9 >= 8) ||
         unlikely(atomic_load_explicit(&g->inside[0], memory_order_relaxed) != NULL))
-        return get_slowly(kv, key, key_len, buf, buf_len, val_len);
+        return E_RETRY;
     struct segment *seg = guard_show(&g->inside[0], kv);
     int result = E_RETRY;
     if (segment_is_live(seg))
-        result = read_short_way(seg, key, key_len, false, buf, buf_len, val_len);
+        result = read_short_way(seg, key, key_len, false, buf, buf_len, facts);
     guard_hide(&g->inside[0]);
-    return likely(result != E_RETRY) ? result : get_slowly(kv, key, key_len, buf, buf_len, val_len);
+    return result;
+}
+
+int shmkv_get(shmkv_t *kv, const void *key, size_t key_len, void *buf, size_t buf_len,
+              size_t *val_len) {
+    struct facts facts;
+    int result = get_in_line(kv, key, key_len, buf, buf_len, &facts);
+    if (unlikely(result == E_RETRY) || unlikely(!val_len))
+        return get_slowly(kv, key, key_len, buf, buf_len, val_len);
+    if (likely(result != SHMKV_ENOTFOUND))
+        *val_len = facts.len;
+    return result;
 }
 
 static int read_exists(struct segment *seg, const void *key, size_t key_len) {
-    size_t len;
-    int result = read_short_way(seg, key, key_len, true, NULL, 0, &len);
+    struct facts facts;
+    int result = read_short_way(seg, key, key_len, true, NULL, 0, &facts);
     if (unlikely(result == E_RETRY))
         result = read_with_hash(seg, key, key_len, hash_bytes(key, key_len, seg->seed), true, NULL,
-                                0, &len);
+                                0, &facts.len);
     return result;
 }
 
@@ -597,17 +622,28 @@ int shmkv_get_many(shmkv_t *kv, size_t n, const struct shmkv_bytes *keys, struct
     return err;
 }
 
-int shmkv_get_item(shmkv_t *kv, const void *key, size_t key_len, void *buf, size_t buf_len,
-                   struct shmkv_item *item) {
+static COLD int get_item_slowly(shmkv_t *kv, const void *key, size_t key_len, void *buf,
+                                size_t buf_len, struct shmkv_item *item) {
     struct segment *seg;
     int err = key_check(key, key_len);
     if (!err && (!item || (!buf && buf_len)))
         err = fail(SHMKV_EARGUMENT, "no place for the item");
     if (!err)
         err = handle_enter(kv, &seg);
-    if (unlikely(err))
+    if (err)
         return err;
     err = read_item(seg, key, key_len, buf, buf_len, item);
     handle_leave();
     return err;
+}
+
+int shmkv_get_item(shmkv_t *kv, const void *key, size_t key_len, void *buf, size_t buf_len,
+                   struct shmkv_item *item) {
+    struct facts facts;
+    int result = get_in_line(kv, key, key_len, buf, buf_len, &facts);
+    if (unlikely(result == E_RETRY) || unlikely(!item))
+        return get_item_slowly(kv, key, key_len, buf, buf_len, item);
+    if (likely(result != SHMKV_ENOTFOUND))
+        tell_facts(&facts, buf, item);
+    return result;
 }
