@@ -322,7 +322,8 @@ static reply_t read_large(const struct reading *how, reader_fn *read, struct shm
     return value;
 }
 
-static inline reply_t read_through(const struct reading *how, reader_fn *read, int *err)
+/* In line, and so the reader of each caller is. */
+static inline __attribute__((always_inline)) reply_t read_through(const struct reading *how, reader_fn *read, int *err)
 {
     char small[STACK_VALUE];
     struct shmkv_item item = {0};
