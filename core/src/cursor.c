@@ -11,12 +11,22 @@
  * Reverse-binary cursors over growing tables come from Redis' SCAN (P. Noordhuis).
  *
  * The keys of one bucket are copied together, each checked as in read.c, and
- * then handed out one by one, each with the value it has at that moment.
+ * then handed out one by one, each with the value it has at that moment, in the
+ * order of two hashes of theirs. So the walk as a whole has an order that depends on
+ * the keys and on the depths that prefixes were read at, and on nothing else; and
+ * the last key's hashes with the depth of its prefix are a position, from which
+ * another cursor can go on, whatever has happened to the index in between [OP-27].
+ * The second hash is there for keys that agree in the first: keys are too long to be
+ * part of a position.
+ *
+ * A prefix of keys is looked at where a key lies, before it is copied. It spares copies
+ * and values, but no bucket: there is no order of keys in a hash table.
  */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "hash.h"
 #include "internal.h"
 
 #define MAX_ATTEMPTS 100000
@@ -27,23 +37,47 @@ struct bytes {
     size_t len, capacity;
 };
 
+/* Where a key stands among those of its bucket. */
+struct rank {
+    uint64_t hash, second;
+};
+
+/* A key that was copied. */
+struct copied {
+    struct rank rank; /* or of the hash only the tag, as the slot has it, and 0 */
+    size_t at;        /* in the cursor's keys: its length (4 bytes), then the key */
+};
+
+/* As in the byte of a position. */
+enum standing { BEFORE_THE_FIRST = 0, BEHIND_A_KEY = 1, AT_THE_END = 2 };
+
+struct standpoint {
+    enum standing standing;
+    unsigned depth;   /* that the key's prefix was read at */
+    struct rank rank; /* the key's */
+};
+
 struct shmkv_cursor {
     shmkv_t *kv;
     unsigned moves; /* kv->moves when the walk began */
     unsigned flags;
+    struct bytes prefix; /* of the keys that are wanted */
     uint32_t shard;
     uint64_t position; /* in [0, 2^32): the prefix with its bits reversed */
     unsigned depth;    /* pinned for the current prefix */
     bool pinned;
+    bool unread; /* the bucket is still to be copied */
     unsigned bucket;
-    struct bytes keys; /* of the bucket: length (4 bytes), key, length, key, … */
-    size_t next_key;   /* position in keys */
+    struct bytes keys;   /* of the bucket: length (4 bytes), key, length, key, … */
+    struct bytes copied; /* struct copied, as many as keys */
+    size_t next, given;  /* the one to give, and the one given last, as indices */
+    struct standpoint stands;
+    bool unranked; /* its rank is still to be computed: of copied key `given` */
+    bool resumed;  /* of the bucket, what is not behind the standpoint was given before */
     struct bytes value;
 };
 
-static int bytes_reserve(struct bytes *b, size_t capacity) {
-    if (capacity <= b->capacity)
-        return SHMKV_OK;
+static COLD int bytes_enlarge(struct bytes *b, size_t capacity) {
     size_t larger = capacity > 2 * b->capacity ? capacity : 2 * b->capacity;
     uint8_t *data = realloc(b->data, larger);
     if (!data)
@@ -53,6 +87,10 @@ static int bytes_reserve(struct bytes *b, size_t capacity) {
     return SHMKV_OK;
 }
 
+static inline int bytes_reserve(struct bytes *b, size_t capacity) {
+    return likely(capacity <= b->capacity) ? SHMKV_OK : bytes_enlarge(b, capacity);
+}
+
 static uint32_t reverse_bits(uint32_t x) {
     x = (x >> 1 & 0x55555555u) | (x & 0x55555555u) << 1;
     x = (x >> 2 & 0x33333333u) | (x & 0x33333333u) << 2;
@@ -60,11 +98,125 @@ static uint32_t reverse_bits(uint32_t x) {
     return __builtin_bswap32(x);
 }
 
+/* -------------------------------------------------------------------- their order */
+
+/* Not a seed that is akin to the other: keys that agree with one must not agree with both. */
+#define SECOND_SEED 0x9e3779b97f4a7c15u
+
+static struct rank rank_of(const struct segment *seg, const void *key, size_t len) {
+    return (struct rank){hash_inline(key, len, seg->seed),
+                         hash_inline(key, len, seg->seed + SECOND_SEED)};
+}
+
+static int rank_compare(const struct rank *a, const struct rank *b) {
+    if (a->hash != b->hash)
+        return a->hash < b->hash ? -1 : 1;
+    return (a->second > b->second) - (a->second < b->second);
+}
+
+static int by_rank(const void *a, const void *b) {
+    return rank_compare(&((const struct copied *)a)->rank, &((const struct copied *)b)->rank);
+}
+
+static struct copied *copied_keys(const struct shmkv_cursor *c) {
+    return (struct copied *)(void *)c->copied.data;
+}
+static size_t copied_count(const struct shmkv_cursor *c) {
+    return c->copied.len / sizeof(struct copied);
+}
+static const void *copied_key(const struct shmkv_cursor *c, const struct copied *this,
+                              size_t *len) {
+    uint32_t length;
+    memcpy(&length, c->keys.data + this->at, sizeof length);
+    *len = length;
+    return c->keys.data + this->at + sizeof length;
+}
+
+/* A bucket has seven slots, and seldom another seven; but one whose hashes somebody has
+ * chosen may have a hundred thousand. */
+static void sort_copied(struct copied *all, size_t n) {
+    if (n > 24) {
+        qsort(all, n, sizeof *all, by_rank);
+        return;
+    }
+    for (size_t i = 1; i < n; i++) {
+        struct copied this = all[i];
+        size_t at = i;
+        for (; at > 0 && rank_compare(&this.rank, &all[at - 1].rank) < 0; at--)
+            all[at] = all[at - 1];
+        all[at] = this;
+    }
+}
+
+static bool any_equal(const struct copied *all, size_t n) {
+    for (size_t i = 1; i < n; i++)
+        if (rank_compare(&all[i - 1].rank, &all[i].rank) == 0)
+            return true;
+    return false;
+}
+
+/* All of the hashes, in place of the tags. */
+static COLD void complete_ranks(struct shmkv_cursor *c, const struct segment *seg) {
+    struct copied *all = copied_keys(c);
+    for (size_t i = 0, n = copied_count(c); i < n; i++) {
+        size_t len;
+        const void *key = copied_key(c, &all[i], &len);
+        all[i].rank = rank_of(seg, key, len);
+    }
+    sort_copied(all, copied_count(c));
+}
+
+/* Before the key that was given last is overwritten, or somebody wants to know. */
+static void note_rank(struct shmkv_cursor *c, const struct segment *seg) {
+    size_t len;
+    if (!c->unranked)
+        return;
+    const void *key = copied_key(c, &copied_keys(c)[c->given], &len);
+    c->stands.rank = rank_of(seg, key, len);
+    c->unranked = false;
+}
+
+/* Put the bucket in order, and begin behind what was given before the cursor resumed. The
+ * tags are the upper bits of the hashes, and nearly always tell the order: then no key
+ * is hashed, and its memory not waited for. */
+static void arrange(struct shmkv_cursor *c, const struct segment *seg) {
+    struct copied *all = copied_keys(c);
+    size_t n = copied_count(c);
+    sort_copied(all, n);
+    if (unlikely(c->resumed || any_equal(all, n)))
+        complete_ranks(c, seg);
+    if (unlikely(c->resumed))
+        while (c->next < n && rank_compare(&all[c->next].rank, &c->stands.rank) <= 0)
+            c->next++;
+    c->resumed = false;
+}
+
 /* -------------------------------------------------------------- keys of a bucket */
 
-/* Append the key of the record that @p slot names, if the view has it. E_RETRY:
- * something moved, or nothing there makes sense. The checks are those of read.c. */
-static int copy_key(struct segment *seg, struct bytes *keys, const struct group_view *view,
+/* Append the key, which is @p len bytes long, from the place where it lies. */
+static inline int append_key(struct shmkv_cursor *c, const uint8_t *key, uint32_t len) {
+    int err = bytes_reserve(&c->keys, c->keys.len + sizeof len + len);
+    if (!err)
+        err = bytes_reserve(&c->copied, c->copied.len + sizeof(struct copied));
+    if (err)
+        return err;
+    memcpy(c->keys.data + c->keys.len, &len, sizeof len);
+    racy_copy(c->keys.data + c->keys.len + sizeof len, key, len);
+    return SHMKV_OK;
+}
+
+/* It counts. */
+static inline void keep_key(struct shmkv_cursor *c, uint64_t word, uint32_t len) {
+    struct copied *new = &copied_keys(c)[copied_count(c)];
+    new->at = c->keys.len;
+    new->rank = (struct rank){hash_tag(word), 0};
+    c->keys.len += sizeof len + len;
+    c->copied.len += sizeof *new;
+}
+
+/* Append the key of the record that @p slot names, if it is wanted and the view has
+ * it. E_RETRY: something moved, or nothing there makes sense. The checks are those of read.c. */
+static int copy_key(struct shmkv_cursor *c, struct segment *seg, const struct group_view *view,
                     const uint64_t *slot, uint64_t word) {
     const uint64_t *rec = seg_at(seg, word & OFFSET_IN_WORD, SHMKV_RECORD_HEADER_SIZE);
     if (!rec)
@@ -74,25 +226,25 @@ static int copy_key(struct segment *seg, struct bytes *keys, const struct group_
     if (version & 1 || version == 0 || !record_look(seg, word, &shape))
         return E_RETRY;
     uint32_t len = (uint32_t)shape.key_len;
+    const uint8_t *key = key_of_record((const record_t *)(const void *)rec, &shape);
+    bool wanted =
+        !c->prefix.len || (len >= c->prefix.len && racy_equal(key, c->prefix.data, c->prefix.len));
     /* Keys lie in cells of their own: together they are not longer than the file,
      * unless many slots lead to one of them. */
-    if (keys->len > load_relaxed_u64(&seg->safe_limit))
+    if (c->keys.len > load_relaxed_u64(&seg->safe_limit))
         return E_RETRY;
-    int err = bytes_reserve(keys, keys->len + sizeof len + len);
+    int err = wanted ? append_key(c, key, len) : SHMKV_OK;
     if (err)
         return err;
-    uint8_t *out = keys->data + keys->len;
-    memcpy(out, &len, sizeof len);
-    racy_copy(out + sizeof len, (const uint8_t *)rec + record_key_offset(shape.extra), len);
     uint64_t expiry_ns = shape.extra ? load_relaxed_u64(&rec[2]) : 0;
     uint64_t owner = shape.extra ? load_relaxed_u64(&rec[3]) : 0;
     fence_acquire();
     if (((load_acquire_u64(slot) ^ word) & SLOT_IDENTITY) != 0 ||
         load_relaxed_u64(&rec[0]) != version)
         return E_RETRY;
-    if (group_view_has(seg, view, out + sizeof len, len) &&
+    if (wanted && group_view_has(seg, view, c->keys.data + c->keys.len + sizeof len, len) &&
         (!shape.extra || entry_visible(seg, expiry_ns, owner)) && !shape.hidden)
-        keys->len += sizeof len + len;
+        keep_key(c, word, len);
     return SHMKV_OK;
 }
 
@@ -104,7 +256,7 @@ static int copy_bucket(struct shmkv_cursor *c, struct segment *seg, const struct
             uint64_t word = load_acquire_u64(&b->slots[i]);
             if (!(word & OFFSET_IN_WORD))
                 continue;
-            int err = copy_key(seg, &c->keys, view, &b->slots[i], word);
+            int err = copy_key(c, seg, view, &b->slots[i], word);
             if (err)
                 return err;
         }
@@ -174,7 +326,7 @@ static int pin(struct shmkv_cursor *c, struct segment *seg, uint64_t root) {
 static int attempt_fill(struct shmkv_cursor *c, struct segment *seg) {
     const uint64_t *root_word = &seg->shards[c->shard].root;
     uint64_t root = load_acquire_u64(root_word);
-    c->keys.len = c->next_key = 0;
+    c->keys.len = c->copied.len = c->next = 0;
     if (!root) {
         c->depth = 0;
         c->pinned = true;
@@ -194,9 +346,12 @@ static int attempt_fill(struct shmkv_cursor *c, struct segment *seg) {
 /* [OP-02] A bucket that makes no sense although nothing changes is damage. */
 static int fill(struct shmkv_cursor *c, struct segment *seg) {
     const shard_t *shard = &seg->shards[c->shard];
+    note_rank(c, seg);
     for (unsigned n = 0, still = 0; n < MAX_ATTEMPTS; n++) {
         uint64_t changes = load_acquire_u64(&shard->changes);
         int err = attempt_fill(c, seg);
+        if (!err)
+            arrange(c, seg);
         if (err != E_RETRY)
             return err;
         still = load_acquire_u64(&shard->changes) == changes ? still + 1 : 0;
@@ -207,10 +362,11 @@ static int fill(struct shmkv_cursor *c, struct segment *seg) {
     return fail(SHMKV_EBUSY, "%s: walking it", seg->loc->path);
 }
 
-/* Step to the next bucket. False at the end. */
+/* Step to the next bucket, if this one has been read. False at the end. */
 static bool advance(struct shmkv_cursor *c, struct segment *seg) {
-    if (!c->pinned)
-        return true; /* the first */
+    if (c->unread)
+        return true;
+    c->unread = true;
     if (++c->bucket < SHMKV_GROUP_BUCKETS)
         return true;
     c->bucket = 0;
@@ -223,6 +379,17 @@ static bool advance(struct shmkv_cursor *c, struct segment *seg) {
 }
 
 /* ----------------------------------------------------------------------- public */
+
+/* The handle has not moved to another segment since the cursor was opened. */
+static int enter(struct shmkv_cursor *c, struct segment **seg) {
+    int err = guard_enter(c->kv, seg);
+    if (err)
+        return err;
+    if (c->moves == atomic_load(&c->kv->moves) && !segment_left(*seg))
+        return SHMKV_OK;
+    guard_leave();
+    return fail(SHMKV_ESTALE, "%s: walking it", c->kv->loc.path);
+}
 
 int shmkv_cursor_open(shmkv_t *kv, unsigned flags, shmkv_cursor_t **out) {
     if (!out || flags & ~(unsigned)SHMKV_KEYS_ONLY)
@@ -239,7 +406,24 @@ int shmkv_cursor_open(shmkv_t *kv, unsigned flags, shmkv_cursor_t **out) {
     c->kv = kv;
     c->moves = atomic_load(&kv->moves);
     c->flags = flags;
+    c->unread = true;
     *out = c;
+    return SHMKV_OK;
+}
+
+int shmkv_cursor_prefix(shmkv_cursor_t *c, const void *prefix, size_t len) {
+    if (!c || (!prefix && len))
+        return fail(SHMKV_EARGUMENT, "cursor");
+    if (len > SHMKV_MAX_KEY)
+        return fail(SHMKV_EKEY, "a prefix of %zu bytes", len);
+    if (!c->unread) /* in the middle of a bucket, which was copied by the old one */
+        return fail(SHMKV_EARGUMENT, "a prefix for a cursor that is under way");
+    int err = bytes_reserve(&c->prefix, len);
+    if (err)
+        return err;
+    if (len)
+        memcpy(c->prefix.data, prefix, len);
+    c->prefix.len = len;
     return SHMKV_OK;
 }
 
@@ -258,33 +442,40 @@ static int fetch_value(struct shmkv_cursor *c, struct segment *seg, const void *
 }
 
 /* The next key that was copied, with its value unless only keys are wanted.
- * ENOTFOUND: it has gone since. */
+ * ENOTFOUND: it has gone since. After another failure it still is the next. */
 static int give(struct shmkv_cursor *c, struct segment *seg, const void **key, size_t *key_len,
                 struct shmkv_item *item) {
-    uint32_t len;
-    memcpy(&len, c->keys.data + c->next_key, sizeof len);
-    *key = c->keys.data + c->next_key + sizeof len;
-    *key_len = len;
-    c->next_key += sizeof len + len;
-    if (!(c->flags & SHMKV_KEYS_ONLY))
-        return fetch_value(c, seg, *key, len, item);
+    *key = copied_key(c, &copied_keys(c)[c->next], key_len);
     *item = (struct shmkv_item){0};
-    return SHMKV_OK;
+    int err = SHMKV_OK;
+    if (!(c->flags & SHMKV_KEYS_ONLY))
+        err = fetch_value(c, seg, *key, *key_len, item);
+    if (!err) {
+        c->stands = (struct standpoint){.standing = BEHIND_A_KEY, .depth = c->depth};
+        c->given = c->next;
+        c->unranked = true;
+    }
+    c->next += !err || err == SHMKV_ENOTFOUND;
+    return err;
 }
 
 static int next(struct shmkv_cursor *c, struct segment *seg, const void **key, size_t *key_len,
                 struct shmkv_item *item) {
     for (;;) {
-        while (c->next_key < c->keys.len) {
+        while (!c->unread && c->next < copied_count(c)) {
             int err = give(c, seg, key, key_len, item);
             if (err != SHMKV_ENOTFOUND)
                 return err;
         }
-        if (c->shard >= seg->shard_count || !advance(c, seg))
+        if (c->shard >= seg->shard_count || !advance(c, seg)) {
+            c->stands = (struct standpoint){.standing = AT_THE_END};
+            c->unranked = false;
             return SHMKV_ENOTFOUND;
+        }
         int err = fill(c, seg);
         if (err)
             return err;
+        c->unread = false;
     }
 }
 
@@ -293,13 +484,10 @@ int shmkv_cursor_next_item(shmkv_cursor_t *c, const void **key, size_t *key_len,
     if (!c || !key || !key_len || !item)
         return fail(SHMKV_EARGUMENT, "cursor");
     struct segment *seg;
-    int err = guard_enter(c->kv, &seg);
+    int err = enter(c, &seg);
     if (err)
         return err;
-    if (c->moves != atomic_load(&c->kv->moves) || segment_left(seg))
-        err = fail(SHMKV_ESTALE, "%s: walking it", c->kv->loc.path);
-    else
-        err = next(c, seg, key, key_len, item);
+    err = next(c, seg, key, key_len, item);
     guard_leave();
     return err;
 }
@@ -317,10 +505,101 @@ int shmkv_cursor_next(shmkv_cursor_t *c, const void **key, size_t *key_len, cons
     return SHMKV_OK;
 }
 
+/* ---------------------------------------------------------------------- positions */
+
+/* Spec 6.5, table of a position. Change both or neither. */
+struct position {
+    uint64_t segment; /* the first bytes of its uuid */
+    uint64_t hash, second;
+    uint8_t standing, depth;
+    uint16_t zero;
+    uint32_t check; /* of the bytes before; it tells what was never a position */
+};
+_Static_assert(sizeof(struct position) == SHMKV_POSITION_SIZE &&
+                   offsetof(struct position, check) == SHMKV_POSITION_SIZE - 4,
+               "a position has no padding");
+
+static uint32_t position_check(const struct position *p) {
+    return (uint32_t)hash_bytes(p, offsetof(struct position, check), 0);
+}
+
+static uint64_t segment_mark(const struct segment *seg) {
+    uint64_t mark;
+    memcpy(&mark, seg->hdr->uuid, sizeof mark);
+    return mark;
+}
+
+int shmkv_cursor_position(shmkv_cursor_t *c, struct shmkv_position *out) {
+    if (!c || !out)
+        return fail(SHMKV_EARGUMENT, "cursor");
+    struct segment *seg;
+    int err = enter(c, &seg);
+    if (err)
+        return err;
+    note_rank(c, seg);
+    struct position p = {.segment = segment_mark(seg),
+                         .hash = c->stands.rank.hash,
+                         .second = c->stands.rank.second,
+                         .standing = (uint8_t)c->stands.standing,
+                         .depth = (uint8_t)c->stands.depth};
+    guard_leave();
+    p.check = position_check(&p);
+    memcpy(out->bytes, &p, sizeof p);
+    return SHMKV_OK;
+}
+
+/* [OP-28] Is it one that a cursor over this segment can have had? Anybody can make the check
+ * fit, so everything is looked at. */
+static int position_look(struct segment *seg, const struct position *p) {
+    bool behind = p->standing == BEHIND_A_KEY;
+    if (p->check != position_check(p) || p->standing > AT_THE_END || p->zero ||
+        (!behind && (p->depth || p->hash || p->second)))
+        return fail(SHMKV_EARGUMENT, "%s: that is no position", seg->loc->path);
+    if (p->segment != segment_mark(seg))
+        return fail(SHMKV_ESTALE, "%s: the position is of another segment", seg->loc->path);
+    /* Depths do not decrease [LAYOUT-21]. */
+    uint64_t root = load_relaxed_u64(&seg->shards[hash_shard(seg, p->hash)].root);
+    if (p->depth > seg->max_depth || p->depth > FIELD(root, ROOT_DEPTH))
+        return fail(SHMKV_EARGUMENT, "%s: the position leads nowhere", seg->loc->path);
+    return SHMKV_OK;
+}
+
+static void stand_at(struct shmkv_cursor *c, const struct segment *seg, const struct position *p) {
+    uint32_t prefix = (uint32_t)(hash_directory(seg, p->hash) & ((1ULL << p->depth) - 1));
+    bool behind = p->standing == BEHIND_A_KEY;
+    c->stands = (struct standpoint){p->standing, p->depth, {p->hash, p->second}};
+    c->shard = behind ? hash_shard(seg, p->hash) : p->standing == AT_THE_END ? seg->shard_count : 0;
+    c->position = behind ? reverse_bits(prefix) : 0;
+    /* [OP-27] Not the depth that the group has now: what was given before was given by this one. */
+    c->depth = p->depth;
+    c->pinned = c->resumed = behind;
+    c->bucket = behind ? (unsigned)hash_bucket(p->hash) : 0;
+    c->unread = true;
+    c->unranked = false;
+}
+
+int shmkv_cursor_seek(shmkv_cursor_t *c, const struct shmkv_position *position) {
+    if (!c || !position)
+        return fail(SHMKV_EARGUMENT, "cursor");
+    struct segment *seg;
+    int err = enter(c, &seg);
+    if (err)
+        return err;
+    struct position p;
+    memcpy(&p, position->bytes, sizeof p);
+    err = position_look(seg, &p);
+    if (!err)
+        stand_at(c, seg, &p);
+    guard_leave();
+    return err;
+}
+
 void shmkv_cursor_close(shmkv_cursor_t *c) {
     if (!c)
         return;
+    free(c->prefix.data);
     free(c->keys.data);
+    free(c->copied.data);
     free(c->value.data);
     free(c);
 }

@@ -61,8 +61,8 @@ static void look(struct exercise *e, shmkv_t *kv, const struct keys *keys) {
     struct shmkv_bytes asked[16];
     struct shmkv_item items[16];
     for (unsigned i = 0; i < 16 && keys->count; i++)
-        asked[i] = (struct shmkv_bytes){keys->key[i % keys->count].bytes,
-                                        keys->key[i % keys->count].len};
+        asked[i] =
+            (struct shmkv_bytes){keys->key[i % keys->count].bytes, keys->key[i % keys->count].len};
     shmkv_get_many(kv, keys->count ? 16 : 0, asked, items, buffer, sizeof buffer, &n);
     for (size_t i = 0; i < n; i++)
         e->read_ok += items[i].result == SHMKV_OK;
@@ -73,6 +73,17 @@ static void look(struct exercise *e, shmkv_t *kv, const struct keys *keys) {
         for (int i = 0;
              i < 2000 && shmkv_cursor_next(c, &key, &key_len, &val, &val_len) == SHMKV_OK; i++)
             sum += *(const uint8_t *)key + (val_len ? ((const uint8_t *)val)[val_len - 1] : 0);
+        shmkv_cursor_close(c);
+    }
+    struct shmkv_position at;
+    if (shmkv_cursor_open(kv, 0, &c) == SHMKV_OK) {
+        /* From behind each of the first keys once more, without those of one letter. */
+        for (int i = 0; i < 20; i++) {
+            shmkv_cursor_next(c, &key, &key_len, &val, &val_len);
+            if (shmkv_cursor_position(c, &at) == SHMKV_OK)
+                shmkv_cursor_seek(c, &at);
+            shmkv_cursor_prefix(c, "k", (size_t)i % 2);
+        }
         shmkv_cursor_close(c);
     }
     shmkv_snapshot_t *s;

@@ -105,6 +105,35 @@ static void seen(const void *key, size_t key_len, const void *val, size_t val_le
     EXPECT(model[k].present && same(k, val, val_len));
 }
 
+/* The keys that begin with the first @p len bytes of key @p k; each step by a cursor of its own. */
+static void walk_by_steps(shmkv_t *kv, unsigned k, size_t len) {
+    static uint8_t prefix[LONGEST_KEY];
+    struct shmkv_position at;
+    shmkv_cursor_t *c;
+    const void *key, *val;
+    size_t key_len, val_len;
+    unsigned n = 0, expected = 0;
+    int err;
+    len %= key_of(k) + 1;
+    memcpy(prefix, key_room, len);
+    for (unsigned i = 0; i < KEYS; i++)
+        if (model[i].present && key_of(i) >= len)
+            expected += !len || memcmp(key_room, prefix, len) == 0;
+    for (err = SHMKV_OK; !err; n += !err) {
+        EXPECT(shmkv_cursor_open(kv, 0, &c) == SHMKV_OK);
+        EXPECT(!n || shmkv_cursor_seek(c, &at) == SHMKV_OK);
+        EXPECT(shmkv_cursor_prefix(c, prefix, len) == SHMKV_OK);
+        err = shmkv_cursor_next(c, &key, &key_len, &val, &val_len);
+        EXPECT(err == SHMKV_OK || err == SHMKV_ENOTFOUND);
+        EXPECT(err || (key_len >= len && (!len || memcmp(key, prefix, len) == 0)));
+        if (!err)
+            seen(key, key_len, val, val_len);
+        EXPECT(shmkv_cursor_position(c, &at) == SHMKV_OK);
+        shmkv_cursor_close(c);
+    }
+    EXPECT(n == expected);
+}
+
 static void walk(shmkv_t *kv) {
     const void *key, *val;
     size_t key_len, val_len;
@@ -154,6 +183,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         case 9:
             if (data[1] < 32)
                 walk(kv);
+            else if (data[1] < 64)
+                walk_by_steps(kv, data[2], data[3] % 4);
             break;
         case 10:
             if (data[1] < 32) {

@@ -269,19 +269,35 @@ static void look_by_snapshot(shmkv_t *kv, struct look *look) {
     shmkv_snapshot_free(snapshot);
 }
 
-static void look_by_walk(shmkv_t *kv, struct look *look) {
-    shmkv_cursor_t *cursor;
+/* At most so many steps. False: at the end. */
+static bool walk_on(shmkv_cursor_t *cursor, struct look *look, uint64_t most) {
     const void *key, *value;
     size_t key_len, len;
-    int err;
-    look->invoke = tick();
-    must(shmkv_cursor_open(kv, 0, &cursor));
-    while ((err = shmkv_cursor_next(cursor, &key, &key_len, &value, &len)) == SHMKV_OK)
+    int err = SHMKV_OK;
+    for (; most && !(err = shmkv_cursor_next(cursor, &key, &key_len, &value, &len)); most--)
         see(look, key, key_len, value, len);
-    look->response = tick();
     if (err != SHMKV_ENOTFOUND)
         must(err);
-    shmkv_cursor_close(cursor);
+    return !err;
+}
+
+/* In pieces that others go on with from a position, on the other handle; the last one to the end.
+ */
+static void look_by_walk(shmkv_t *const kv[2], struct look *look, struct random *r) {
+    struct shmkv_position position;
+    uint64_t pieces = 1 + (random_below(r, 2) ? random_below(r, 8) : 0);
+    bool more = true;
+    look->invoke = tick();
+    for (uint64_t i = 0; more; i++) {
+        shmkv_cursor_t *cursor;
+        must(shmkv_cursor_open(kv[i % 2], 0, &cursor));
+        if (i)
+            must(shmkv_cursor_seek(cursor, &position));
+        more = walk_on(cursor, look, i + 1 < pieces ? random_below(r, 5000) : UINT64_MAX);
+        must(shmkv_cursor_position(cursor, &position));
+        shmkv_cursor_close(cursor);
+    }
+    look->response = tick();
 }
 
 /* While a snapshot is taken without locks the others rest, now more, now less: at full speed it
@@ -297,7 +313,8 @@ static void look_once(shmkv_t *locking, shmkv_t *reading, struct random *r, uint
     } else if (look->kind == LOCKED_SNAPSHOT) {
         look_by_snapshot(locking, look);
     } else {
-        look_by_walk(random_below(r, 2) ? locking : reading, look);
+        bool lock = random_below(r, 2);
+        look_by_walk((shmkv_t *[]){lock ? locking : reading, lock ? reading : locking}, look, r);
     }
     __atomic_store_n(&common->looked, n + 1, __ATOMIC_SEQ_CST);
 }

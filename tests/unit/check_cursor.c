@@ -2,7 +2,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
+#include "core/src/hash.h"
 #include "tests/support/checks.h"
 
 static const char *name;
@@ -291,6 +293,451 @@ START_TEST(test_cursor_when_the_segment_is_replaced_is_estale) {
 }
 END_TEST
 
+/* ------------------------------------------------------------------------ positions */
+
+static struct shmkv_position position_of(shmkv_cursor_t *c) {
+    struct shmkv_position p;
+    ck_assert_ok(shmkv_cursor_position(c, &p));
+    return p;
+}
+
+static shmkv_cursor_t *cursor_at(shmkv_t *h, unsigned flags, const struct shmkv_position *p) {
+    shmkv_cursor_t *c = cursor_of(h, flags);
+    ck_assert_ok(shmkv_cursor_seek(c, p));
+    return c;
+}
+
+/* At most so many steps; numbers below the limit are counted. Returns the steps. */
+static uint64_t step(shmkv_cursor_t *c, uint64_t most, uint8_t *seen, uint64_t limit) {
+    const void *key;
+    size_t key_len;
+    uint64_t n, steps = 0;
+    int err = SHMKV_OK;
+    while (steps < most && !(err = shmkv_cursor_next(c, &key, &key_len, NULL, NULL))) {
+        memcpy(&n, key, sizeof n);
+        if (n < limit && seen[n] < 255)
+            seen[n]++;
+        steps++;
+    }
+    ck_assert(err == SHMKV_OK || err == SHMKV_ENOTFOUND);
+    return steps;
+}
+
+/* A walk of which each piece of @p piece steps is done by another cursor, of another handle. */
+static void walk_in_pieces(uint64_t piece, uint8_t *seen, uint64_t limit, void (*meanwhile)(void)) {
+    shmkv_cursor_t *c = cursor_of(kv, SHMKV_KEYS_ONLY);
+    struct shmkv_position p = position_of(c);
+    shmkv_cursor_close(c);
+    uint64_t steps;
+    do {
+        shmkv_t *other = open_mode(name, SHMKV_READONLY);
+        c = cursor_at(other, SHMKV_KEYS_ONLY, &p);
+        steps = step(c, piece, seen, limit);
+        p = position_of(c);
+        shmkv_cursor_close(c);
+        ck_assert_ok(shmkv_close(other));
+        if (meanwhile)
+            meanwhile();
+    } while (steps == piece);
+}
+
+/* proves [OP-27] */
+START_TEST(test_position_when_another_cursor_goes_on_then_each_key_is_given_once) {
+    enum { KEYS = 6000 };
+    static const uint64_t pieces[] = {1, 7, 100, 5999, 6000, 6001};
+    static uint8_t seen[KEYS];
+    for (uint64_t i = 0; i < KEYS; i++)
+        put_number(kv, i);
+    walk_in_pieces(pieces[_i], seen, KEYS, NULL);
+    expect_each_once(seen, KEYS);
+}
+END_TEST
+
+#define MOST 60000
+static uint64_t more;
+
+static void grow_by(uint64_t keys) {
+    for (; keys > 0 && more < MOST; keys--)
+        put_number(kv, more++);
+}
+static void grow_a_little(void) { grow_by(3000); }
+static void grow_much(void) { grow_by(40000); }
+
+/* From a first group for each shard to hundreds, a little more at each piece. */
+START_TEST(test_position_when_the_index_has_grown_then_each_old_key_is_given_once) {
+    enum { OLD = 4000 };
+    static const uint64_t pieces[] = {37, 400, 1999, 3999};
+    static uint8_t seen[OLD];
+    for (more = 0; more < OLD;)
+        put_number(kv, more++);
+    uint64_t before = stats_of(kv).directory_words;
+    walk_in_pieces(pieces[_i], seen, OLD, _i < 2 ? grow_a_little : grow_much);
+    ck_assert_uint_gt(stats_of(kv).directory_words, before);
+    expect_each_once(seen, OLD);
+}
+END_TEST
+
+/* Every key is a place to stop at, and the table is several times as large when the next goes on.
+ */
+START_TEST(test_position_of_each_key_when_the_index_has_grown_then_the_rest_is_given) {
+    enum { OLD = 2500 };
+    static struct shmkv_position at[OLD];
+    static uint8_t seen[OLD];
+    static uint64_t order[OLD];
+    for (more = 0; more < OLD;)
+        put_number(kv, more++);
+    shmkv_cursor_t *c = cursor_of(kv, SHMKV_KEYS_ONLY);
+    const void *key;
+    size_t len;
+    for (uint64_t i = 0; i < OLD; i++) {
+        ck_assert_ok(shmkv_cursor_next(c, &key, &len, NULL, NULL));
+        memcpy(&order[i], key, sizeof order[i]);
+        at[i] = position_of(c);
+    }
+    shmkv_cursor_close(c);
+    while (more < MOST)
+        grow_a_little();
+    for (uint64_t i = 0; i < OLD; i += 97) {
+        memset(seen, 0, sizeof seen);
+        for (uint64_t k = 0; k <= i; k++)
+            seen[order[k]]++;
+        c = cursor_at(kv, SHMKV_KEYS_ONLY, &at[i]);
+        step(c, UINT64_MAX, seen, OLD);
+        shmkv_cursor_close(c);
+        expect_each_once(seen, OLD);
+    }
+}
+END_TEST
+
+START_TEST(test_position_at_the_ends_is_one_as_well) {
+    uint8_t seen[3] = {0};
+    for (uint64_t i = 0; i < 3; i++)
+        put_number(kv, i);
+    shmkv_cursor_t *c = cursor_of(kv, 0);
+    struct shmkv_position first = position_of(c), end;
+    ck_assert_uint_eq(step(c, 9, seen, 3), 3);
+    end = position_of(c);
+    put_number(kv, 3);
+    ck_assert_uint_eq(step(c, 9, seen, 3), 0);
+    ck_assert_ok(shmkv_cursor_seek(c, &first)); /* also the same cursor, and backwards */
+    ck_assert_uint_eq(step(c, 2, seen, 3), 2);
+    ck_assert_ok(shmkv_cursor_seek(c, &end));
+    ck_assert_uint_eq(step(c, 9, seen, 3), 0);
+    struct shmkv_position again = position_of(c);
+    ck_assert_mem_eq(&again, &end, sizeof end);
+    shmkv_cursor_close(c);
+}
+END_TEST
+
+/* What is behind a seek that nothing was given after. */
+START_TEST(test_position_of_a_cursor_that_was_sought_is_the_same) {
+    uint8_t seen[50] = {0};
+    for (uint64_t i = 0; i < 50; i++)
+        put_number(kv, i);
+    shmkv_cursor_t *c = cursor_of(kv, 0);
+    step(c, 20, seen, 50);
+    struct shmkv_position p = position_of(c), again;
+    shmkv_cursor_close(c);
+    c = cursor_at(kv, 0, &p);
+    again = position_of(c);
+    ck_assert_mem_eq(&again, &p, sizeof p);
+    for (uint64_t i = 0; i < 50; i++) /* the key that it names need not be there */
+        if (seen[i])
+            ck_assert_ok(shmkv_delete(kv, &i, sizeof i));
+    ck_assert_uint_eq(step(c, 50, seen, 50), 30);
+    expect_each_once(seen, 50);
+    shmkv_cursor_close(c);
+}
+END_TEST
+
+/* Keys of one hash, and so of one bucket, whatever its depth (see tests/fuzz/collide.c). */
+static void put_colliding(uint64_t number) {
+    uint64_t secret, key[4] = {0};
+    memcpy(&secret, XXH3_kSecret, sizeof secret);
+    key[0] = secret + segment_of(kv)->seed;
+    key[1] = number;
+    ck_assert_ok(shmkv_put(kv, key, sizeof key, NULL, 0));
+}
+
+START_TEST(test_position_among_keys_of_one_hash_is_exact) {
+    enum { KEYS = 300 };
+    static uint8_t seen[KEYS];
+    uint64_t key[4], first = 0;
+    for (uint64_t i = 0; i < KEYS; i++)
+        put_colliding(i);
+    shmkv_cursor_t *c = cursor_of(kv, 0);
+    struct shmkv_position p = position_of(c);
+    shmkv_cursor_close(c);
+    const void *given;
+    size_t len;
+    for (uint64_t added = KEYS;; added++) {
+        c = cursor_at(kv, 0, &p);
+        int err = shmkv_cursor_next(c, &given, &len, NULL, NULL);
+        p = position_of(c);
+        shmkv_cursor_close(c);
+        if (err == SHMKV_ENOTFOUND)
+            break;
+        ck_assert_ok(err);
+        ck_assert_uint_eq(len, sizeof key);
+        memcpy(key, given, sizeof key);
+        ck_assert(!first || hash_of(kv, key, sizeof key) == first);
+        first = hash_of(kv, key, sizeof key);
+        if (key[1] < KEYS)
+            seen[key[1]]++;
+        if (added < 2 * KEYS)
+            put_colliding(added);
+    }
+    expect_each_once(seen, KEYS);
+}
+END_TEST
+
+struct journal {
+    struct shmkv_position at;
+    uint64_t given, count;
+    uint8_t seen[20000];
+};
+
+/* Notes the position behind what it has noted as given. */
+static void walk_and_note(void *arg) {
+    struct journal *j = arg;
+    shmkv_t *mine = open_ok(name, NULL);
+    shmkv_cursor_t *c = cursor_of(mine, 0);
+    const void *key;
+    size_t len;
+    while (shmkv_cursor_next(c, &key, &len, NULL, NULL) == SHMKV_OK) {
+        memcpy(&j->given, key, sizeof j->given);
+        struct shmkv_position p = position_of(c);
+        if (j->given < sizeof j->seen)
+            j->seen[j->given]++;
+        j->at = p;
+        j->count++;
+        if (j->count == 7000)
+            for (;;)
+                pause(); /* to be killed */
+    }
+}
+
+START_TEST(test_position_of_a_cursor_whose_process_was_killed_goes_on_in_another) {
+    struct journal *j = shared_memory(sizeof *j);
+    for (more = 0; more < sizeof j->seen;)
+        put_number(kv, more++);
+    pid_t pid = child_start(walk_and_note, j);
+    for (uint64_t until = now_ms() + 30000; __atomic_load_n(&j->count, __ATOMIC_ACQUIRE) < 7000;)
+        ck_assert(now_ms() < until);
+    ck_assert(child_kill(pid));
+    for (int i = 0; i < 20; i++)
+        grow_a_little();
+    shmkv_cursor_t *c = cursor_at(kv, 0, &j->at);
+    step(c, UINT64_MAX, j->seen, sizeof j->seen);
+    shmkv_cursor_close(c);
+    expect_each_once(j->seen, sizeof j->seen);
+}
+END_TEST
+
+/* proves [OP-28] */
+START_TEST(test_position_with_any_bit_changed_is_refused) {
+    for (uint64_t i = 0; i < 100; i++)
+        put_number(kv, i);
+    shmkv_cursor_t *c = cursor_of(kv, 0);
+    uint8_t seen[100] = {0};
+    step(c, 30, seen, 100);
+    struct shmkv_position p = position_of(c), q;
+    for (int bit = 0; bit < 8 * SHMKV_POSITION_SIZE; bit++) {
+        q = p;
+        q.bytes[bit / 8] ^= (uint8_t)(1 << bit % 8);
+        ck_assert_err(shmkv_cursor_seek(c, &q), SHMKV_EARGUMENT);
+    }
+    /* It stands where it stood. */
+    ck_assert_uint_eq(step(c, 100, seen, 100), 70);
+    expect_each_once(seen, 100);
+    shmkv_cursor_close(c);
+}
+END_TEST
+
+static void recheck(struct shmkv_position *p) {
+    uint32_t check = (uint32_t)hash_bytes(p->bytes, SHMKV_POSITION_SIZE - 4, 0);
+    memcpy(p->bytes + SHMKV_POSITION_SIZE - 4, &check, sizeof check);
+}
+
+/* Its check is right, and the rest whatever somebody liked. */
+START_TEST(test_position_that_was_forged_is_refused_or_begins_somewhere) {
+    struct random r = random_begin("positions");
+    for (uint64_t i = 0; i < 30000; i++)
+        put_number(kv, i);
+    shmkv_cursor_t *c = cursor_of(kv, SHMKV_KEYS_ONLY);
+    const struct shmkv_position start = position_of(c);
+    uint64_t refused = 0, taken = 0;
+    for (int i = 0; i < 20000; i++) {
+        struct shmkv_position p = start;
+        uint64_t word = random_next(&r);
+        for (int at = 8; at < 28; at++)
+            p.bytes[at] = (uint8_t)random_next(&r);
+        p.bytes[24] = (uint8_t)(word & 3);
+        p.bytes[25] = (uint8_t)(word >> 8 & (word >> 16 & 1 ? 255 : 7));
+        if (word >> 17 & 7)
+            p.bytes[26] = p.bytes[27] = 0;
+        recheck(&p);
+        int err = shmkv_cursor_seek(c, &p);
+        ck_assert(err == SHMKV_OK || err == SHMKV_EARGUMENT);
+        refused += err != SHMKV_OK;
+        taken += err == SHMKV_OK;
+        if (err == SHMKV_OK)
+            step(c, 20, NULL, 0);
+    }
+    ck_assert(refused > 100 && taken > 100);
+    struct shmkv_position p = start;
+    p.bytes[0] ^= 1;
+    recheck(&p);
+    ck_assert_err(shmkv_cursor_seek(c, &p), SHMKV_ESTALE);
+    shmkv_cursor_close(c);
+}
+END_TEST
+
+START_TEST(test_position_of_another_segment_is_estale) {
+    put_number(kv, 1);
+    shmkv_cursor_t *c = cursor_of(kv, 0);
+    struct shmkv_position p = position_of(c), q;
+    ck_assert_ok(shmkv_close(open_mode(name, SHMKV_EXCLUSIVE)));
+    ck_assert_err(shmkv_cursor_position(c, &q), SHMKV_ESTALE);
+    ck_assert_err(shmkv_cursor_seek(c, &p), SHMKV_ESTALE);
+    shmkv_cursor_close(c);
+    c = cursor_of(kv, 0); /* the handle moves on */
+    ck_assert_err(shmkv_cursor_seek(c, &p), SHMKV_ESTALE);
+    shmkv_cursor_close(c);
+}
+END_TEST
+
+START_TEST(test_position_when_arguments_are_wrong_is_eargument) {
+    shmkv_cursor_t *c = cursor_of(kv, 0);
+    struct shmkv_position p = position_of(c), zero = {{0}};
+    ck_assert_err(shmkv_cursor_position(NULL, &p), SHMKV_EARGUMENT);
+    ck_assert_err(shmkv_cursor_position(c, NULL), SHMKV_EARGUMENT);
+    ck_assert_err(shmkv_cursor_seek(NULL, &p), SHMKV_EARGUMENT);
+    ck_assert_err(shmkv_cursor_seek(c, NULL), SHMKV_EARGUMENT);
+    ck_assert_err(shmkv_cursor_seek(c, &zero), SHMKV_EARGUMENT);
+    shmkv_cursor_close(c);
+}
+END_TEST
+
+/* --------------------------------------------------------------------------- prefixes */
+
+/* Lengths on both sides of the words that keys are compared by. */
+static const size_t prefix_lengths[] = {0, 1, 2, 7, 8, 9, 12, 15, 16, 17, 24, 100, 3000};
+#define PREFIXES (sizeof prefix_lengths / sizeof *prefix_lengths)
+
+/* Of each length, keys that begin with so many 'a', and some that differ in the last one. */
+static void put_prefixed(void) {
+    char key[4000];
+    for (size_t i = 0; i < PREFIXES; i++)
+        for (int n = 0; n < 40; n++) {
+            size_t len = prefix_lengths[i];
+            memset(key, 'a', len);
+            if (len && n % 4 == 0)
+                key[len - 1] = 'b';
+            len += (size_t)snprintf(key + len, 8, "%d", n);
+            ck_assert_ok(shmkv_put(kv, key, len, key, len));
+            if (n == 0 && i && prefix_lengths[i] > 1) { /* the prefix itself is a key */
+                memset(key, 'a', prefix_lengths[i]);
+                ck_assert_ok(shmkv_put(kv, key, prefix_lengths[i], key, prefix_lengths[i]));
+            }
+        }
+}
+
+static bool begins(const void *key, size_t key_len, const void *prefix, size_t len) {
+    return key_len >= len && (!len || memcmp(key, prefix, len) == 0);
+}
+
+/* Those that a snapshot has; each counted. */
+static uint64_t count_prefixed(const void *prefix, size_t len) {
+    shmkv_snapshot_t *s;
+    const void *key, *val;
+    size_t key_len, val_len;
+    uint64_t n = 0;
+    ck_assert_ok(shmkv_snapshot(kv, &s));
+    while (shmkv_snapshot_next(s, &key, &key_len, &val, &val_len) == SHMKV_OK)
+        n += begins(key, key_len, prefix, len);
+    shmkv_snapshot_free(s);
+    return n;
+}
+
+START_TEST(test_cursor_with_a_prefix_gives_the_keys_that_begin_with_it) {
+    static char prefix[4000];
+    size_t len = prefix_lengths[_i];
+    memset(prefix, 'a', sizeof prefix);
+    put_prefixed();
+    for (unsigned flags = 0; flags <= SHMKV_KEYS_ONLY; flags++) {
+        shmkv_cursor_t *c = cursor_of(kv, flags);
+        ck_assert_ok(shmkv_cursor_prefix(c, prefix, len));
+        const void *key, *val;
+        size_t key_len, val_len;
+        uint64_t n = 0;
+        for (; shmkv_cursor_next(c, &key, &key_len, &val, &val_len) == SHMKV_OK; n++) {
+            ck_assert(begins(key, key_len, prefix, len));
+            ck_assert(flags || (val_len == key_len && memcmp(val, key, key_len) == 0));
+        }
+        shmkv_cursor_close(c);
+        ck_assert_uint_eq(n, count_prefixed(prefix, len));
+        ck_assert_uint_ge(n, 30);
+        if (len)
+            ck_assert_uint_lt(n, count_of(kv));
+    }
+}
+END_TEST
+
+START_TEST(test_cursor_with_a_prefix_that_no_key_has_gives_none) {
+    static char prefix[65537];
+    put_prefixed();
+    shmkv_cursor_t *c = cursor_of(kv, 0);
+    const void *key;
+    size_t len;
+    ck_assert_err(shmkv_cursor_prefix(c, prefix, 65537), SHMKV_EKEY);
+    ck_assert_err(shmkv_cursor_prefix(c, NULL, 1), SHMKV_EARGUMENT);
+    ck_assert_err(shmkv_cursor_prefix(NULL, prefix, 1), SHMKV_EARGUMENT);
+    ck_assert_ok(shmkv_cursor_prefix(c, prefix, 65536));
+    ck_assert_err(shmkv_cursor_next(c, &key, &len, NULL, NULL), SHMKV_ENOTFOUND);
+    shmkv_cursor_close(c);
+    c = cursor_of(kv, 0);
+    ck_assert_ok(shmkv_cursor_prefix(c, "c", 1));
+    ck_assert_ok(shmkv_cursor_prefix(c, NULL, 0)); /* all of them again */
+    ck_assert_ok(shmkv_cursor_next(c, &key, &len, NULL, NULL));
+    ck_assert_err(shmkv_cursor_prefix(c, "c", 1), SHMKV_EARGUMENT); /* it is under way */
+    shmkv_cursor_close(c);
+}
+END_TEST
+
+/* With a prefix, and in pieces, while the index grows: both together. */
+START_TEST(test_cursor_with_a_prefix_goes_on_from_a_position) {
+    enum { OLD = 3000 };
+    static uint8_t seen[OLD];
+    struct shmkv_position p;
+    char text[32];
+    for (int i = 0; i < 2 * OLD; i++)
+        put_text(kv,
+                 (snprintf(text, sizeof text, "%s:%d", i % 2 ? "left out" : "user", i / 2), text),
+                 "");
+    uint64_t steps = 0;
+    for (bool at_end = false; !at_end; steps++) {
+        shmkv_cursor_t *c = steps ? cursor_at(kv, 0, &p) : cursor_of(kv, 0);
+        ck_assert_ok(shmkv_cursor_prefix(c, "user:", 5));
+        for (int i = 0; i < 100 && !at_end; i++) {
+            const void *key;
+            size_t len;
+            at_end = shmkv_cursor_next(c, &key, &len, NULL, NULL) == SHMKV_ENOTFOUND;
+            if (at_end)
+                break;
+            ck_assert(begins(key, len, "user:", 5));
+            snprintf(text, sizeof text, "%.*s", (int)len - 5, (const char *)key + 5);
+            seen[atoi(text)]++;
+        }
+        p = position_of(c);
+        shmkv_cursor_close(c);
+        grow_a_little();
+    }
+    ck_assert_uint_ge(steps, OLD / 100);
+    expect_each_once(seen, OLD);
+}
+END_TEST
+
 static Suite *cursor_suite(void) {
     Suite *s = suite_create("cursor");
     TCase *tc = case_new(s, "basic");
@@ -309,6 +756,27 @@ static Suite *cursor_suite(void) {
     tcase_add_test(tc, test_cursor_may_delete_what_it_is_given);
     tcase_add_test(tc, test_cursor_when_the_index_grows_between_steps_gives_each_old_key_once);
     tcase_add_test(tc, test_cursor_while_another_process_grows_gives_each_old_key_once);
+    tc = case_new(s, "positions");
+    tcase_add_checked_fixture(tc, set_up, tear_down);
+    tcase_add_loop_test(tc, test_position_when_another_cursor_goes_on_then_each_key_is_given_once,
+                        0, 6);
+    tcase_add_loop_test(tc, test_position_when_the_index_has_grown_then_each_old_key_is_given_once,
+                        0, 4);
+    tcase_add_test(tc, test_position_of_each_key_when_the_index_has_grown_then_the_rest_is_given);
+    tcase_add_test(tc, test_position_at_the_ends_is_one_as_well);
+    tcase_add_test(tc, test_position_of_a_cursor_that_was_sought_is_the_same);
+    tcase_add_test(tc, test_position_among_keys_of_one_hash_is_exact);
+    tcase_add_test(tc, test_position_of_a_cursor_whose_process_was_killed_goes_on_in_another);
+    tcase_add_test(tc, test_position_with_any_bit_changed_is_refused);
+    tcase_add_test(tc, test_position_that_was_forged_is_refused_or_begins_somewhere);
+    tcase_add_test(tc, test_position_of_another_segment_is_estale);
+    tcase_add_test(tc, test_position_when_arguments_are_wrong_is_eargument);
+    tc = case_new(s, "prefixes");
+    tcase_add_checked_fixture(tc, set_up, tear_down);
+    tcase_add_loop_test(tc, test_cursor_with_a_prefix_gives_the_keys_that_begin_with_it, 0,
+                        PREFIXES);
+    tcase_add_test(tc, test_cursor_with_a_prefix_that_no_key_has_gives_none);
+    tcase_add_test(tc, test_cursor_with_a_prefix_goes_on_from_a_position);
     tc = case_new(s, "replaced");
     tcase_add_checked_fixture(tc, set_up, tear_down);
     tcase_add_test(tc, test_cursor_when_the_segment_is_replaced_is_estale);

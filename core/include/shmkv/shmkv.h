@@ -712,7 +712,8 @@ int shmkv_cursor_open(shmkv_t *kv, unsigned flags, shmkv_cursor_t **out);
  *
  * @param key,val  out: valid until the next call on this cursor
  * @return SHMKV_OK; ENOTFOUND at the end; ESTALE when the segment was replaced
- *         under the cursor; EBUSY; ERESERVE; ECORRUPT; ENOMEM
+ *         under the cursor; EBUSY; ERESERVE; ECORRUPT; ENOMEM: the next call tries the same
+ *         entry again
  * Threads: one at a time per cursor.   Blocks: never: no lock.   Spec 6.5.
  */
 int shmkv_cursor_next(shmkv_cursor_t *cursor, const void **key, size_t *key_len,
@@ -727,6 +728,50 @@ int shmkv_cursor_next(shmkv_cursor_t *cursor, const void **key, size_t *key_len,
  */
 int shmkv_cursor_next_item(shmkv_cursor_t *cursor, const void **key, size_t *key_len,
                            struct shmkv_item *item);
+
+/**
+ * Give only the keys that begin with @p prefix. Of the others no value is copied; but keys lie
+ * in no order, so the walk looks at all of them all the same.
+ *
+ * @param prefix,len  any bytes; none: all keys
+ * @return SHMKV_OK; EKEY (longer than any key); EARGUMENT (no cursor, or one that is under way:
+ *         call it before the first step); ENOMEM
+ * Owner: the bytes are copied.   Threads: one at a time per cursor.   Blocks: never.   Spec 6.5.
+ */
+int shmkv_cursor_prefix(shmkv_cursor_t *cursor, const void *prefix, size_t len);
+
+/* Where a cursor stands. Opaque; to be kept wherever its owner likes. */
+#define SHMKV_POSITION_SIZE 32
+struct shmkv_position {
+    uint8_t bytes[SHMKV_POSITION_SIZE];
+};
+
+/**
+ * Tell where the cursor stands: behind the key that it gave last, before the first, or
+ * at the end.
+ *
+ * A position is good for as long as the segment is: another cursor, in this process or in another,
+ * goes on from it when this one is gone. Nothing has to be kept or given up for it. The two
+ * together give each key that is present from the first step of the one to the last of
+ * the other exactly once, however the segment has grown in between.
+ *
+ * @param position  out
+ * @return SHMKV_OK; EARGUMENT; ESTALE when the segment was replaced
+ * Threads: one at a time per cursor.   Blocks: never.   Spec 6.5.
+ */
+int shmkv_cursor_position(shmkv_cursor_t *cursor, struct shmkv_position *position);
+
+/**
+ * Go on from a position. Flags and prefix stay this cursor's.
+ *
+ * @param position  from shmkv_cursor_position(), of any cursor over this segment. It may come from
+ *                  anywhere: nothing that it contains does any harm.
+ * @return SHMKV_OK; EARGUMENT: that is no position, and the cursor stands where it stood; ESTALE:
+ *         it is one of another segment (also of one that had the name before), or the segment
+ *         was replaced under the cursor
+ * Threads: one at a time per cursor.   Blocks: never.   Spec 6.5.
+ */
+int shmkv_cursor_seek(shmkv_cursor_t *cursor, const struct shmkv_position *position);
 
 /** End the walk. NULL is allowed. Threads: one at a time per cursor. */
 void shmkv_cursor_close(shmkv_cursor_t *cursor);
