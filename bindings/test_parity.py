@@ -55,6 +55,8 @@ class Modules(unittest.TestCase):
     def test_python_when_inspected_then_has_what_the_table_has(self):
         methods = {name for name in dir(shmkv.Store) if not name.startswith("_")} - PYTHON_OWN
         self.assertEqual(methods, names(PYTHON, "kv."))
+        methods = {name for name in dir(shmkv.Transaction) if not name.startswith("_")}
+        self.assertEqual(methods, names(PYTHON, "txn."))
         functions = {name for name in shmkv.__all__ if not isinstance(getattr(shmkv, name), type)}
         self.assertEqual(functions, names(PYTHON, "shmkv."))
         self.assertEqual({n for n in names(PYTHON, "error.") if not hasattr(shmkv.Error, n)}, set())
@@ -68,6 +70,7 @@ class Modules(unittest.TestCase):
         own = self.perl_subs("ShmKV") - {"bootstrap"}  # of every XS module
         self.assertEqual(own, names(PERL, "$kv->") | names(PERL, "ShmKV->"))
         self.assertEqual(self.perl_subs("ShmKV::Cursor"), names(PERL, "$cursor->"))
+        self.assertEqual(self.perl_subs("ShmKV::Transaction"), names(PERL, "$txn->"))
         self.assertEqual(self.perl_subs("ShmKV::Error"), names(PERL, "$error->"))
 
     def test_ruby_when_inspected_then_has_what_the_table_has(self):
@@ -75,6 +78,8 @@ class Modules(unittest.TestCase):
         operators = {"[]", "[]="}
         methods = run("RUBY", "-e", script % "ShmKV::Store.public_instance_methods(false)") - operators
         self.assertEqual(methods, names(RUBY, "kv."))
+        methods = run("RUBY", "-e", script % "ShmKV::Transaction.public_instance_methods(false)") - operators
+        self.assertEqual(methods, names(RUBY, "txn."))
         functions = run("RUBY", "-e", script % "ShmKV.singleton_methods")
         self.assertEqual(functions, names(RUBY, "ShmKV."))
         missing = names(RUBY, "error.") - run("RUBY", "-e", script % "ShmKV::Error.public_instance_methods")

@@ -144,7 +144,7 @@ OBJECT_TYPEMAPS(Cursor, "ShmKV::Cursor")
 
 #endif
 
-%typemap(in) native_t ENCODE, native_t DECODE "$1 = $input;"
+%typemap(in) native_t ENCODE, native_t DECODE, native_t FUNCTION "$1 = $input;"
 
 /* What the constructor and cursor() return in vain has been raised. */
 %exception Store::Store { $action if (!result) SWIG_fail; }
@@ -200,6 +200,8 @@ typedef struct Store {
         native_t lock_name(const void *KEY, size_t KEY_LEN, double TIMEOUT);
         done_t unlock_name(const void *KEY, size_t KEY_LEN, uint64_t token);
         native_t watch(uint64_t position, double TIMEOUT);
+
+        native_t transaction(keys_t *KEYS, native_t FUNCTION);
 
         done_t freeze();
         done_t sync();

@@ -13,6 +13,7 @@
  *   transfer.i  freeze and sync, dump and load
  *   waiting.i   waiting for changes
  *   classes.i   both as classes
+ *   transactions.i  several keys at once, and the class Transaction
  */
 %include "common.i"
 %include "errors.i"
@@ -24,3 +25,4 @@
 %include "transfer.i"
 %include "waiting.i"
 %include "classes.i"
+%include "transactions.i"

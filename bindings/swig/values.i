@@ -578,7 +578,10 @@ static void codec_set(struct codec *codec, SV *encode, SV *decode)
     codec->decode = newSVsv(decode);
 }
 
-/* What the Perl sub gives for one argument; NULL if it died, with $@ set. */
+/*
+ * What the Perl sub gives for one argument; NULL if it died, with $@ set. On a stack of
+ * its own, like the sub of a sort: else `last` could leave it for a loop around us.
+ */
 static SV *call_sub(SV *sub, SV *argument)
 {
     dSP;
@@ -586,6 +589,7 @@ static SV *call_sub(SV *sub, SV *argument)
 
     ENTER;
     SAVETMPS;
+    PUSHSTACKi(PERLSI_UNKNOWN);
     PUSHMARK(SP);
     XPUSHs(argument);
     PUTBACK;
@@ -593,6 +597,7 @@ static SV *call_sub(SV *sub, SV *argument)
     SPAGAIN;
     result = SvREFCNT_inc(POPs);
     PUTBACK;
+    POPSTACK;
     FREETMPS;
     LEAVE;
     if (SvTRUE(ERRSV)) {

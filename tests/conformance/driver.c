@@ -1,6 +1,7 @@
 /* The conformance driver in C. README.md has the commands. */
 #include <shmkv/shmkv.h>
 
+#include <errno.h>
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
@@ -214,6 +215,70 @@ static void do_describe(const char *name)
     putchar('\n');
 }
 
+static int exchange(void *argument, shmkv_txn_t *txn)
+{
+    struct shmkv_item one, other;
+    void *copy;
+    int err = shmkv_txn_get(txn, 0, &one);
+
+    (void)argument;
+    if (!err)
+        err = shmkv_txn_get(txn, 1, &other);
+    if (err)
+        return err;
+    /* Its data are gone once the key is put. */
+    copy = malloc(one.len + 1);
+    if (!copy)
+        return ENOMEM;
+    if (one.len)
+        memcpy(copy, one.data, one.len);
+    one.data = copy;
+    err = shmkv_txn_put(txn, 0, &other);
+    if (!err)
+        err = shmkv_txn_put(txn, 1, &one);
+    free(copy);
+    return err;
+}
+
+static int add(shmkv_txn_t *txn, size_t i, int64_t amount)
+{
+    struct shmkv_item item;
+    int64_t balance = 0;
+    int err = shmkv_txn_get(txn, i, &item);
+
+    if (err && err != SHMKV_ENOTFOUND)
+        return err;
+    if (!err)
+        memcpy(&balance, item.data, sizeof balance);
+    balance += amount;
+    item = (struct shmkv_item){.type = SHMKV_INT64, .data = &balance, .len = sizeof balance};
+    return shmkv_txn_put(txn, i, &item);
+}
+
+static int transfer(void *argument, shmkv_txn_t *txn)
+{
+    int err = add(txn, 0, -1);
+
+    (void)argument;
+    return err ? err : add(txn, 1, 1);
+}
+
+static int transact(const char *one, const char *other, shmkv_txn_fn fn)
+{
+    const struct shmkv_bytes keys[] = {{one, strlen(one)}, {other, strlen(other)}};
+
+    return shmkv_transaction(store, 2, keys, fn, NULL);
+}
+
+static void do_transfer(const char *from, const char *to, uint64_t count)
+{
+    int err = SHMKV_OK;
+
+    for (; count && !err; count--)
+        err = transact(from, to, transfer);
+    answer(err);
+}
+
 static void do_exists(struct bytes key)
 {
     int err = shmkv_exists(store, key.data, key.size);
@@ -336,6 +401,10 @@ static void run(char *command, char *words[3])
         do_native(words[0]);
     else if (!strcmp(command, "describe"))
         do_describe(words[0]);
+    else if (!strcmp(command, "exchange"))
+        answer(transact(words[0], words[1], exchange));
+    else if (!strcmp(command, "transfer"))
+        do_transfer(words[0], words[1], strtoull(words[2], NULL, 10));
     else if (!strcmp(command, "delete")) {
         struct bytes key = unhex(words[0]);
         answer(shmkv_delete(store, key.data, key.size));

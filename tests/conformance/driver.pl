@@ -106,6 +106,24 @@ my %command = (
     },
     native   => sub { $kv->put($_[0], $natives{ $_[0] }); print "ok\n" },
     describe => sub { print 'value ', describe($kv->get($_[0])), "\n" },
+    exchange => sub {
+        my ($one, $other) = @_;
+        $kv->transaction([$one, $other], sub {
+            my ($txn) = @_;
+            my @values = ($txn->get($one), $txn->get($other));
+            $txn->put($other, $values[0]);
+            $txn->put($one,   $values[1]);
+        });
+        print "ok\n";
+    },
+    transfer => sub {
+        my ($from, $to, $count) = @_;
+        $kv->transaction([$from, $to], sub {
+            $_[0]->put($from, ($_[0]->get($from) || 0) - 1);
+            $_[0]->put($to,   ($_[0]->get($to) || 0) + 1);
+        }) for 1 .. $count;
+        print "ok\n";
+    },
     delete => sub { print $kv->delete(unhex($_[0])) ? "ok\n" : "absent\n" },
     exists => sub { print $kv->exists(unhex($_[0])) ? "yes\n" : "no\n" },
     count  => sub { print 'count ', $kv->get_size, "\n" },

@@ -96,6 +96,15 @@ def watch(first, count, stop):
             return missed
 
 
+def exchange(txn, one, other):
+    txn[one], txn[other] = txn[other], txn[one]
+
+
+def transfer(txn, source, target):
+    txn[source] = txn.get(source, 0) - 1
+    txn[target] = txn.get(target, 0) + 1
+
+
 def run(command, *words):
     """The lines of the answer."""
     global kv
@@ -121,6 +130,13 @@ def run(command, *words):
         yield "ok"
     elif command == "describe":
         yield "value " + describe(kv[words[0]])
+    elif command == "exchange":
+        kv.transaction(words, lambda txn: exchange(txn, *words))
+        yield "ok"
+    elif command == "transfer":
+        for _ in range(int(words[2])):
+            kv.transaction(words[:2], lambda txn: transfer(txn, *words[:2]))
+        yield "ok"
     elif command == "delete":
         yield "ok" if kv.delete(unhex(words[0])) else "absent"
     elif command == "exists":

@@ -31,7 +31,7 @@ class Driver
   def run(command, *words)
     case command
     when "open", "unlink" then send("do_#{command}", *words)
-    when "put", "get", "native", "describe", "delete", "exists", "count", "all", "walk", "verify", "load", "check", "watch", "close"
+    when "put", "get", "native", "describe", "exchange", "transfer", "delete", "exists", "count", "all", "walk", "verify", "load", "check", "watch", "close"
       @kv ? send("do_#{command}", *words) : answer("error ECLOSED")
     else answer "error unknown command"
     end
@@ -122,6 +122,21 @@ class Driver
   end
 
   def do_describe(name) = answer("value #{describe(@kv.fetch(name))}")
+
+  def do_exchange(one, other)
+    @kv.transaction(one, other) { |txn| txn[one], txn[other] = txn[other], txn[one] }
+    answer "ok"
+  end
+
+  def do_transfer(from, to, count)
+    count.to_i.times do
+      @kv.transaction(from, to) do |txn|
+        txn[from] = (txn[from] || 0) - 1
+        txn[to] = (txn[to] || 0) + 1
+      end
+    end
+    answer "ok"
+  end
 
   def do_delete(key) = answer(@kv.delete(unhex(key)) ? "ok" : "absent")
   def do_exists(key) = answer(@kv.exists(unhex(key)) ? "yes" : "no")

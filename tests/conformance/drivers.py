@@ -83,6 +83,12 @@ class Driver:
     def describe(self, name):
         return self._ask("describe", name)[1]
 
+    def exchange(self, one, other):
+        return self._ask("exchange", one, other)
+
+    def transfer(self, source, target, count):
+        return self._ask("transfer", source, target, count)
+
     def delete(self, key):
         return self._ask("delete", key)[0] == "ok"
 

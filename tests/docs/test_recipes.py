@@ -75,6 +75,29 @@ class Recipes(unittest.TestCase):
             self.assertEqual(kv["jobs done"], 100)
             self.assertEqual(kv["sum"], sum(n * (n + 1) // 2 for n in range(1, 101)))
 
+    def test_transfers(self):
+        accounts = ["alice", "bob", "carol"]
+        with shmkv.open(self.segment) as kv:
+            kv.update({account: 1000 for account in accounts}, transfers=0)
+            self.addCleanup(lambda: [worker.kill() or worker.communicate() for worker in workers])
+            workers = [self.start("transfer" + suffix, "1000000") for suffix in INTERPRETERS]
+            for round in range(30):
+                # In the middle of its work: whenever the others have done enough, it is hit somewhere.
+                done = kv["transfers"]
+                while kv["transfers"] < done + 200:
+                    self.assertTrue(kv.wait("transfers", timeout=60))
+                i = round % 3
+                workers[i].kill()
+                workers[i].communicate()
+                self.assertEqual(sum(kv.get_all()[account.encode()] for account in accounts), 3000)
+                workers[i] = self.start("transfer" + list(INTERPRETERS)[i], "1000000" if round < 27 else "100")
+            for worker in workers:
+                self.output(worker)
+            found = kv.get_all()
+            self.assertEqual(sum(found[account.encode()] for account in accounts), 3000)
+            self.assertTrue(all(found[account.encode()] >= 0 for account in accounts))
+            self.assertEqual(kv.verify(), [])
+
     def test_page_lists_every_program(self):
         with open(RECIPES + "README.md") as file:
             page = file.read()

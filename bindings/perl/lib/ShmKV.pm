@@ -231,6 +231,13 @@ sub lock {
     return $wants ? @result : $result[0];
 }
 
+sub transaction {
+    my ($self, $keys, $code) = @_;
+
+    ShmKV::Error::_refuse_argument('transaction takes keys and a sub') if ref $code ne 'CODE';
+    return Store_transaction($self, $keys, $code);
+}
+
 sub get_or_compute {
     my ($self, $key, $code, @options) = @_;
 
@@ -358,6 +365,21 @@ package ShmKV::Cursor;
 BEGIN {
     *next  = \&ShmKV::Cursor_step;
     *close = \&ShmKV::Cursor_close;
+}
+
+package ShmKV::Transaction;
+
+BEGIN {
+    *get    = \&ShmKV::Transaction_get;
+    *exists = \&ShmKV::Transaction_exists;
+    *put    = \&ShmKV::Transaction_put;
+    *delete = \&ShmKV::Transaction_delete;
+}
+
+sub set {
+    my ($self, $key, undef, @options) = @_;
+
+    return ShmKV::Transaction_set($self, $key, $_[2], ShmKV::_ending(@options));
 }
 
 package ShmKV::Error;
@@ -719,6 +741,28 @@ process, however that ends: whoever waits then gets it. A stopped process keeps 
 C<timeout>: in seconds, after which it dies with TimedOut, whose detail names the holder; undef is
 never. Dies with Deadlock if this thread holds it already, and at the end with Changed if it was
 lost, because the segment was replaced. Leave the sub by C<return> or C<die>, not by C<last>.
+
+=item $kv->transaction(\@keys, $code)
+
+Change several keys together: all changes are made or none, also when the process is killed.
+Runs C<< $code->($txn) >> and returns what it does, in scalar context:
+
+    $kv->transaction(['a', 'b'], sub {
+        my ($txn) = @_;
+        $txn->put('a', $txn->get('a') - 10);
+        $txn->put('b', $txn->get('b') + 10);
+    });
+
+C<$txn> has C<get>, C<exists>, C<put>, C<set> and C<delete>, as this object has, for the declared
+keys (1 to 1024 different ones) as they were at one moment, with what the sub itself has put or
+deleted. Other keys die with BadArgument, and so does everything once the sub has returned.
+
+No lock is held while the sub runs. If one of the keys has changed meanwhile, also one that it
+only read, it runs again, on fresh values, so it should do nothing else: what it does with C<$kv>
+itself is no part of the transaction. If it dies, nothing has changed. Leave it by C<return> or
+C<die>; C<last> dies. C<get_all> and other transactions see all of the changes or none; a C<get>
+sees one key. Dies with Busy when the keys keep changing for as long as the lock timeout, with
+Closed when the sub closes C<$kv>, and as C<put> does; then nothing has changed.
 
 =item $kv->get_or_compute($key, $code, %options)
 

@@ -38,7 +38,7 @@ _shmkv.use_json(_json.encode, _json.decode)
 for _class in _shmkv.error_classes:
     globals()[_class.__name__] = _class
 
-__all__ = ["Store", "open", "unlink", "version"]
+__all__ = ["Store", "Transaction", "open", "unlink", "version"]
 __all__ += [_class.__name__ for _class in _shmkv.error_classes]
 
 __version__ = "0.1.0"
@@ -143,6 +143,54 @@ class _Lock:
         except Changed:
             if exception[0] is None:
                 raise
+
+
+class Transaction:
+    """What the function of Store.transaction() is given: the keys that were declared.
+
+    It shows their values as they were at one moment, with what the function itself has put or
+    removed. Other keys raise BadArgument, and so does everything once the function has returned.
+    """
+
+    __slots__ = ("_txn",)
+
+    def __init__(self, txn):
+        self._txn = txn
+
+    def __getitem__(self, key):
+        if not self._txn.exists(key):
+            raise NotFound(key)
+        return self._txn.get(key)
+
+    def __setitem__(self, key, value):
+        self._txn.put(key, value)
+
+    def __delitem__(self, key):
+        if not self._txn.delete(key):
+            raise NotFound(key)
+
+    def __contains__(self, key):
+        return self._txn.exists(key)
+
+    def get(self, key, default=None):
+        """The value of key, or default when there is none."""
+        return self._txn.get(key) if self._txn.exists(key) else default
+
+    def exists(self, key):
+        """Whether there is a value."""
+        return self._txn.exists(key)
+
+    def put(self, key, value):
+        """Let key have this value."""
+        self._txn.put(key, value)
+
+    def set(self, key, value, *, ttl=None, bound=False):
+        """The same, with an end; options as of Store.set()."""
+        self._txn.set(key, value, _seconds(ttl), bound)
+
+    def delete(self, key):
+        """Let key have none; tells whether it had one."""
+        return self._txn.delete(key)
 
 
 class Store(_shmkv.Store):
@@ -331,6 +379,28 @@ class Store(_shmkv.Store):
         Waits and raises as put() does; other Python threads run meanwhile.
         """
         return super().sweep(max_steps)
+
+    def transaction(self, keys, function):
+        """Change several keys together: all changes are made or none, also when the process is killed.
+
+            def move(txn):
+                txn["a"] -= 10
+                txn["b"] += 10
+            kv.transaction(["a", "b"], move)
+
+        keys      1 to 1024 different ones; the function can use no others
+        function  is given a Transaction. Returns what it returns.
+
+        No lock is held while function runs. If one of the keys has changed meanwhile, also one that it
+        only read, it runs again, on fresh values, so it should do nothing else: what it does with
+        the store itself is no part of the transaction. An exception from it changes nothing.
+        get_all() and other transactions see all of the changes or none; a get() sees one key.
+        Raises Busy when the keys keep changing for as long as the lock timeout, Closed when
+        function closes the store, and what put() does; then nothing has changed.
+        """
+        if isinstance(keys, str):
+            raise TypeError("keys are several, not one str")
+        return super().transaction(keys, lambda txn: function(Transaction(txn)))
 
     def wait(self, key, version=None, timeout=None):
         """Wait until the value of key is another one, or gone, or there.

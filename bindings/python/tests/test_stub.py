@@ -40,6 +40,12 @@ def work(name: str) -> int:
             print(token + 1, kv.get_or_compute("sum", lambda: 1 + 1, ttl=5))
         changed, position = kv.watch(0, timeout=1)
         doubled: int = kv.modify("int", lambda n: int(n) * 2)
+        def move(txn: shmkv.Transaction) -> int:
+            txn["a"] = txn.get(b"b", 0)
+            del txn[b"b"]
+            txn.set("c", 1, ttl=5)
+            return 1 if "a" in txn else 0
+        doubled += kv.transaction(["a", b"b", "c"], move)
         item = kv.get_item("text")
         version: int = item["version"] if item else 0
         kv.dump(pathlib.Path("dump"), snapshot=True)
@@ -58,6 +64,7 @@ def wrong(kv: shmkv.Store) -> None:
     kv.delete(key="k")  # type: ignore[call-arg]
     kv.put("k")  # type: ignore[call-arg]
     kv.wait("k", timeout="1")  # type: ignore[arg-type]
+    kv.transaction(["k"], lambda: None)  # type: ignore[arg-type, misc]
     kv.name = "other"  # type: ignore[misc]
     kv.nothing()  # type: ignore[attr-defined]
     shmkv.open("name", "x")  # type: ignore[arg-type]
@@ -102,12 +109,15 @@ class Stub(SegmentTest):
         self.assertEqual(set(public(STUB.body)), set(shmkv.__all__))
         self.assertTrue((FOLDER / "py.typed").exists())
 
-    def test_store_has_the_same_methods(self):
-        stub = public(public(STUB.body)["Store"].body)
-        module = {name for name in dir(shmkv.Store) if not name.startswith("_")} - SWIG_OWN
+    def test_classes_have_the_same_methods(self):
+        for of in ("Store", "Transaction"):
+            self.compare_methods(public(public(STUB.body)[of].body), getattr(shmkv, of))
+
+    def compare_methods(self, stub, of):
+        module = {name for name in dir(of) if not name.startswith("_")} - SWIG_OWN
         self.assertEqual(set(stub), module)
         for name, function in stub.items():
-            found = inspect.getattr_static(shmkv.Store, name)
+            found = inspect.getattr_static(of, name)
             with self.subTest(name):
                 if isinstance(found, property):
                     self.assertEqual([d.id for d in function.decorator_list], ["property"])
@@ -130,7 +140,7 @@ class Stub(SegmentTest):
 
     def test_errors_have_the_same_bases(self):
         for name, node in public(STUB.body).items():
-            if isinstance(node, ast.ClassDef) and name != "Store":
+            if isinstance(node, ast.ClassDef) and name not in ("Store", "Transaction"):
                 self.assertEqual([base.id for base in node.bases], [b.__name__ for b in getattr(shmkv, name).__bases__], name)
 
     @unittest.skipUnless(shutil.which("mypy"), "mypy is not installed (package mypy)")

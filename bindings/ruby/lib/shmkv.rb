@@ -311,7 +311,7 @@ module ShmKV
     undef_method :closed
 
     private :lock_name, :unlock_name, :use_codec, :store_as, :count_with, :pop_pair, :dump_path, :dump_fd, :load_path, :load_fd
-    %i[swap get_or_set cas cas_value wait watch touch sweep].each do |name|
+    %i[swap get_or_set cas cas_value wait watch touch sweep transaction].each do |name|
       alias_method :"#{name}_in_c", name
       private :"#{name}_in_c"
     end
@@ -409,6 +409,29 @@ module ShmKV
         value = yield(item && item[:value])
         return value if cas(key, item ? item[:version] : 0, value, **options)
       end
+    end
+
+    # Change several keys together: all changes are made or none, also when the process is
+    # killed. Yields a Transaction, which has these keys (1 to 1024 different ones) and no
+    # others; returns what the block does.
+    #
+    #   kv.transaction("a", "b") do |txn|
+    #     txn["a"] -= 10
+    #     txn["b"] += 10
+    #   end
+    #
+    # No lock is held while the block runs. If one of the keys has changed meanwhile, also one
+    # that it only read, it runs again, on fresh values, so it should do nothing else: what it
+    # does with the Store itself is no part of the transaction. If it is left by an exception,
+    # +throw+, +break+ or +return+, nothing has changed.
+    #
+    # #get_all and other transactions see all of the changes or none; a #get sees one key.
+    # Raises Busy when the keys keep changing for as long as the lock timeout, Closed when the
+    # block closes the Store, and what #put does; then nothing has changed.
+    def transaction(*keys, &block)
+      raise LocalJumpError, "no block given (yield)" unless block
+
+      transaction_in_c(keys.flatten(1), block)
     end
 
     # Wait until the value of +key+ is another one, or gone, or there.
@@ -607,13 +630,7 @@ module ShmKV
 
     private
 
-    # For the extension, which takes a negative number for "the segment's default".
-    def seconds(ttl)
-      return -1.0 if ttl.nil?
-      return ttl.to_f if ttl.is_a?(Numeric) && ttl >= 0
-
-      ShmKV.send(:refuse_argument, "ttl and timeout are numbers of seconds, not #{ttl.inspect}")
-    end
+    def seconds(ttl) = ShmKV.send(:seconds, ttl)
 
     # The IO, or the number of a descriptor; nil for a path. A File is both.
     def io_of(file)
@@ -638,6 +655,57 @@ module ShmKV
     end
   end
 
-  private_class_method :unlink_segment, :library_version, :refuse_argument, :refuse_value
+  # :section: Transaction
+
+  # What the block of Store#transaction is given: the declared keys, as they were at one moment,
+  # with what the block itself has put or removed. Other keys raise BadArgument, and so does
+  # everything once the block has been left.
+  class Transaction
+    ##
+    # :method: get
+    # :call-seq: get(key) -> value or nil
+    #
+    # The value, or nil when there is none; also as <tt>txn[key]</tt>.
+
+    ##
+    # :method: exists
+    # :call-seq: exists(key) -> true or false
+    #
+    # Whether there is a value; also +key?+.
+
+    ##
+    # :method: put
+    # :call-seq: put(key, value) -> true
+    #
+    # Let +key+ have this value; also as <tt>txn[key] = value</tt>.
+
+    ##
+    # :method: delete
+    # :call-seq: delete(key) -> true or false
+    #
+    # Let +key+ have none; tells whether it had one.
+
+    alias [] get
+    alias []= put
+    alias exists? exists
+    alias key? exists
+    alias set_in_c set
+    private :set_in_c
+
+    # #put, with an end; options as of Store#set.
+    def set(key, value, ttl: nil, bound: false)
+      set_in_c(key, value, ShmKV.send(:seconds, ttl), bound ? 1 : 0)
+    end
+  end
+
+  # For the extension, which takes a negative number for "the segment's default".
+  def self.seconds(ttl)
+    return -1.0 if ttl.nil?
+    return ttl.to_f if ttl.is_a?(Numeric) && ttl >= 0
+
+    refuse_argument("ttl and timeout are numbers of seconds, not #{ttl.inspect}")
+  end
+
+  private_class_method :unlink_segment, :library_version, :refuse_argument, :refuse_value, :seconds
   private_constant :Cursor
 end
