@@ -58,8 +58,8 @@ MODELS = {
         },
     ),
     "transaction": (
-        [["DEATHS=2"]],
-        [["DEATHS=3"]],
+        [["DEATHS=1"]],
+        [["DEATHS=2"], ["DEATHS=3"]],
         {
             "DECIDED_BEFORE_INTENTS": (["DEATHS=1"], ASSERTION),
             "BLOCK_RETURNED_EARLY": (["DEATHS=1"], ASSERTION),

@@ -12,7 +12,7 @@
 
 #include "tests/support/checks.h"
 
-#define TOO_LONG_NS 10000000000u
+#define TOO_LONG_NS 4000000000u
 
 static const char *die_at;        /* a fault point, or NULL */
 static const uint32_t *die_under; /* only while this lock is held */
@@ -170,11 +170,13 @@ static Suite *sleepers_suite(void) {
     Suite *s = suite_create("sleepers");
     TCase *tc = case_new(s, "woken");
     tcase_add_loop_test(tc, test_sleeper_when_something_happens_is_woken, 0, 2 * DEED_COUNT);
-    tc = case_new(s, "death");
     /* Not a replacement: the next do not come to the old segment any more. */
+    tc = case_new(s, "death before the wake-up");
     tcase_add_loop_test(tc, test_sleeper_when_a_writer_dies_before_it_wakes_is_woken_by_the_next, 0, 8);
     /* The deeds that commit a change of the key. */
+    tc = case_new(s, "death before the alarm");
     tcase_add_loop_test(tc, test_sleeper_when_a_writer_dies_between_commit_and_alarm_is_woken_by_the_next, 0, 6);
+    tc = case_new(s, "death before the replay");
     tcase_add_loop_test(tc, test_sleeper_when_a_writer_dies_with_its_intent_is_woken_by_who_replays_it, 0, 6);
     return s;
 }

@@ -12,6 +12,7 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -224,15 +225,27 @@ void gate_open(const struct gate *g) {
             give_up("gate");
 }
 
-bool gate_wait(const struct gate *g) {
+/* @p opener: a descriptor that becomes readable when nobody will open it any more, or -1. */
+static bool gate_wait_or(const struct gate *g, int opener) {
     uint64_t deadline = now_ms() + GATE_TIMEOUT_MS;
-    struct pollfd p = {.fd = g->ends[0], .events = POLLIN};
+    struct pollfd p[] = {{.fd = g->ends[0], .events = POLLIN}, {.fd = opener, .events = POLLIN}};
     for (uint64_t now; (now = now_ms()) < deadline;) {
         char byte;
-        if (poll(&p, 1, (int)(deadline - now)) == 1 && read(g->ends[0], &byte, 1) == 1)
-            return true;
+        if (poll(p, 2, (int)(deadline - now)) < 1)
+            continue;
+        if (p[0].revents ? read(g->ends[0], &byte, 1) == 1 : p[1].revents)
+            return p[0].revents;
     }
     return false;
+}
+bool gate_wait(const struct gate *g) { return gate_wait_or(g, -1); }
+bool gate_wait_from(const struct gate *g, pid_t opener) {
+    int fd = (int)syscall(SYS_pidfd_open, opener, 0);
+    if (fd < 0)
+        give_up("pidfd_open");
+    bool open = gate_wait_or(g, fd);
+    close(fd);
+    return open;
 }
 
 void *shared_memory(size_t size) {

@@ -53,8 +53,9 @@ struct gate {
 };
 struct gate gate_new(void);
 void gate_open(const struct gate *g);
-/* Wait for it; false after a minute. */
+/* Wait for it; false after a minute, or as soon as our child that should open it has ended without. */
 bool gate_wait(const struct gate *g);
+bool gate_wait_from(const struct gate *g, pid_t opener);
 
 /* Zeroed memory that children share. */
 void *shared_memory(size_t size);

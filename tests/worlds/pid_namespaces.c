@@ -175,14 +175,14 @@ static void one_lock(uint32_t domain, bool outside) {
     meet->domain = domain;
     meet->outside = outside;
     pid_t holder = outside ? child_start(hold, NULL) : first_of_a_namespace(hold, NULL);
-    MUST(gate_wait(&meet->held));
+    MUST(gate_wait_from(&meet->held, holder));
     pid_t vain = first_of_a_namespace(wait_in_vain, NULL);
-    MUST(gate_wait(&meet->waiting));
+    MUST(gate_wait_from(&meet->waiting, vain));
     pid_t wanter = first_of_a_namespace(want, NULL);
-    MUST(gate_wait(&meet->tried));
+    MUST(gate_wait_from(&meet->tried, wanter));
     kill_inner(vain);
     MUST(outcome(vain) == 100 + SIGKILL);
-    MUST(gate_wait(&meet->waiting));
+    MUST(gate_wait_from(&meet->waiting, wanter));
     if (outside) {
         MUST(child_kill(holder));
     } else {

@@ -135,9 +135,9 @@ static void gate_close(struct gate *g) { close(g->ends[0]), close(g->ends[1]); }
 static void one_pair(enum kind holder, enum kind wanter) {
     *meet = (struct meeting){gate_new(), gate_new(), holder, wanter};
     pid_t held_by = child_start(hold, NULL);
-    MUST(gate_wait(&meet->held));
+    MUST(gate_wait_from(&meet->held, held_by));
     pid_t wanted_by = child_start(want, NULL);
-    MUST(gate_wait(&meet->tried));
+    MUST(gate_wait_from(&meet->tried, wanted_by));
     MUST(child_kill(held_by));
     MUST(outcome(wanted_by) == 0);
     gate_close(&meet->held);
