@@ -269,6 +269,7 @@ const struct scenario scenarios[] = {
     {"split a group", prepare_split_without_doubling, ABSENT, 20, 700, PUT_OR_DELETE},
     {"add", prepare_bystanders, ABSENT, 20, 40, ADD},
     {"add over an expired entry", prepare_expired, ABSENT, 20, 40, ADD},
+    {"get or set", prepare_bystanders, ABSENT, 20, 40, GET_OR_SET},
     {"replace", prepare_bystanders, 20, 300, 90, REPLACE},
     {"swap", prepare_bystanders, 20, 21, 50, SWAP},
     {"swap a large value for a small one", prepare_bystanders, LARGE, 20, 55, SWAP},
@@ -284,6 +285,9 @@ const struct scenario scenarios[] = {
     {"update by a function", prepare_bystanders, 20, 21, 50, UPDATE},
     {"touch", prepare_bystanders, 300, 300, 380, TOUCH},
     {"sweep an expired entry", prepare_expired, ABSENT, ABSENT, 170, SWEEP},
+    {"pop", prepare_nothing, 20, ABSENT, 82, POP},
+    {"clear", prepare_nothing, 20, ABSENT, 82, CLEAR},
+    {"lock by name and unlock", prepare_bystanders, ABSENT, ABSENT, 54, LOCK},
     {"transact", prepare_transaction, 20, 300, 270, TRANSACT},
     {"transact with large values", prepare_transaction, LARGER, LARGE, 560, TRANSACT},
     {"transact and delete", prepare_transaction, 20, ABSENT, 240, TRANSACT},
@@ -334,12 +338,19 @@ static void do_under_condition(shmkv_t *kv) {
     static uint8_t room[LARGEST];
     size_t n = strlen(subject);
     struct shmkv_item was = item_of(scenario->before), is = item_of(scenario->after), old;
-    uint64_t swept;
+    char key[16];
+    size_t key_len;
+    uint64_t swept, token;
     int err, no = SHMKV_ECHANGED;
     switch (scenario->act) {
     case ADD:
         err = shmkv_add(kv, subject, n, &is, NULL);
         no = SHMKV_EEXISTS;
+        break;
+    case GET_OR_SET:
+        err = shmkv_get_or_set(kv, subject, n, &is, room, sizeof room, &old);
+        ck_assert_int_eq(old.len, is.len);
+        ck_assert_mem_eq(room, is.data, is.len);
         break;
     case REPLACE:
         err = shmkv_replace(kv, subject, n, &is, NULL);
@@ -388,6 +399,18 @@ static void do_under_condition(shmkv_t *kv) {
         segment_of(kv)->sweep_at = (uint64_t)(subject_shard(kv) - segment_of(kv)->shards) << 38;
         err = shmkv_sweep(kv, SHMKV_GROUP_BUCKETS + 1, &swept);
         ck_assert_uint_le(swept, 1);
+        break;
+    case POP:
+        err = shmkv_pop(kv, key, sizeof key, &key_len, room, sizeof room, &old);
+        ck_assert(err || (key_len == n && memcmp(key, subject, n) == 0 && old.len == was.len));
+        no = SHMKV_ENOTFOUND;
+        break;
+    case CLEAR:
+        err = shmkv_clear(kv, NULL);
+        break;
+    case LOCK: /* named like the subject, which is another thing */
+        ck_assert_ok(shmkv_lock(kv, subject, n, 0, &token));
+        err = shmkv_unlock(kv, subject, n, token);
         break;
     default:
         err = shmkv_update(kv, subject, n, give_after, &is);

@@ -14,7 +14,8 @@
 #define ABSENT -1
 /* How the subject gets from one to the other. */
 enum act {
-    PUT_OR_DELETE, ADD, REPLACE, SWAP, TAKE, CAS, CAS_VALUE, DELETE_IF, DELETE_VALUE, INCR, APPEND, UPDATE, TOUCH, SWEEP, TRANSACT
+    PUT_OR_DELETE, ADD, GET_OR_SET, REPLACE, SWAP, TAKE, CAS, CAS_VALUE, DELETE_IF, DELETE_VALUE, INCR, APPEND,
+    UPDATE, TOUCH, SWEEP, POP, CLEAR, LOCK, TRANSACT
 };
 
 struct scenario {
@@ -24,7 +25,7 @@ struct scenario {
     unsigned states;    /* of the segment during act(), about */
     enum act act;
 };
-#define SCENARIO_COUNT 39
+#define SCENARIO_COUNT 43
 extern const struct scenario scenarios[];
 void prepare_nothing(shmkv_t *kv);
 
