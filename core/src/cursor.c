@@ -61,6 +61,7 @@ struct shmkv_cursor {
     shmkv_t *kv;
     unsigned moves; /* kv->moves when the walk began */
     unsigned flags;
+    bool hidden;         /* named locks are wanted, and no keys */
     struct bytes prefix; /* of the keys that are wanted */
     uint32_t shard;
     uint64_t position; /* in [0, 2^32): the prefix with its bits reversed */
@@ -227,8 +228,9 @@ static int copy_key(struct shmkv_cursor *c, struct segment *seg, const struct gr
         return E_RETRY;
     uint32_t len = (uint32_t)shape.key_len;
     const uint8_t *key = key_of_record((const record_t *)(const void *)rec, &shape);
-    bool wanted =
-        !c->prefix.len || (len >= c->prefix.len && racy_equal(key, c->prefix.data, c->prefix.len));
+    bool wanted = shape.hidden == c->hidden &&
+                  (!c->prefix.len ||
+                   (len >= c->prefix.len && racy_equal(key, c->prefix.data, c->prefix.len)));
     /* Keys lie in cells of their own: together they are not longer than the file,
      * unless many slots lead to one of them. */
     if (c->keys.len > load_relaxed_u64(&seg->safe_limit))
@@ -243,7 +245,7 @@ static int copy_key(struct shmkv_cursor *c, struct segment *seg, const struct gr
         load_relaxed_u64(&rec[0]) != version)
         return E_RETRY;
     if (wanted && group_view_has(seg, view, c->keys.data + c->keys.len + sizeof len, len) &&
-        (!shape.extra || entry_visible(seg, expiry_ns, owner)) && !shape.hidden)
+        (!shape.extra || entry_visible(seg, expiry_ns, owner)))
         keep_key(c, word, len);
     return SHMKV_OK;
 }
@@ -391,9 +393,7 @@ static int enter(struct shmkv_cursor *c, struct segment **seg) {
     return fail(SHMKV_ESTALE, "%s: walking it", c->kv->loc.path);
 }
 
-int shmkv_cursor_open(shmkv_t *kv, unsigned flags, shmkv_cursor_t **out) {
-    if (!out || flags & ~(unsigned)SHMKV_KEYS_ONLY)
-        return fail(SHMKV_EARGUMENT, "cursor flags 0x%x", flags);
+static int cursor_open(shmkv_t *kv, unsigned flags, bool hidden, shmkv_cursor_t **out) {
     *out = NULL;
     struct segment *seg;
     int err = handle_enter(kv, &seg); /* only to follow or to hear why not */
@@ -406,9 +406,20 @@ int shmkv_cursor_open(shmkv_t *kv, unsigned flags, shmkv_cursor_t **out) {
     c->kv = kv;
     c->moves = atomic_load(&kv->moves);
     c->flags = flags;
+    c->hidden = hidden;
     c->unread = true;
     *out = c;
     return SHMKV_OK;
+}
+
+int shmkv_cursor_open(shmkv_t *kv, unsigned flags, shmkv_cursor_t **out) {
+    if (!out || flags & ~(unsigned)SHMKV_KEYS_ONLY)
+        return fail(SHMKV_EARGUMENT, "cursor flags 0x%x", flags);
+    return cursor_open(kv, flags, false, out);
+}
+
+int cursor_open_locks(shmkv_t *kv, shmkv_cursor_t **out) {
+    return cursor_open(kv, SHMKV_KEYS_ONLY, true, out);
 }
 
 int shmkv_cursor_prefix(shmkv_cursor_t *c, const void *prefix, size_t len) {

@@ -589,6 +589,11 @@ struct peek {
 };
 int read_peek(struct segment *seg, const void *key, size_t key_len, bool hidden, struct peek *p);
 
+/* ----------------------------------------------------------------- cursor.c */
+
+/* A walk over the names of the named locks, in place of the keys. */
+int cursor_open_locks(shmkv_t *kv, shmkv_cursor_t **out);
+
 /* ------------------------------------------------------------------ value.c */
 
 bool utf8_valid(const uint8_t *p, size_t len);

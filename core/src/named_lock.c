@@ -26,13 +26,18 @@
 
 static uint64_t this_thread(void) { return (uint64_t)syscall(SYS_gettid); }
 
+/* The number of the thread that holds it. False: it was not this record's any more. */
+static bool thread_of(struct segment *seg, const void *name, size_t len, const struct peek *p,
+                      uint64_t *thread) {
+    *thread = p->val_len == 8 ? load_relaxed_u64((const uint64_t *)(const void *)p->value) : 0;
+    struct peek again;
+    return read_peek(seg, name, len, true, &again) == SHMKV_OK && again.version == p->version;
+}
+
 /* Do we hold it, in this very thread? Its owner is a slot of this handle then. */
 static bool held_by_us(struct segment *seg, const void *name, size_t len, const struct peek *p) {
-    if (!slot_is_ours(seg, (uint32_t)p->owner - 1) || p->val_len != 8)
-        return false;
-    uint64_t thread = load_relaxed_u64((const uint64_t *)(const void *)p->value);
-    struct peek again; /* the number counts if this still was the lock's record */
-    return read_peek(seg, name, len, true, &again) == SHMKV_OK && again.version == p->version &&
+    uint64_t thread;
+    return slot_is_ours(seg, (uint32_t)p->owner - 1) && thread_of(seg, name, len, p, &thread) &&
            thread == this_thread();
 }
 
@@ -103,6 +108,55 @@ int shmkv_unlock(shmkv_t *kv, const void *name, size_t name_len, uint64_t token)
         .key = name, .key_len = name_len, .when = IF_VERSION, .version = token, .hidden = true};
     int err = handle_change(kv, &c);
     return err == SHMKV_ENOTFOUND ? SHMKV_ECHANGED : err;
+}
+
+/* -------------------------------------------------------------------- all of them */
+
+/* Of one that changes hands: how often it is looked at. */
+#define MAX_LOOKS 1000
+
+/* ENOTFOUND: it is held no more. */
+static int look_at_lock(struct segment *seg, struct shmkv_held *lock) {
+    struct peek p;
+    int err = SHMKV_OK;
+    for (int i = 0; i < MAX_LOOKS; i++) {
+        err = read_peek(seg, lock->name, lock->name_len, true, &p);
+        if (err || thread_of(seg, lock->name, lock->name_len, &p, &lock->thread))
+            break;
+    }
+    lock->token = p.version;
+    lock->owner = (int32_t)(uint32_t)p.owner - 1;
+    return err;
+}
+
+static int tell_of_lock(shmkv_t *kv, struct shmkv_held *lock, shmkv_held_fn fn, void *arg) {
+    struct segment *seg;
+    int err = handle_enter(kv, &seg);
+    if (err)
+        return err;
+    err = look_at_lock(seg, lock);
+    handle_leave();
+    if (!err)
+        fn(arg, lock);
+    return err == SHMKV_ENOTFOUND ? SHMKV_OK : err;
+}
+
+int shmkv_held(shmkv_t *kv, shmkv_held_fn fn, void *arg) {
+    if (!fn)
+        return fail(SHMKV_EARGUMENT, "no function");
+    shmkv_cursor_t *cursor;
+    struct shmkv_held lock;
+    struct shmkv_item item;
+    int err = cursor_open_locks(kv, &cursor);
+    if (err)
+        return err;
+    while (!(err = shmkv_cursor_next_item(cursor, &lock.name, &lock.name_len, &item))) {
+        err = tell_of_lock(kv, &lock, fn, arg);
+        if (err)
+            break;
+    }
+    shmkv_cursor_close(cursor);
+    return err == SHMKV_ENOTFOUND ? SHMKV_OK : err;
 }
 
 /* ------------------------------------------------------------------ get_or_compute */

@@ -30,6 +30,7 @@
 #define class_for shmkv_private_class_for
 #define context_acquire shmkv_private_context_acquire
 #define context_release shmkv_private_context_release
+#define cursor_open_locks shmkv_private_cursor_open_locks
 #define damaged shmkv_private_damaged
 #define deadline_after shmkv_private_deadline_after
 #define domain_at shmkv_private_domain_at

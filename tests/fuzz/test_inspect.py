@@ -17,7 +17,7 @@ PROGRAM = os.path.abspath(os.environ["SHMKV_INSPECT"])
 IMAGES = "spec/vectors"
 COMMANDS = [
     ["info"], ["info", "-j"], ["stat"], ["stat", "-j"], ["keys"], ["keys", "-j"], ["dump"], ["dump", "-j"],
-    ["check"], ["check", "-j"], ["locks"], ["locks", "-j"], ["owners"], ["owners", "-j"], ["hexdump"],
+    ["check"], ["check", "-j"], ["locks"], ["locks", "-j"], ["held"], ["held", "-j"], ["owners"], ["owners", "-j"], ["hexdump"],
     ["hexdump", "--annotate"],
 ]
 CASES = int(os.environ.get("SHMKV_INSPECT_CASES", "150"))

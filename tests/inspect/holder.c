@@ -2,6 +2,7 @@
  * A writer for the inspector's tests to look at. Built with the crash points of the core.
  *
  *   holder SEGMENT wait          put, say "ready", stay attached until standard input ends
+ *   holder SEGMENT lock NAME     hold the named lock NAME, say "ready", until standard input ends
  *   holder SEGMENT stop POINT    put twice; put again, and stop (SIGSTOP) at the crash point
  *   holder SEGMENT die POINT     put twice; put again, and die (SIGKILL) at the crash point
  *
@@ -36,6 +37,15 @@ static void put(shmkv_t *kv, const char *value) {
     }
 }
 
+static void lock(shmkv_t *kv, const char *name) {
+    uint64_t token;
+
+    if (shmkv_lock(kv, name, strlen(name), -1, &token) != SHMKV_OK) {
+        fprintf(stderr, "holder: %s\n", shmkv_error_detail());
+        exit(1);
+    }
+}
+
 static void wait_for_end_of_input(void) {
     puts("ready");
     fflush(stdout);
@@ -57,6 +67,9 @@ int main(int argc, char **argv) {
     put(kv, "old");
     put(kv, "old");
     if (strcmp(argv[2], "wait") == 0) {
+        wait_for_end_of_input();
+    } else if (argc == 4 && strcmp(argv[2], "lock") == 0) {
+        lock(kv, argv[3]);
         wait_for_end_of_input();
     } else if (argc == 4) {
         armed_point = argv[3];

@@ -8,7 +8,7 @@ import unittest
 
 from inspector import DAMAGED, NO, OK, PROGRAM, RETRY, SYSTEM, USAGE, Case, complaint, facts, objects, run, run_both, table
 
-COMMANDS = "list info stat keys get dump put del check locks owners hexdump export import freeze sync unlink".split()
+COMMANDS = "list info stat keys get dump put del check locks held owners hexdump export import freeze sync unlink".split()
 UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 TIME = re.compile(r"20\d\d-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{9}Z")
 
@@ -101,7 +101,7 @@ class Facts(Case):
     def test_reading_changes_nothing(self):
         with open(self.object, "rb") as file:
             before = file.read()
-        for command in "info", "stat", "keys", "dump", "check", "locks", "owners", "hexdump":
+        for command in "info", "stat", "keys", "dump", "check", "locks", "held", "owners", "hexdump":
             run(command, self.segment)
         run("dump", "--snapshot", self.segment)
         run("hexdump", "--annotate", self.segment)
@@ -212,7 +212,7 @@ class List(Case):
 class Refusals(Case):
     """Every command that reads, on what is not a segment or not a whole one."""
 
-    READERS = ("info",), ("stat",), ("keys",), ("get", "k"), ("dump",), ("check",), ("locks",), ("owners",)
+    READERS = ("info",), ("stat",), ("keys",), ("get", "k"), ("dump",), ("check",), ("locks",), ("held",), ("owners",)
 
     def refused(self, segment, status, **options):
         for command, *operands in self.READERS:

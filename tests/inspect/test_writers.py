@@ -1,4 +1,4 @@
-"""locks and owners, and everything else, while a writer is attached, stopped or dead."""
+"""locks, held and owners, and everything else, while a writer is attached, stopped or dead."""
 
 import os
 import signal
@@ -52,6 +52,55 @@ class AliveWriter(Case):
         complaint("info", self.segment, status=NO)
         process.communicate(b"")
         self.assertEqual(process.returncode, 0)
+
+
+class NamedLock(Case):
+    def holder(self, lock):
+        process = self.hold("lock", lock)
+        self.assertEqual(process.stdout.readline(), b"ready\n")
+        return process
+
+    def test_none_is_held(self):
+        self.put("key", "value")
+        self.assertEqual(run("held", self.segment), b"name\tslot\tholder\tpid\tprogram\tthread\ttoken\n")
+        self.assertEqual(run("held", "--json", self.segment), b"")
+
+    def test_holder_is_shown(self):
+        self.put("a lock", "and a key of the name")
+        process = self.holder("a lock")
+        (row,) = table(run("held", self.segment))
+        self.assertEqual((row["name"], row["holder"], row["program"]), ("a lock", "alive", "holder"))
+        self.assertEqual((row["pid"], row["thread"]), (str(process.pid), str(process.pid)))
+        (owner,) = table(run("owners", self.segment))
+        self.assertEqual(row["slot"], owner["slot"])
+        process.communicate(b"")
+        self.assertEqual(process.returncode, 0)
+        self.assertEqual(table(run("held", self.segment)), [])
+
+    def test_as_json(self):
+        processes = [self.holder(name) for name in ("one", "caf\u00e9\n", b"\xff")]
+        rows = {row.get("name", row.get("name_b64")): row for row in objects(run("held", "--json", self.segment))}
+        self.assertEqual(set(rows), {"one", "caf\u00e9\n", "/w=="})
+        self.assertEqual([rows[name]["pid"] for name in ("one", "caf\u00e9\n", "/w==")], [p.pid for p in processes])
+        self.assertEqual(list(rows["one"]), run("held", self.segment).decode().split("\n")[0].split("\t"))
+        self.assertIn(b"\ncaf\xc3\xa9\\n\t", run("held", self.segment))
+        self.assertEqual({row["name"] for row in table(run("held", "--hex", self.segment))}, {"6f6e65", "636166c3a90a", "ff"})
+
+    def test_holder_is_stopped_or_dead(self):
+        process = self.holder("a lock")
+        os.kill(process.pid, signal.SIGSTOP)
+        os.waitpid(process.pid, os.WUNTRACED)
+        (row,) = table(run("held", self.segment))
+        self.assertEqual((row["holder"], row["pid"]), ("stopped", str(process.pid)))
+        process.kill()
+        process.wait()
+        (row,) = table(run("held", self.segment))
+        self.assertEqual((row["holder"], row["pid"]), ("dead", str(process.pid)))
+        (copied,) = table(run("held", self.copy()))
+        self.assertEqual((copied["name"], copied["token"]), ("a lock", row["token"]))
+        next_one = self.holder("a lock")
+        (row,) = table(run("held", self.segment))
+        self.assertEqual((row["holder"], row["pid"]), ("alive", str(next_one.pid)))
 
 
 class StoppedWriter(Case):

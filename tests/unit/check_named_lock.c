@@ -26,6 +26,26 @@ static uint64_t lock_ok(shmkv_t *h, const char *name) {
     return token;
 }
 
+/* What shmkv_held() has told: how many there are, and the last of them. */
+struct told {
+    unsigned count;
+    struct shmkv_held last;
+    char name[32];
+};
+
+static void note_lock(void *arg, const struct shmkv_held *lock) {
+    struct told *told = arg;
+    told->count++;
+    told->last = *lock;
+    snprintf(told->name, sizeof told->name, "%.*s", (int)lock->name_len, (const char *)lock->name);
+}
+
+static struct told locks_held(shmkv_t *h) {
+    struct told told = {0};
+    ck_assert_ok(shmkv_held(h, note_lock, &told));
+    return told;
+}
+
 /* Until a waiter has left its flag in the shard of the name. */
 static void await_waiter(const char *name, pid_t waiter) {
     struct segment *seg = segment_of(kv);
@@ -452,6 +472,76 @@ START_TEST(test_get_or_compute_of_a_waiter_ends_when_the_key_is_put) {
 }
 END_TEST
 
+/* ------------------------------------------------------------------------- told of */
+
+START_TEST(test_held_tells_of_locks_and_not_of_keys) {
+    shmkv_t *reader = open_mode(path, SHMKV_READONLY);
+    char name[32];
+    for (int i = 0; i < 3000; i++) {
+        snprintf(name, sizeof name, "key %d", i);
+        put_text(kv, name, "v");
+    }
+    put_text(kv, "l", "a key of the name");
+    ck_assert_uint_eq(locks_held(reader).count, 0);
+    uint64_t token = lock_ok(kv, "l");
+    struct told told = locks_held(reader);
+    ck_assert_uint_eq(told.count, 1);
+    ck_assert_str_eq(told.name, "l");
+    ck_assert_uint_eq(told.last.token, token);
+    ck_assert_uint_eq(told.last.thread, (uint64_t)gettid());
+    struct shmkv_owner owners[8];
+    size_t n;
+    ck_assert_ok(shmkv_owners(reader, owners, 8, &n));
+    ck_assert_uint_eq(n, 1);
+    ck_assert_int_eq(told.last.owner, (int32_t)owners[0].slot);
+    for (int i = 0; i < 200; i++) {
+        snprintf(name, sizeof name, "lock %d", i);
+        (void)lock_ok(kv, name);
+    }
+    ck_assert_uint_eq(locks_held(kv).count, 201);
+    ck_assert_ok(shmkv_unlock(kv, "l", 1, token));
+    ck_assert_uint_eq(locks_held(reader).count, 200);
+    ck_assert_err(shmkv_held(kv, NULL, NULL), SHMKV_EARGUMENT);
+    ck_assert_err(shmkv_held(NULL, note_lock, &told), SHMKV_ECLOSED);
+    ck_assert_ok(shmkv_close(reader));
+}
+END_TEST
+
+static void lock_and_sleep(void *arg) {
+    (void)arg;
+    shmkv_t *h = open_ok(path, NULL);
+    (void)lock_ok(h, "of the dead");
+    gate_open(&computing);
+    for (;;)
+        pause();
+}
+
+START_TEST(test_held_tells_of_the_dead_until_somebody_cleans_up) {
+    pid_t holder = child_start(lock_and_sleep, NULL);
+    ck_assert(gate_wait(&computing));
+    ck_assert(child_kill(holder));
+    struct told told = locks_held(kv);
+    ck_assert_uint_eq(told.count, 1);
+    ck_assert_uint_eq(told.last.thread, (uint64_t)holder);
+    uint64_t token = lock_ok(kv, "of the dead");
+    ck_assert_uint_eq(locks_held(kv).last.token, token);
+    ck_assert_uint_eq(locks_held(kv).last.thread, (uint64_t)gettid());
+}
+END_TEST
+
+/* Any call is allowed in the function. */
+static void let_go(void *arg, const struct shmkv_held *lock) {
+    ck_assert_ok(shmkv_unlock(arg, lock->name, lock->name_len, lock->token));
+}
+
+START_TEST(test_held_may_be_let_go_when_told) {
+    (void)lock_ok(kv, "one");
+    (void)lock_ok(kv, "two");
+    ck_assert_ok(shmkv_held(kv, let_go, kv));
+    ck_assert_uint_eq(locks_held(kv).count, 0);
+}
+END_TEST
+
 static Suite *named_lock_suite(void) {
     Suite *s = suite_create("named_lock");
     TCase *tc = case_new(s, "basic");
@@ -472,6 +562,11 @@ static Suite *named_lock_suite(void) {
     tcase_add_test(tc, test_lock_when_the_segment_is_replaced_is_lost);
     tcase_add_test(tc, test_lock_keeps_processes_apart);
     tcase_add_test(tc, test_threads_of_one_handle_wait_for_each_other);
+    tc = case_new(s, "told of");
+    tcase_add_checked_fixture(tc, set_up_calls, tear_down);
+    tcase_add_test(tc, test_held_tells_of_locks_and_not_of_keys);
+    tcase_add_test(tc, test_held_tells_of_the_dead_until_somebody_cleans_up);
+    tcase_add_test(tc, test_held_may_be_let_go_when_told);
     tc = case_new(s, "get_or_compute");
     tcase_add_checked_fixture(tc, set_up_calls, tear_down);
     tcase_add_test(tc, test_get_or_compute_computes_once);

@@ -1,8 +1,9 @@
 /*
- * locks and owners: who writes, who waits, who is stopped or dead.
+ * locks, held and owners: who writes, who waits, who is stopped or dead.
  *
  * An owner slot is one writer: a process, or one of its threads. A lock names the
- * slot of its holder, so that both tables speak about the same processes.
+ * slot of its holder, and so does a named lock, so that the tables speak about the same
+ * processes.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -128,6 +129,43 @@ static int locks_print(shmkv_t *kv, const struct args *args, struct holders *hol
     return SHMKV_OK;
 }
 
+/* ---------------------------------------------------------------------------- held */
+
+struct telling {
+    const struct holders *holders;
+    struct report report;
+};
+
+static void print_held(void *arg, const struct shmkv_held *lock) {
+    struct telling *t = arg;
+    struct report *report = &t->report;
+
+    row_begin(report);
+    field_bytes(report, "name", lock->name, lock->name_len);
+    if (lock->owner >= 0)
+        field_number(report, "slot", (uint64_t)lock->owner);
+    else
+        field_absent(report, "slot");
+    print_holder(report, find_owner(t->holders, lock->owner));
+    field_number(report, "thread", lock->thread);
+    field_number(report, "token", lock->token);
+    row_end(report);
+}
+
+static int held_print(shmkv_t *kv, const struct args *args, struct holders *holders) {
+    struct telling t = {.holders = holders};
+
+    int err = read_owners(kv, holders);
+    if (err)
+        return err;
+    report_open(&t.report, args->json ? REPORT_JSON : REPORT_TABLE, args->hex,
+                "name\tslot\tholder\tpid\tprogram\tthread\ttoken");
+    err = shmkv_held(kv, print_held, &t);
+    if (err)
+        fflush(stdout); /* what was found, and then why there is no more */
+    return err;
+}
+
 /* -------------------------------------------------------------------------- owners */
 
 static void print_owner(struct report *report, const struct shmkv_owner *owner) {
@@ -179,6 +217,8 @@ static int with_holders(const struct args *args,
 
 static int locks_run(const struct args *args) { return with_holders(args, locks_print); }
 
+static int held_run(const struct args *args) { return with_holders(args, held_print); }
+
 static int owners_run(const struct args *args) { return with_holders(args, owners_print); }
 
 const struct command command_locks = {
@@ -192,6 +232,21 @@ const struct command command_locks = {
         "Shows locks that are held or whose block has an unfinished operation; --all shows free\n"
         "ones too. A lock whose holder is dead is taken over by the next writer that needs it.\n",
     .run = locks_run,
+};
+
+const struct command command_held = {
+    .name = "held",
+    .operands = "SEGMENT",
+    .least = 1,
+    .most = 1,
+    .options = "jx",
+    .summary = "Show which named locks are held, and by whom",
+    .text =
+        "These are the locks that programs make names for. One whose holder is dead goes to the\n"
+        "next who asks for it; one whose holder is stopped stays held. Since when is not known.\n"
+        "Thread and pid are those of the process's own namespace; the token is what its holder\n"
+        "lets the lock go with.\n",
+    .run = held_run,
 };
 
 const struct command command_owners = {

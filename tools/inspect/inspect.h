@@ -64,6 +64,7 @@ extern const struct command command_list; /* list.c */
 extern const struct command command_info; /* facts.c */
 extern const struct command command_stat;
 extern const struct command command_locks; /* holders.c */
+extern const struct command command_held;
 extern const struct command command_owners;
 extern const struct command command_check; /* check.c */
 extern const struct command command_keys;  /* entries.c */

@@ -14,10 +14,10 @@ const char *command_name = "";
 
 /* In the order in which the help shows them: look, read, change, dissect. */
 static const struct command *const commands[] = {
-    &command_list,   &command_info,    &command_stat,   &command_keys,   &command_get,
-    &command_dump,   &command_put,     &command_del,    &command_check,  &command_locks,
-    &command_owners, &command_hexdump, &command_export, &command_import, &command_freeze,
-    &command_sync,   &command_unlink,
+    &command_list,   &command_info,   &command_stat,    &command_keys,   &command_get,
+    &command_dump,   &command_put,    &command_del,     &command_check,  &command_locks,
+    &command_held,   &command_owners, &command_hexdump, &command_export, &command_import,
+    &command_freeze, &command_sync,   &command_unlink,
 };
 
 enum { COMMANDS = sizeof commands / sizeof *commands };

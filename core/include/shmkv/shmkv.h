@@ -662,6 +662,28 @@ int shmkv_lock(shmkv_t *kv, const void *name, size_t name_len, int timeout_ms, u
  */
 int shmkv_unlock(shmkv_t *kv, const void *name, size_t name_len, uint64_t token);
 
+/* A named lock that is held. */
+struct shmkv_held {
+    const void *name; /* valid until the function returns */
+    size_t name_len;
+    uint64_t token;  /* the holder's, as shmkv_lock() gave it */
+    uint64_t thread; /* its number, in the holder's PID namespace */
+    int32_t owner;   /* owner slot of the holder; see shmkv_owners() */
+};
+typedef void (*shmkv_held_fn)(void *arg, const struct shmkv_held *lock);
+
+/**
+ * Tell @p fn of each named lock that is held, in no particular order, also of those whose
+ * holder is dead and which nobody has asked for since.
+ *
+ * A lock that is held by one holder throughout is told once. Since when is not recorded.
+ *
+ * @return SHMKV_OK; EARGUMENT; ECLOSED; EBUSY; ESTALE; ECORRUPT; ENOMEM; an errno
+ * Threads: any; also read-only handles.   Blocks: takes no lock.   Cost: a walk over all entries.
+ * Inside @p fn any call is allowed.   Spec 6.14.
+ */
+int shmkv_held(shmkv_t *kv, shmkv_held_fn fn, void *arg);
+
 /*
  * Makes a value. Zeroed, @p new_ is to be filled as for shmkv_put_item(), with data that stay
  * valid until shmkv_get_or_compute() returns. Anything but SHMKV_OK: nothing is stored,
