@@ -25,7 +25,7 @@
 #include <sys/statvfs.h>
 #include <sys/wait.h>
 
-#include "tests/faults/must.h"
+#include "tests/support/must.h"
 #include "tests/support/namespaces.h"
 #include "tests/support/support.h"
 

@@ -20,7 +20,7 @@
 #include <sys/resource.h>
 #include <sys/wait.h>
 
-#include "tests/faults/must.h"
+#include "tests/support/must.h"
 #include "tests/support/support.h"
 
 #define SEGMENT_PAGES 15 /* of a new one with 8 owner slots */

@@ -34,7 +34,7 @@
 #include <unistd.h>
 
 #include "tests/faults/calls.h"
-#include "tests/faults/must.h"
+#include "tests/support/must.h"
 #include "tests/support/support.h"
 
 #define BASE 30

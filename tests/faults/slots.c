@@ -15,7 +15,7 @@
 #include <string.h>
 #include <sys/wait.h>
 
-#include "tests/faults/must.h"
+#include "tests/support/must.h"
 #include "tests/support/support.h"
 
 #define THREADS 8

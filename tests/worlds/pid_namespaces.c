@@ -25,6 +25,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "tests/support/must.h"
 #include "tests/support/namespaces.h"
 #include "tests/support/support.h"
 
@@ -32,18 +33,6 @@
 
 static bool own_proc;
 static const char *name;
-static unsigned checks;
-
-#define MUST(what)                                                           \
-    do {                                                                     \
-        checks++;                                                            \
-        if (!(what)) {                                                       \
-            fprintf(stderr, "line %d: not true: %s (%s)\n", __LINE__, #what, \
-                    shmkv_error_detail());                                   \
-            fflush(NULL);                                                    \
-            _exit(1);                                                        \
-        }                                                                    \
-    } while (0)
 
 /* ------------------------------------------------------------------ namespaces */
 
@@ -174,6 +163,8 @@ static void one_lock(uint32_t domain, bool outside) {
     meet->tried = gate_new();
     meet->domain = domain;
     meet->outside = outside;
+    snprintf(story, sizeof story, "lock %u, held by a process %s", domain,
+             outside ? "of the outer namespace" : "with the same pid");
     pid_t holder = outside ? child_start(hold, NULL) : first_of_a_namespace(hold, NULL);
     MUST(gate_wait_from(&meet->held, holder));
     pid_t vain = first_of_a_namespace(wait_in_vain, NULL);
@@ -217,6 +208,6 @@ int main(int argc, char **argv) {
     MUST(shmkv_close(kv) == SHMKV_OK);
     MUST(shmkv_unlink(name) == SHMKV_OK);
     printf("%s: 6 locks, 17 processes with pid 1, %u checks outside\n",
-           own_proc ? "each with a /proc of its own" : "all with the outer /proc", checks);
+           own_proc ? "each with a /proc of its own" : "all with the outer /proc", must_checks);
     return names_sweep(true) ? 1 : 0;
 }

@@ -23,25 +23,14 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "tests/support/must.h"
 #include "tests/support/namespaces.h"
 #include "tests/support/support.h"
 
 #define SHORT_MS 60
 #define NOBODY 65534
 
-static unsigned checks;
 static const char *name;
-
-#define MUST(what)                                                           \
-    do {                                                                     \
-        checks++;                                                            \
-        if (!(what)) {                                                       \
-            fprintf(stderr, "line %d: not true: %s (%s)\n", __LINE__, #what, \
-                    shmkv_error_detail());                                   \
-            fflush(NULL);                                                    \
-            _exit(1);                                                        \
-        }                                                                    \
-    } while (0)
 
 /* ------------------------------------------------------------------------- kinds */
 
@@ -134,6 +123,7 @@ static void gate_close(struct gate *g) { close(g->ends[0]), close(g->ends[1]); }
 
 static void one_pair(enum kind holder, enum kind wanter) {
     *meet = (struct meeting){gate_new(), gate_new(), holder, wanter};
+    snprintf(story, sizeof story, "%s holds, %s wants", kind_names[holder], kind_names[wanter]);
     pid_t held_by = child_start(hold, NULL);
     MUST(gate_wait_from(&meet->held, held_by));
     pid_t wanted_by = child_start(want, NULL);
@@ -188,6 +178,7 @@ static void make(void *arg) {
 
 static void making_as(enum kind kind) {
     struct making m = {kind, unique_name(), unique_name()};
+    snprintf(story, sizeof story, "making with %s", kind_names[kind]);
     shmkv_t *kv;
     MUST(shmkv_open(m.old_name, NULL, &kv) == SHMKV_OK);
     MUST(shmkv_put(kv, "old", 3, "value", 5) == SHMKV_OK);
@@ -224,7 +215,7 @@ int main(void) {
             making_as(kind);
     MUST(shmkv_close(kv) == SHMKV_OK);
     MUST(shmkv_unlink(name) == SHMKV_OK);
-    printf("%u pairs of holder and wanter, %u checks outside%s\n", pairs, checks,
+    printf("%u pairs of holder and wanter, %u checks outside%s\n", pairs, must_checks,
            possible(HIDDEN) ? "" : "; without hidepid: needs root and Linux 5.8");
     return names_sweep(true) ? 1 : 0;
 }
