@@ -130,8 +130,7 @@ static inline void build_record(struct work *w) {
     fence_release();
     const struct shmkv_item *item = c->item;
     uint64_t lengths = w->val_len | (uint64_t)(c->key_len - 1) << 32 | (uint64_t)item->type << 48 |
-                       (w->extra ? EXTRA_FLAG : 0) |
-                       (c->hidden ? HIDDEN_FLAG : 0);
+                       (w->extra ? EXTRA_FLAG : 0) | (c->hidden ? HIDDEN_FLAG : 0);
     store_relaxed_u64((uint64_t *)(void *)&rec->value_len, lengths);
     if (unlikely(w->extra))
         store_extra(rec, w->expiry_ns, w->owner);
@@ -478,16 +477,16 @@ static inline int all_steps(struct work *w, bool *grew) {
     }
 }
 
-int change_make(struct context *ctx, struct change *c) {
+/* @p ahead: the bucket, on its way while the record is built, or NULL. */
+static inline __attribute__((always_inline)) int make(struct context *ctx, struct change *c,
+                                                      uint64_t hash, const bucket_t *ahead) {
     struct segment *seg = ctx->seg;
     struct work w;
     w.ctx = ctx;
     w.c = c;
     w.asks = c->when != ALWAYS || c->old || c->compute;
     w.compares = 0;
-    w.hash = hash_inline(c->key, c->key_len, seg->seed);
-    /* On its way while the record is built. */
-    const bucket_t *ahead = bucket_ahead(seg, w.hash);
+    w.hash = hash;
     int err;
     if (likely(c->item != NULL)) {
         plan_end(&w);
@@ -521,4 +520,13 @@ int change_make(struct context *ctx, struct change *c) {
     if (!c->item || !may_keep(load_relaxed_u64(&ctx->own->cell)))
         (void)cell_return(ctx, &ctx->own->cell);
     return err;
+}
+
+int change_make(struct context *ctx, struct change *c) {
+    uint64_t hash = hash_inline(c->key, c->key_len, ctx->seg->seed);
+    return make(ctx, c, hash, bucket_ahead(ctx->seg, hash));
+}
+
+int change_make_hashed(struct context *ctx, struct change *c, uint64_t hash) {
+    return make(ctx, c, hash, NULL);
 }

@@ -106,15 +106,31 @@ static void escape_key(char *out, size_t size, const uint8_t *key, size_t len) {
     out[n] = '\0';
 }
 
-int fail_at_key(int err, const void *key, size_t key_len) {
-    struct guard *g = texts();
-    /* An answer has no story, and leaves the last one alone. */
+/* " (key "…"", or 0: there is nothing to add it to. An answer has no story, and leaves
+ * the last one alone. */
+static size_t begin_key(int err, struct guard *g, const void *key, size_t key_len) {
     if (!g || err == SHMKV_ENOTFOUND || err == SHMKV_EEXISTS || err == SHMKV_ECHANGED ||
         err == SHMKV_ETOOSMALL)
-        return err;
+        return 0;
     char escaped[64];
     escape_key(escaped, sizeof escaped, key, key_len);
     size_t n = strlen(g->detail);
-    snprintf(g->detail + n, sizeof g->detail - n, " (key \"%s\")", escaped);
+    snprintf(g->detail + n, sizeof g->detail - n, " (key \"%s\"", escaped);
+    return strlen(g->detail);
+}
+
+int fail_at_key(int err, const void *key, size_t key_len) {
+    struct guard *g = texts();
+    size_t n = begin_key(err, g, key, key_len);
+    if (n)
+        snprintf(g->detail + n, sizeof g->detail - n, ")");
+    return err;
+}
+
+int fail_at_one_of(int err, const struct shmkv_bytes *key, size_t done, size_t all) {
+    struct guard *g = texts();
+    size_t n = begin_key(err, g, key->data, key->data ? key->len : 0);
+    if (n)
+        snprintf(g->detail + n, sizeof g->detail - n, "; %zu of %zu done)", done, all);
     return err;
 }

@@ -387,12 +387,19 @@ static COLD int refuse_lengths(const struct segment *seg, const struct change *c
                 c->item->len, (unsigned long long)seg->max_value);
 }
 
-static inline int make_checked(struct context *ctx, void *arg) {
-    const struct segment *seg = ctx->seg;
-    struct change *c = arg;
+static inline int check_lengths(const struct segment *seg, const struct change *c) {
     if (unlikely(c->key_len > seg->max_key) || unlikely(c->item && c->item->len > seg->max_value))
         return refuse_lengths(seg, c);
-    return change_make(ctx, c);
+    return SHMKV_OK;
+}
+
+int change_check_lengths(const struct segment *seg, const struct change *c) {
+    return check_lengths(seg, c);
+}
+
+static inline int make_checked(struct context *ctx, void *arg) {
+    int err = check_lengths(ctx->seg, arg);
+    return unlikely(err) ? err : change_make(ctx, arg);
 }
 
 int handle_change(shmkv_t *kv, struct change *c) {

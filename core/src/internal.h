@@ -7,7 +7,7 @@
  * words it guards (lock.c), changed by transactions (intent.c). The space
  * domain gives out runs of pages (space.c), arenas give out cells (arena.c),
  * shards hold the index (table.c, grow.c). On these stand reading (read.c),
- * changing (change.c), on which the calls stand that write (write.c, number.c,
+ * changing (change.c), on which the calls stand that write (write.c, many.c, number.c,
  * update.c, named_lock.c, walk.c), with values checked by value.c; changing several keys at once
  * (transaction.c); walking (cursor.c, snapshot.c), replacing and freezing (replace.c, freeze.c), waiting for
  * changes (wait.c), outliving the machine (sync.c), checking (verify.c, on a view.c) and
@@ -53,6 +53,8 @@
 int fail(int err, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* Add the key, shortened and escaped, to the text of a failure; @p err. */
 int fail_at_key(int err, const void *key, size_t key_len);
+/* Likewise, and how many of a call's keys had their turn before. */
+int fail_at_one_of(int err, const struct shmkv_bytes *key, size_t done, size_t n);
 /* Around work whose failures are nobody's business. */
 #define DETAIL_SIZE 512
 void error_detail_keep(char story[DETAIL_SIZE]);
@@ -649,6 +651,8 @@ struct change {
     uint64_t made, expires_ns; /* out: of the new value */
 };
 int change_make(struct context *ctx, struct change *c);
+/* Of a key with this hash, for those who have asked for its memory before. */
+int change_make_hashed(struct context *ctx, struct change *c, uint64_t hash);
 /* Only build the record, in a cell that becomes *field's; its word in @p cell. */
 int change_build(struct context *ctx, struct change *c, uint64_t *field, uint64_t *cell);
 
@@ -853,6 +857,8 @@ int handle_change(shmkv_t *kv, struct change *c);
 /* Do the work there, as a writer. It is done again from the start if the segment was
  * replaced meanwhile (E_MOVED), or if space was short and some of the dead had some. */
 int handle_write(shmkv_t *kv, int (*work)(struct context *ctx, void *arg), void *arg);
+/* [LAYOUT-25] EKEY or EVALUE if key or value are longer than this segment's may be. */
+int change_check_lengths(const struct segment *seg, const struct change *c);
 
 int refuse_key(const void *key, size_t key_len);
 

@@ -26,7 +26,9 @@
 #define cell_take_spare shmkv_private_cell_take_spare
 #define chain_return shmkv_private_chain_return
 #define change_build shmkv_private_change_build
+#define change_check_lengths shmkv_private_change_check_lengths
 #define change_make shmkv_private_change_make
+#define change_make_hashed shmkv_private_change_make_hashed
 #define class_for shmkv_private_class_for
 #define context_acquire shmkv_private_context_acquire
 #define context_release shmkv_private_context_release
@@ -42,6 +44,7 @@
 #define error_detail_restore shmkv_private_error_detail_restore
 #define fail shmkv_private_fail
 #define fail_at_key shmkv_private_fail_at_key
+#define fail_at_one_of shmkv_private_fail_at_one_of
 #define fd_above_standard shmkv_private_fd_above_standard
 #define fd_copy shmkv_private_fd_copy
 #define file_allocate shmkv_private_file_allocate

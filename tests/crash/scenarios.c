@@ -288,6 +288,8 @@ const struct scenario scenarios[] = {
     {"pop", prepare_nothing, 20, ABSENT, 82, POP},
     {"clear", prepare_nothing, 20, ABSENT, 82, CLEAR},
     {"lock by name and unlock", prepare_bystanders, ABSENT, ABSENT, 54, LOCK},
+    {"put many", prepare_bystanders, 20, 300, 165, MANY},
+    {"delete many", prepare_bystanders, 20, ABSENT, 40, MANY},
     {"transact", prepare_transaction, 20, 300, 270, TRANSACT},
     {"transact with large values", prepare_transaction, LARGER, LARGE, 560, TRANSACT},
     {"transact and delete", prepare_transaction, 20, ABSENT, 240, TRANSACT},
@@ -448,9 +450,37 @@ static void transact(shmkv_t *kv) {
     ck_assert_ok(shmkv_transaction(kv, 1 + PARTNERS, keys, wish_for_all, NULL));
 }
 
+/* The subject between others: of those to be stored, which have their values already, or to be
+ * removed, which are not there. */
+static void change_many(shmkv_t *kv) {
+    enum { KEYS = 4 };
+    const char *names[KEYS] = {"bystander-1", "bystander-2", subject, "bystander-4"};
+    struct shmkv_bytes keys[KEYS];
+    struct shmkv_item items[KEYS];
+    static uint8_t values[KEYS][300];
+    for (int i = 0; i < KEYS; i++) {
+        if (scenario->after == ABSENT && i != 2)
+            names[i] = "nobody";
+        keys[i] = (struct shmkv_bytes){names[i], strlen(names[i])};
+        if (scenario->after == ABSENT)
+            continue;
+        size_t len = (size_t)(i == 2 ? scenario->after : bystander_size(atoi(names[i] + 10)));
+        memcpy(values[i], value_of(names[i], (long)len), len);
+        items[i] = (struct shmkv_item){.data = values[i], .len = len};
+    }
+    if (scenario->after == ABSENT)
+        ck_assert_ok(shmkv_delete_many(kv, KEYS, keys, NULL, NULL, NULL));
+    else
+        ck_assert_ok(shmkv_put_many(kv, KEYS, keys, items, NULL));
+}
+
 static void do_the_thing(shmkv_t *kv) {
     if (scenario->act == TRANSACT) {
         transact(kv);
+        return;
+    }
+    if (scenario->act == MANY) {
+        change_many(kv);
         return;
     }
     if (scenario->act != PUT_OR_DELETE) {

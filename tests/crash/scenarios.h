@@ -15,7 +15,7 @@
 /* How the subject gets from one to the other. */
 enum act {
     PUT_OR_DELETE, ADD, GET_OR_SET, REPLACE, SWAP, TAKE, CAS, CAS_VALUE, DELETE_IF, DELETE_VALUE, INCR, APPEND,
-    UPDATE, TOUCH, SWEEP, POP, CLEAR, LOCK, TRANSACT
+    UPDATE, TOUCH, SWEEP, POP, CLEAR, LOCK, MANY, TRANSACT
 };
 
 struct scenario {
@@ -25,7 +25,7 @@ struct scenario {
     unsigned states;    /* of the segment during act(), about */
     enum act act;
 };
-#define SCENARIO_COUNT 43
+#define SCENARIO_COUNT 45
 extern const struct scenario scenarios[];
 void prepare_nothing(shmkv_t *kv);
 

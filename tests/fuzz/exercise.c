@@ -135,6 +135,19 @@ static void transact(shmkv_t *kv, const struct keys *keys) {
     shmkv_transaction(kv, n, some, change_some, &n);
 }
 
+/* Half of them are put together, and some removed again. */
+static void change_many(shmkv_t *kv, const struct keys *keys) {
+    struct shmkv_bytes some[32];
+    struct shmkv_item items[32];
+    size_t n = 0, removed;
+    for (unsigned i = 0; i < keys->count && n < 32; i += 2, n++) {
+        some[n] = (struct shmkv_bytes){keys->key[i].bytes, keys->key[i].len};
+        items[n] = (struct shmkv_item){.data = buffer, .len = 50 * i % 900};
+    }
+    shmkv_put_many(kv, n, some, items, NULL);
+    shmkv_delete_many(kv, n / 3, some, NULL, NULL, &removed);
+}
+
 static void change(struct exercise *e, shmkv_t *kv, const struct keys *keys) {
     static const size_t sizes[] = {0, 8, 40, 200, 900, 3000, 16000, 20000};
     int ok = 0;
@@ -151,6 +164,7 @@ static void change(struct exercise *e, shmkv_t *kv, const struct keys *keys) {
         if (i % 4 == 3)
             shmkv_delete(kv, key, (size_t)len);
     }
+    change_many(kv, keys);
     transact(kv, keys);
     e->wrote += ok > 0;
 }

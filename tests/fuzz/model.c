@@ -99,6 +99,45 @@ static void delete_(shmkv_t *kv, unsigned k) {
     model[k].present = false;
 }
 
+/* Some keys from @p k on, one of them perhaps twice, each with a value as long as its number. */
+static void put_many(shmkv_t *kv, unsigned k, size_t n) {
+    static uint8_t key_bytes[8][LONGEST_KEY], values[8][KEYS];
+    struct shmkv_bytes keys[8];
+    struct shmkv_item items[8];
+    size_t done;
+    for (size_t i = 0; i < n; i++, operations += i < n) {
+        unsigned this = (k + (unsigned)i * 85) % KEYS;
+        keys[i] = (struct shmkv_bytes){key_bytes[i], key_of(this)};
+        memcpy(key_bytes[i], key_room, keys[i].len);
+        items[i] = (struct shmkv_item){.data = values[i], .len = this};
+        present += !model[this].present;
+        model[this].present = true;
+        model[this].len = this;
+        model[this].stamp = (uint32_t)operations;
+        value_of(model[this].stamp, this);
+        memcpy(values[i], value_room, this);
+    }
+    EXPECT(shmkv_put_many(kv, n, keys, items, &done) == SHMKV_OK && done == n);
+}
+
+static void delete_many(shmkv_t *kv, unsigned k, size_t n) {
+    static uint8_t key_bytes[8][LONGEST_KEY];
+    struct shmkv_bytes keys[8];
+    int results[8], expected[8];
+    size_t removed, gone = present;
+    for (size_t i = 0; i < n; i++) {
+        unsigned this = (k + (unsigned)i * 85) % KEYS;
+        keys[i] = (struct shmkv_bytes){key_bytes[i], key_of(this)};
+        memcpy(key_bytes[i], key_room, keys[i].len);
+        expected[i] = model[this].present ? SHMKV_OK : SHMKV_ENOTFOUND;
+        present -= model[this].present;
+        model[this].present = false;
+    }
+    EXPECT(shmkv_delete_many(kv, n, keys, results, NULL, &removed) == SHMKV_OK);
+    EXPECT(removed == gone - present);
+    EXPECT(!n || memcmp(results, expected, n * sizeof *results) == 0);
+}
+
 static void seen(const void *key, size_t key_len, const void *val, size_t val_len) {
     unsigned k = *(const uint8_t *)key;
     EXPECT(key_of(k) == key_len && memcmp(key_room, key, key_len) == 0);
@@ -191,6 +230,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
                 EXPECT(shmkv_close(kv) == SHMKV_OK);
                 kv = open_it();
             }
+            break;
+        case 11:
+            if (data[2] & 1)
+                put_many(kv, k, data[3] % 9);
+            else
+                delete_many(kv, k, data[3] % 9);
             break;
         default:
             get(kv, k);

@@ -316,6 +316,42 @@ int shmkv_put_null(shmkv_t *kv, const void *key, size_t key_len);
 int shmkv_put_text(shmkv_t *kv, const void *key, size_t key_len, const char *text, size_t len);
 int shmkv_put_json(shmkv_t *kv, const void *key, size_t key_len, const char *json, size_t len);
 
+/**
+ * Store @p n items, each as by shmkv_put_item(), one after the other in the order given; of a
+ * key that is given twice, the last one stays. Takes less time than so many puts: it looks
+ * ahead, so that the keys wait for memory together.
+ *
+ * Each key is old or new, as with a put; not all of them together (shmkv_transaction() does
+ * that). Others see the changes one by one, and a process that is killed in the middle has
+ * made so many of them, from the first on.
+ *
+ * All keys and items are looked at first. If one of them is wrong, nothing is changed.
+ * Whatever fails later ends the call: what was stored before stays.
+ *
+ * @param items  in: as for shmkv_put_item(). out: of each that is stored, `version`, and `result`
+ *               SHMKV_OK; `result` of the one that failed or was wrong; the others are untouched
+ * @param done   out, may be NULL: how many are stored, from the first on
+ * @return SHMKV_OK: all are stored; otherwise as shmkv_put_item(), and the detail tells the key
+ *         and how many are done
+ * Owner: the caller keeps all of it.   Threads, fork, signals, order: as shmkv_put().
+ * Blocks: as shmkv_put(), for each key.   Spec 6.3.
+ */
+int shmkv_put_many(shmkv_t *kv, size_t n, const struct shmkv_bytes *keys,
+                   struct shmkv_item *items, size_t *done);
+
+/**
+ * Remove @p n keys, each as by shmkv_delete(). One that is not there is no failure.
+ * Otherwise as shmkv_put_many().
+ *
+ * @param results  out, may be NULL: of each key SHMKV_OK or SHMKV_ENOTFOUND, or why it failed
+ * @param done     out, may be NULL: how many are gone, or were never there, from the first on
+ * @param removed  out, may be NULL: how many of them were there
+ * @return SHMKV_OK; otherwise as shmkv_delete(), without ENOTFOUND
+ * Owner, threads, fork, signals, blocking, order: as shmkv_put_many().   Spec 6.4.
+ */
+int shmkv_delete_many(shmkv_t *kv, size_t n, const struct shmkv_bytes *keys, int *results,
+                      size_t *done, size_t *removed);
+
 /*
  * The calls below decide by what is there at the moment of the change: nobody comes
  * between. An entry that has expired, or whose owner is gone, is absent. If the answer
