@@ -57,6 +57,8 @@ class Modules(unittest.TestCase):
         self.assertEqual(methods, names(PYTHON, "kv."))
         methods = {name for name in dir(shmkv.Transaction) if not name.startswith("_")}
         self.assertEqual(methods, names(PYTHON, "txn."))
+        methods = {name for name in dir(shmkv.Cursor) if not name.startswith("_")} - PYTHON_OWN - {"append"}
+        self.assertEqual(methods, names(PYTHON, "cursor."))
         functions = {name for name in shmkv.__all__ if not isinstance(getattr(shmkv, name), type)}
         self.assertEqual(functions, names(PYTHON, "shmkv."))
         self.assertEqual({n for n in names(PYTHON, "error.") if not hasattr(shmkv.Error, n)}, set())
@@ -80,6 +82,8 @@ class Modules(unittest.TestCase):
         self.assertEqual(methods, names(RUBY, "kv."))
         methods = run("RUBY", "-e", script % "ShmKV::Transaction.public_instance_methods(false)") - operators
         self.assertEqual(methods, names(RUBY, "txn."))
+        methods = run("RUBY", "-e", script % "ShmKV::Cursor.public_instance_methods(false)")
+        self.assertEqual(methods, names(RUBY, "cursor."))
         functions = run("RUBY", "-e", script % "ShmKV.singleton_methods")
         self.assertEqual(functions, names(RUBY, "ShmKV."))
         missing = names(RUBY, "error.") - run("RUBY", "-e", script % "ShmKV::Error.public_instance_methods")

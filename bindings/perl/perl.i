@@ -37,7 +37,7 @@ static step_t walk_step(Store *self, int yield)
         return step;
     }
     if (!self->walk)
-        self->walk = Store_cursor(self, YIELD_ITEMS);
+        self->walk = Store_cursor(self, YIELD_ITEMS, NULL, 0, NULL, 0);
     if (!self->walk)
         return step;
     step = Cursor_step(self->walk);

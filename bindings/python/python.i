@@ -13,6 +13,9 @@
 %rename(_lock_name) lock_name;
 %rename(_unlock_name) unlock_name;
 %rename(_pop_pair) pop_pair;
+%rename(_cursor) Store::cursor;
+%rename(_step) Cursor::step;
+%rename(_put_many) put_many;
 %rename(_use_codec) use_codec;
 %rename(_count_with) count_with;
 %rename(_store_as) store_as;
@@ -79,10 +82,17 @@ The number of pairs, as len() gives it. Never blocks.";
 A dict of all pairs as they were at one moment. Holds up writers while it copies;
 a read-only store repeats the copy until nobody wrote meanwhile, and raises Busy
 when that does not happen. Other Python threads run meanwhile.";
-%feature("docstring") Store::cursor
-"cursor(what)
+%feature("docstring") Store::delete_many
+"delete_many(keys)
 
-An iterator: 0 keys, 1 values, 2 pairs. Use keys(), values() and items().";
+Remove those keys that are there, one after the other; how many that were. If one of them is
+wrong, none is removed. Takes much less time than one delete() after the other, as get_many()
+does. Other Python threads run meanwhile. Waits and raises as put() does.";
+%feature("autodoc", "Where it stands, as 32 bytes, which Store.cursor() goes on from.") Cursor::position;
+%feature("docstring") Cursor::close
+"close()
+
+End the walk. May be repeated.";
 %feature("docstring") Store::info
 "info()
 
@@ -235,7 +245,7 @@ static Py_ssize_t store_length(PyObject *self)
 
 static PyObject *store_iter(PyObject *self)
 {
-    Cursor *cursor = Store_cursor(store_in(self), YIELD_KEYS);
+    Cursor *cursor = Store_cursor(store_in(self), YIELD_KEYS, NULL, 0, NULL, 0);
 
     return cursor ? SWIG_InternalNewPointerObj(cursor, SWIGTYPE_p_Cursor, SWIG_POINTER_OWN) : NULL;
 }

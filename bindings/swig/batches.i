@@ -6,8 +6,13 @@
  *   map_put_given(map, keys, i, value)
  *                  as map_put_key(), with the key as it was given
  *
+ *   entries_t *ENTRIES   keys with values: pairs in Python, a list of keys and values by turns
+ *                  in Perl and Ruby
+ *
  * The keys are held, and cannot change, until keys_drop(): making a value of what was
- * read may run other code.
+ * read may run other code. So are the values that are to be stored: they are copied, or
+ * the language's own objects that nobody can change, so that the core can store them
+ * while the interpreter's lock is given up.
  */
 %{
 typedef struct keys_t {
@@ -78,6 +83,103 @@ static int map_put_given(native_t map, const keys_t *keys, size_t i, native_t va
 }
 %typemap(freearg) keys_t *KEYS "if ($1) keys_drop($1);"
 
+%{
+typedef struct entries_t {
+    keys_t keys;
+    struct shmkv_item *items;
+    value_t *values; /* what the items point into; as many as there are keys */
+    PyObject *held;
+} entries_t;
+
+static void entries_drop(entries_t *entries)
+{
+    size_t i;
+
+    for (i = 0; entries->values && i < entries->keys.n; i++)
+        value_drop(&entries->values[i]);
+    PyMem_Free(entries->values);
+    PyMem_Free(entries->items);
+    keys_drop(&entries->keys);
+    Py_XDECREF(entries->held);
+}
+
+/* The pairs as two tuples. */
+static int unzip(PyObject *pairs, PyObject *keys, PyObject *values)
+{
+    Py_ssize_t i, n = PyTuple_GET_SIZE(pairs);
+
+    for (i = 0; i < n; i++) {
+        PyObject *pair = PySequence_Fast(PyTuple_GET_ITEM(pairs, i), "put_many() takes pairs of a key and a value");
+
+        if (!pair)
+            return -1;
+        if (PySequence_Fast_GET_SIZE(pair) != 2) {
+            Py_DECREF(pair);
+            PyErr_SetString(PyExc_ValueError, "put_many() takes pairs of a key and a value");
+            return -1;
+        }
+        PyTuple_SET_ITEM(keys, i, Py_NewRef(PySequence_Fast_GET_ITEM(pair, 0)));
+        PyTuple_SET_ITEM(values, i, Py_NewRef(PySequence_Fast_GET_ITEM(pair, 1)));
+        Py_DECREF(pair);
+    }
+    return 0;
+}
+
+/* Of the tuples in entries->held. */
+static int entries_of(const struct codec *codec, PyObject *keys, PyObject *values, entries_t *entries)
+{
+    size_t i, n = (size_t)PyTuple_GET_SIZE(keys);
+
+    if (keys_in(keys, &entries->keys))
+        return -1;
+    entries->items = PyMem_Calloc(n, sizeof *entries->items);
+    entries->values = PyMem_Calloc(n, sizeof *entries->values);
+    if (!entries->items || !entries->values) {
+        PyErr_NoMemory();
+        return -1;
+    }
+    for (i = 0; i < n; i++) {
+        if (value_in(codec, PyTuple_GET_ITEM(values, i), &entries->values[i]))
+            return -1;
+        entries->items[i] = entries->values[i].item;
+    }
+    return 0;
+}
+
+/* Not 0: raised. Either way entries_drop() is due. */
+static int entries_in(const struct codec *codec, PyObject *object, entries_t *entries)
+{
+    PyObject *pairs = PySequence_Tuple(object), *keys, *values;
+    int failed;
+
+    memset(entries, 0, sizeof *entries);
+    if (!pairs)
+        return -1;
+    keys = PyTuple_New(PyTuple_GET_SIZE(pairs));
+    values = PyTuple_New(PyTuple_GET_SIZE(pairs));
+    entries->held = PyTuple_New(2);
+    failed = !keys || !values || !entries->held || unzip(pairs, keys, values);
+    if (entries->held) {
+        PyTuple_SET_ITEM(entries->held, 0, keys);
+        PyTuple_SET_ITEM(entries->held, 1, values);
+    } else {
+        Py_XDECREF(keys);
+        Py_XDECREF(values);
+    }
+    Py_DECREF(pairs);
+    return failed ? -1 : entries_of(codec, keys, values, entries);
+}
+%}
+
+%typemap(in) entries_t *ENTRIES (entries_t entries) {
+    if (entries_in(arg1 ? &arg1->codec : NULL, $input, &entries)) {
+        entries_drop(&entries);
+        SWIG_fail;
+    }
+    $1 = &entries;
+}
+%typemap(freearg) entries_t *ENTRIES "if ($1) entries_drop($1);"
+
 #elif defined(SWIGRUBY)
 
 %{
@@ -119,6 +221,57 @@ static int map_put_given(native_t map, const keys_t *keys, size_t i, native_t va
     $1 = &keys;
 }
 %typemap(freearg) keys_t *KEYS "keys_drop($1);"
+
+%{
+typedef struct entries_t {
+    keys_t keys;
+    struct shmkv_item *items;
+    VALUE memory; /* of `items` */
+    VALUE held;   /* what they point into */
+} entries_t;
+
+#define entries_drop(entries) \
+    RB_GC_GUARD((entries)->memory), RB_GC_GUARD((entries)->held), keys_drop(&(entries)->keys)
+
+/* The item points into `held`, or into the scalar, which does not move. */
+static struct shmkv_item held_item(const struct codec *codec, VALUE object, value_t *value, VALUE held)
+{
+    if (RB_TYPE_P(object, T_STRING))
+        object = rb_str_new_frozen(object); /* other threads may change theirs */
+    rb_ary_push(held, object);
+    value_in(codec, object, value);
+    if (value->made)
+        rb_ary_push(held, value->made);
+    return value->item;
+}
+
+/* A list of keys and values by turns. */
+static void entries_in(const struct codec *codec, VALUE object, entries_t *entries)
+{
+    VALUE list = rb_convert_type(object, T_ARRAY, "Array", "to_ary"), keys = rb_ary_new(), scalars;
+    size_t i, n = (size_t)RARRAY_LEN(list) / 2;
+    value_t *values;
+
+    for (i = 0; i < n; i++)
+        rb_ary_push(keys, rb_ary_entry(list, (long)(2 * i)));
+    keys_in(keys, &entries->keys);
+    entries->held = rb_ary_new();
+    entries->memory = rb_str_tmp_new((long)(n * sizeof *entries->items));
+    entries->items = (struct shmkv_item *)RSTRING_PTR(entries->memory);
+    scalars = rb_str_tmp_new((long)(n * sizeof *values));
+    rb_ary_push(entries->held, scalars);
+    values = (value_t *)RSTRING_PTR(scalars);
+    memset(values, 0, n * sizeof *values);
+    for (i = 0; i < n; i++)
+        entries->items[i] = held_item(codec, rb_ary_entry(list, (long)(2 * i + 1)), &values[i], entries->held);
+}
+%}
+
+%typemap(in) entries_t *ENTRIES (entries_t entries) {
+    entries_in(arg1 ? &arg1->codec : NULL, $input, &entries);
+    $1 = &entries;
+}
+%typemap(freearg) entries_t *ENTRIES "entries_drop($1);"
 
 #elif defined(SWIGPERL)
 
@@ -169,6 +322,61 @@ static int map_put_given(native_t map, const keys_t *keys, size_t i, native_t va
         SWIG_fail;
     }
     $1 = &keys;
+}
+
+%{
+typedef struct entries_t {
+    keys_t keys;
+    struct shmkv_item *items;
+} entries_t;
+
+/* As those of keys_in(). */
+#define entries_drop(entries) ((void)(entries))
+
+static void *mortal_memory(size_t size)
+{
+    SV *memory = sv_2mortal(newSV(size + 1));
+
+    return memset(SvPVX(memory), 0, size);
+}
+
+/* A list of keys and values by turns. Not 0: raised. */
+static int entries_in(const struct codec *codec, SV *reference, entries_t *entries)
+{
+    AV *list = (AV *)SvRV(reference), *keys = (AV *)sv_2mortal((SV *)newAV()),
+       *held = (AV *)sv_2mortal((SV *)newAV());
+    size_t i, n = (size_t)(av_len(list) + 1) / 2;
+    value_t *values = mortal_memory(n * sizeof *values);
+    int refused;
+
+    for (i = 0; i < n; i++) {
+        SV **key = av_fetch(list, (SSize_t)(2 * i), 0), **value = av_fetch(list, (SSize_t)(2 * i + 1), 0);
+
+        av_push(keys, newSVsv(key ? *key : &PL_sv_undef));
+        av_push(held, newSVsv(value ? *value : &PL_sv_undef));
+    }
+    refused = keys_in(sv_2mortal(newRV_inc((SV *)keys)), &entries->keys);
+    if (refused) {
+        raise_error(refused);
+        return refused;
+    }
+    entries->items = mortal_memory(n * sizeof *entries->items);
+    for (i = 0; i < n; i++) {
+        refused = value_in(codec, *av_fetch(held, (SSize_t)i, 0), &values[i]);
+        if (values[i].made)
+            sv_2mortal(values[i].made);
+        if (refused)
+            return refused;
+        entries->items[i] = values[i].item;
+    }
+    return 0;
+}
+%}
+
+%typemap(in) entries_t *ENTRIES (entries_t entries) {
+    if (entries_in(arg1 ? &arg1->codec : NULL, $input, &entries))
+        SWIG_fail;
+    $1 = &entries;
 }
 
 #endif
@@ -260,5 +468,69 @@ static native_t Store_get_many(Store *self, const keys_t *KEYS)
         return NO_OBJECT;
     }
     return build_and_drop(read_all, drop_batch, &job);
+}
+
+/* ------------------------------------------------------------------- write */
+
+struct writing {
+    shmkv_t *kv;
+    const keys_t *keys;
+    struct shmkv_item *items;
+    size_t removed;
+    int err;
+};
+
+static void put_keys(void *argument)
+{
+    struct writing *job = argument;
+
+    job->err = shmkv_put_many(job->kv, job->keys->n, job->keys->keys, job->items, NULL);
+}
+
+static void delete_keys(void *argument)
+{
+    struct writing *job = argument;
+
+    job->err = shmkv_delete_many(job->kv, job->keys->n, job->keys->keys, NULL, NULL, &job->removed);
+}
+
+/* Not 0: raised. The core looks at all of them first, so it gets them all in one call. */
+static int run_writing(Store *self, void (*work)(void *), struct writing *job)
+{
+    if (!IS_OPEN(self)) /* perhaps by what the values' making has run */
+        return raise_closed(self);
+    job->kv = begin_unlocked(self);
+    without_lock(work, job);
+    end_unlocked(self);
+    if (job->err)
+        raise_error(job->err);
+    return job->err;
+}
+
+static done_t Store_put_many(Store *self, entries_t *ENTRIES, double TTL, int BOUND)
+{
+    struct writing job = {.keys = &ENTRIES->keys, .items = ENTRIES->items};
+    uint64_t expires_ns;
+    unsigned flags = BOUND ? SHMKV_BOUND : 0;
+    size_t i;
+    int err = expiry_of(TTL, &expires_ns, &flags);
+
+    if (err) {
+        raise_error(err);
+        return err;
+    }
+    for (i = 0; i < job.keys->n; i++) {
+        job.items[i].expires_ns = expires_ns;
+        job.items[i].flags = flags;
+    }
+    return run_writing(self, put_keys, &job);
+}
+
+/* How many were there. */
+static native_t Store_delete_many(Store *self, const keys_t *KEYS)
+{
+    struct writing job = {.keys = KEYS};
+
+    return run_writing(self, delete_keys, &job) ? NO_OBJECT : number_new(job.removed);
 }
 %}

@@ -4,6 +4,7 @@
  *
  *   (const void *KEY, size_t KEY_LEN)      a key
  *   (const void *VALUE, size_t VALUE_LEN)  a value
+ *   (const void *MAYBE, size_t MAYBE_LEN)  bytes, or the language's nothing: then NULL
  *   const char *NAME                       a segment name: bytes without a NUL;
  *                                          NO_NUL_TYPEMAPS makes the like of others
  *
@@ -84,6 +85,14 @@ static inline int bytes_of(PyObject *object, const char *what, const void **data
 %typemap(freearg) (const void *KEY, size_t KEY_LEN) "drop_view(view$argnum);"
 %typemap(freearg) (const void *VALUE, size_t VALUE_LEN) "drop_view(view$argnum);"
 
+%typemap(in) (const void *MAYBE, size_t MAYBE_LEN) (Py_buffer *view = NULL) {
+    $1 = NULL;
+    $2 = 0;
+    if ($input != Py_None && bytes_of($input, "prefix or position", (const void **)&$1, &$2, &view))
+        SWIG_fail;
+}
+%typemap(freearg) (const void *MAYBE, size_t MAYBE_LEN) "drop_view(view$argnum);"
+
 %define NO_NUL_TYPEMAPS(ARGUMENT, ERROR, WHAT)
 %typemap(in) const char *ARGUMENT {
     Py_ssize_t length;
@@ -107,6 +116,18 @@ static inline int bytes_of(PyObject *object, const char *what, const void **data
 %typemap(in) (const void *VALUE, size_t VALUE_LEN) = (const void *KEY, size_t KEY_LEN);
 %typemap(freearg) (const void *KEY, size_t KEY_LEN) "RB_GC_GUARD(string$argnum);"
 %typemap(freearg) (const void *VALUE, size_t VALUE_LEN) "RB_GC_GUARD(string$argnum);"
+
+%typemap(in) (const void *MAYBE, size_t MAYBE_LEN) (VALUE string) {
+    string = $input;
+    $1 = NULL;
+    $2 = 0;
+    if (!NIL_P(string)) {
+        StringValue(string);
+        $1 = RSTRING_PTR(string);
+        $2 = (size_t)RSTRING_LEN(string);
+    }
+}
+%typemap(freearg) (const void *MAYBE, size_t MAYBE_LEN) "RB_GC_GUARD(string$argnum);"
 
 %define NO_NUL_TYPEMAPS(ARGUMENT, ERROR, WHAT)
 %typemap(in) const char *ARGUMENT (VALUE string) {
@@ -182,6 +203,17 @@ static inline int bytes_of(SV *sv, int err, const char *what, const void **data,
 }
 %typemap(in) (const void *VALUE, size_t VALUE_LEN) (int refused) {
     refused = bytes_of($input, SHMKV_EVALUE, "value", (const void **)&$1, &$2);
+    if (refused) {
+        raise_error(refused);
+        SWIG_fail;
+    }
+}
+
+%typemap(in) (const void *MAYBE, size_t MAYBE_LEN) (int refused) {
+    $1 = NULL;
+    $2 = 0;
+    SvGETMAGIC($input);
+    refused = SvOK($input) ? bytes_of($input, SHMKV_EARGUMENT, "prefix or position", (const void **)&$1, &$2) : 0;
     if (refused) {
         raise_error(refused);
         SWIG_fail;

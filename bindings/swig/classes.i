@@ -144,6 +144,8 @@ OBJECT_TYPEMAPS(Cursor, "ShmKV::Cursor")
 
 #endif
 
+%apply (const void *MAYBE, size_t MAYBE_LEN) { (const void *POSITION, size_t POSITION_LEN) };
+
 %typemap(in) native_t ENCODE, native_t DECODE, native_t FUNCTION "$1 = $input;"
 
 /* What the constructor and cursor() return in vain has been raised. */
@@ -185,10 +187,12 @@ typedef struct Store {
         native_t sweep(uint64_t max_steps);
 
         native_t get_many(keys_t *KEYS);
+        done_t put_many(entries_t *ENTRIES, double TTL, int BOUND);
+        native_t delete_many(keys_t *KEYS);
 
         native_t get_size();
         native_t get_all();
-        Cursor *cursor(int yield);
+        Cursor *cursor(int yield, const void *MAYBE, size_t MAYBE_LEN, const void *POSITION, size_t POSITION_LEN);
 
         native_t info();
         native_t stats();
@@ -222,6 +226,9 @@ typedef struct Cursor {
         ~Cursor();
         step_t step();
         done_t close();
+        %immutable;
+        native_t position;
+        %mutable;
     }
 } Cursor;
 

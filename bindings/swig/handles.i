@@ -35,6 +35,8 @@ struct Cursor {
     Cursor *next, **link;   /* list of the store's open cursors */
     enum yield yield;
     int closed;
+    struct shmkv_position position; /* where it stood at the end, */
+    int position_err;               /* or why that is not known */
 };
 
 /* One step of a cursor, on its way into the language. */
@@ -479,7 +481,23 @@ static native_t Store_get_all(Store *self)
 
 /* ---------------------------------------------------------------- iterate */
 
-static Cursor *Store_cursor(Store *self, int yield)
+/* Of the keys that begin with the prefix, and from the position on, if there are such. */
+static int begin_walk(shmkv_cursor_t *cursor, const void *prefix, size_t prefix_len, const void *position,
+                      size_t position_len)
+{
+    struct shmkv_position at;
+    int err = shmkv_cursor_prefix(cursor, prefix, prefix_len);
+
+    if (err || !position)
+        return err;
+    if (position_len != sizeof at)
+        return refuse(SHMKV_EARGUMENT, "bad argument: a position has %zu bytes, not %zu", sizeof at, position_len);
+    memcpy(&at, position, sizeof at);
+    return shmkv_cursor_seek(cursor, &at);
+}
+
+static Cursor *Store_cursor(Store *self, int yield, const void *MAYBE, size_t MAYBE_LEN, const void *POSITION,
+                            size_t POSITION_LEN)
 {
     Cursor *cursor;
     int err;
@@ -491,6 +509,11 @@ static Cursor *Store_cursor(Store *self, int yield)
     cursor = calloc(1, sizeof *cursor);
     err = cursor ? shmkv_cursor_open(self->kv, yield == YIELD_KEYS ? SHMKV_KEYS_ONLY : 0, &cursor->cursor)
                  : ENOMEM;
+    if (!err) {
+        err = begin_walk(cursor->cursor, MAYBE, MAYBE_LEN, POSITION, POSITION_LEN);
+        if (err)
+            shmkv_cursor_close(cursor->cursor);
+    }
     if (err) {
         free(cursor);
         raise_error(err);
@@ -526,12 +549,29 @@ static step_t Cursor_step(Cursor *self)
         step.state = 1;
         return step;
     }
-    end_cursor(self);
-    if (err != SHMKV_ENOTFOUND) {
+    self->position_err = shmkv_cursor_position(self->cursor, &self->position);
+    if (err != SHMKV_ENOTFOUND)
         step.state = -1;
+    end_cursor(self);
+    if (step.state)
         raise_error(err);
-    }
     return step;
+}
+
+/* Also at the end, and after a failure. */
+static native_t Cursor_position_get(Cursor *self)
+{
+    if (!self || self->closed || !IS_OPEN(self->store)) {
+        raise_closed(self ? self->store : NULL);
+        return NO_OBJECT;
+    }
+    if (self->cursor)
+        self->position_err = shmkv_cursor_position(self->cursor, &self->position);
+    if (self->position_err) {
+        raise_error(self->position_err);
+        return NO_OBJECT;
+    }
+    return bytes_new(self->position.bytes, sizeof self->position.bytes);
 }
 
 static done_t Cursor_close(Cursor *self)

@@ -260,6 +260,25 @@ sub get_many {
     return Store_get_many($self, \@keys);
 }
 
+# Of a hash or a list of pairs, by reference and before options, or of a list of pairs.
+sub put_many {
+    my ($self, @pairs) = @_;
+
+    my @options;
+    if (@pairs && (ref $pairs[0] eq 'HASH' || ref $pairs[0] eq 'ARRAY')) {
+        (my $given, @options) = @pairs;
+        @pairs = ref $given eq 'HASH' ? %$given : @$given;
+    }
+    ShmKV::Error::_refuse_argument('put_many takes pairs of a key and a value') if @pairs % 2;
+    return Store_put_many($self, \@pairs, _ending(@options));
+}
+
+sub delete_many {
+    my ($self, @keys) = @_;
+
+    return Store_delete_many($self, \@keys);
+}
+
 # What is behind a handle, with its descriptor; nothing for a file's name.
 sub _handle {
     my ($file) = @_;
@@ -306,11 +325,12 @@ sub unlink {
 }
 
 sub keys {
-    my ($self) = @_;
+    my ($self, @options) = @_;
 
+    my ($prefix) = _options(['prefix'], @options);
     _end_walk($self);
-    return $self->get_size if !wantarray;
-    my $cursor = Store_cursor($self, KEYS);
+    return $self->get_size if !wantarray && !defined $prefix;
+    my $cursor = Store_cursor($self, KEYS, $prefix, undef);
     my @keys;
     while (my ($key) = $cursor->next) {
         push @keys, $key;
@@ -323,7 +343,10 @@ sub each {
 }
 
 sub cursor {
-    return Store_cursor($_[0], ITEMS);
+    my ($self, @options) = @_;
+
+    my ($prefix, $position, $keys_only) = _options([qw(prefix position keys_only)], @options);
+    return Store_cursor($self, $keys_only ? KEYS : ITEMS, $prefix, $position);
 }
 
 sub version {
@@ -363,8 +386,9 @@ sub NEXTKEY {
 package ShmKV::Cursor;
 
 BEGIN {
-    *next  = \&ShmKV::Cursor_step;
-    *close = \&ShmKV::Cursor_close;
+    *next     = \&ShmKV::Cursor_step;
+    *close    = \&ShmKV::Cursor_close;
+    *position = \&ShmKV::Cursor_position_get;
 }
 
 package ShmKV::Transaction;
@@ -570,6 +594,20 @@ The values of those keys that are there, as a reference to a hash. Each is as of
 moment of its own. Takes much less time than one C<get> after the other when there is
 more in the segment than the processor's caches hold. Never blocks.
 
+=item $kv->put_many(\%pairs, %options), $kv->put_many(\@pairs, %options), $kv->put_many(@pairs)
+
+Store many pairs, one after the other. C<\@pairs> and C<@pairs> are keys and values by turns. If
+a key or a value is wrong, nothing is stored. If it dies later (NoSpace, TimedOut), those
+before are stored, and C<detail> tells how many. Nothing else is promised of all of them together:
+see C<transaction>. Takes much less time than one C<put> after the other when there is more in
+the segment than the processor's caches hold. Options as of C<set>, for all of them. Returns
+true.
+
+=item $kv->delete_many(@keys)
+
+Remove those keys that are there, one after the other, and return how many that were. If one
+of them is wrong, none is removed.
+
 =item $kv->get_item($key)
 
 The value with what goes with it, as a reference to a hash: C<value>, C<type> (C<text>,
@@ -671,9 +709,10 @@ A reference to a new, plain hash of all pairs as they were at one moment. Holds 
 writers while it copies; on a read-only object it repeats the copy until nobody wrote
 meanwhile, and dies with Busy when that does not happen.
 
-=item $kv->keys
+=item $kv->keys(%options)
 
-All keys; in scalar context, their number. Never blocks. Resets C<each>.
+All keys; in scalar context, their number. C<prefix>: only those that begin with it; all are
+looked at all the same, since keys lie in no order. Never blocks. Resets C<each>.
 
 =item $kv->each
 
@@ -681,11 +720,31 @@ The next key and value, or nothing at the end, as Perl's own C<each>. A key that
 there from beginning to end is given once. Never blocks. Dies with Stale when the
 segment is replaced meanwhile.
 
-=item $kv->cursor
+=item $kv->cursor(%options)
 
 A walk of its own, independent of C<each>: an object with C<next> (a key and a value,
-or nothing) and C<close>. It keeps the segment open until it is gone, unless the
-object is closed, after which C<next> dies with Closed.
+or nothing), C<close> and C<position>. It keeps the segment open until it is gone, unless the
+object is closed, after which C<next> dies with Closed. Options:
+
+=over
+
+=item prefix
+
+Only the keys that begin with it, as of C<keys>.
+
+=item position
+
+Where to go on: what C<< $cursor->position >> of another one returned, a string of 32 bytes. That
+may have been in any process, also one that has ended since. The two together give each key that is
+there from the beginning of the one to the end of the other exactly once, however the segment
+has grown in between. Dies with BadArgument for a string that is none, and with Stale for
+one of another segment, also of the same name.
+
+=item keys_only
+
+True: C<next> returns a key, and no value.
+
+=back
 
 =item $kv->close
 

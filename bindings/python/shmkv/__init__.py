@@ -27,6 +27,7 @@ wrong type is a TypeError.
 import collections.abc
 import contextlib
 import importlib
+import itertools
 import os
 import types
 
@@ -38,7 +39,7 @@ _shmkv.use_json(_json.encode, _json.decode)
 for _class in _shmkv.error_classes:
     globals()[_class.__name__] = _class
 
-__all__ = ["Store", "Transaction", "open", "unlink", "version"]
+__all__ = ["Cursor", "Store", "Transaction", "open", "unlink", "version"]
 __all__ += [_class.__name__ for _class in _shmkv.error_classes]
 
 __version__ = "0.1.0"
@@ -62,30 +63,57 @@ _LIMITS = {
 }
 
 
-class _KeysView(collections.abc.KeysView):
+Cursor = _shmkv.Cursor
+
+
+class _Prefixed:
+    """What the views have in common: they may be of the keys that begin with a prefix."""
+
     __slots__ = ()
+
+    def __init__(self, mapping, prefix=None):
+        super().__init__(mapping)
+        self._prefix = prefix
+
+    def __len__(self):
+        if self._prefix is None:
+            return len(self._mapping)
+        return sum(1 for _ in self._mapping._cursor(_KEYS, self._prefix, None))
 
     def __iter__(self):
-        return self._mapping.cursor(_KEYS)
+        return self._mapping._cursor(self._what, self._prefix, None)
+
+    def _has(self, key):
+        if self._prefix is None:
+            return True
+        key, prefix = (x.encode() if isinstance(x, str) else bytes(x) for x in (key, self._prefix))
+        return key.startswith(prefix)
 
 
-class _ValuesView(collections.abc.ValuesView):
-    __slots__ = ()
+class _KeysView(_Prefixed, collections.abc.KeysView):
+    __slots__ = ("_prefix",)
+    _what = _KEYS
 
-    def __iter__(self):
-        return self._mapping.cursor(_VALUES)
+    def __contains__(self, key):
+        return self._has(key) and key in self._mapping
 
 
-class _ItemsView(collections.abc.ItemsView):
-    __slots__ = ()
+class _ValuesView(_Prefixed, collections.abc.ValuesView):
+    __slots__ = ("_prefix",)
+    _what = _VALUES
+
+    def __contains__(self, value):
+        return any(found is value or found == value for found in self)
+
+
+class _ItemsView(_Prefixed, collections.abc.ItemsView):
+    __slots__ = ("_prefix",)
+    _what = _ITEMS
 
     def __contains__(self, item):
         key, value = item
         found = self._mapping.get(key, _ABSENT)
-        return found is not _ABSENT and found == value
-
-    def __iter__(self):
-        return self._mapping.cursor(_ITEMS)
+        return found is not _ABSENT and self._has(key) and found == value
 
 
 def _seconds(ttl):
@@ -264,21 +292,51 @@ class Store(_shmkv.Store):
         """Remove the segment's name; see unlink()."""
         unlink(self.name)
 
-    def keys(self):
+    def keys(self, *, prefix=None):
         """A view of the keys, which walks without a lock.
 
         A key that is there from beginning to end is given once. Iterating raises Stale
         when the segment is replaced meanwhile, and Closed after close().
+
+        prefix  only the keys that begin with these bytes, or this str. All are looked at all the
+                same: keys lie in no order. len() of such a view walks, too.
         """
-        return _KeysView(self)
+        return _KeysView(self, prefix)
 
-    def values(self):
-        """A view of the values; see keys()."""
-        return _ValuesView(self)
+    def values(self, *, prefix=None):
+        """A view of the values, or of those whose keys begin with prefix; see keys()."""
+        return _ValuesView(self, prefix)
 
-    def items(self):
-        """A view of the pairs; see keys()."""
-        return _ItemsView(self)
+    def items(self, *, prefix=None):
+        """A view of the pairs, or of those whose keys begin with prefix; see keys()."""
+        return _ItemsView(self, prefix)
+
+    def cursor(self, *, prefix=None, position=None, keys_only=False):
+        """An iterator over the pairs, or the keys, that knows where it stands.
+
+        prefix    as of keys()
+        position  where to go on: the `position` of another cursor, of any process, also one that
+                  has ended since. The two together give each key that is there from the
+                  beginning of the one to the end of the other exactly once, however the
+                  segment has grown in between. Bytes that are none raise BadArgument,
+                  and those of another segment, also one of the same name, Stale.
+
+        Otherwise as keys(). close() ends it.
+        """
+        return self._cursor(_KEYS if keys_only else _ITEMS, prefix, position)
+
+    def put_many(self, pairs, *, ttl=None, bound=False):
+        """Store all of a mapping, or of an iterable of pairs, one after the other.
+
+        If a key or a value is wrong, nothing is stored. If it raises later (NoSpace, TimedOut),
+        those before are stored, and the detail tells how many. Nothing else is promised of all of
+        them together: see transaction(). Takes much less time than one put() after the other
+        when there is more in the segment than the processor's caches hold. Other Python
+        threads run meanwhile. Options as of set(), for all of them.
+        """
+        if hasattr(pairs, "keys"):
+            pairs = pairs.items() if isinstance(pairs, collections.abc.Mapping) else [(k, pairs[k]) for k in pairs.keys()]
+        self._put_many(pairs, _seconds(ttl), bound)
 
     def set(self, key, value, *, ttl=None, bound=False):
         """Store value under key, as put() does, with an end.
@@ -490,7 +548,18 @@ class Store(_shmkv.Store):
         with _unbuffered(file, fd):
             return self._load_fd(fd, flags)
 
-    update = collections.abc.MutableMapping.update
+    def update(self, other=(), /, **kwds):
+        """Store all of a mapping, or of an iterable of pairs, and then the keywords, by put_many(), a
+        thousand at a time."""
+        if isinstance(other, collections.abc.Mapping):
+            pairs = iter(other.items())
+        elif hasattr(other, "keys"):
+            pairs = ((key, other[key]) for key in other.keys())
+        else:
+            pairs = iter(other)
+        pairs = itertools.chain(pairs, kwds.items())
+        while some := list(itertools.islice(pairs, 1000)):
+            self._put_many(some, -1.0, False)
 
     def __eq__(self, other):
         if not isinstance(other, collections.abc.Mapping):

@@ -127,7 +127,6 @@ module ShmKV
     include Enumerable
 
     KEYS = 0
-    VALUES = 1
     ITEMS = 2
     ALWAYS = 0
     IF_ABSENT = 1
@@ -136,7 +135,7 @@ module ShmKV
     SUBTRACT = 1
     AT_LEAST = 2
     AT_MOST = 3
-    private_constant :KEYS, :VALUES, :ITEMS, :ALWAYS, :IF_ABSENT, :IF_PRESENT, :ADD, :SUBTRACT, :AT_LEAST, :AT_MOST
+    private_constant :KEYS, :ITEMS, :ALWAYS, :IF_ABSENT, :IF_PRESENT, :ADD, :SUBTRACT, :AT_LEAST, :AT_MOST
     private_class_method :new
 
     def initialize_copy(_other) # :nodoc:
@@ -171,6 +170,13 @@ module ShmKV
     # The keys of an Array that are there, as given, and their values, each as of a moment of
     # its own. Takes much less time than one #get after the other when there is more in the
     # segment than the processor's caches hold. Never blocks.
+
+    ##
+    # :method: delete_many
+    # :call-seq: delete_many(keys) -> Integer
+    #
+    # Remove those keys of an Array that are there, one after the other; how many that were. If one
+    # of them is wrong, none is removed. Other Ruby threads run meanwhile.
 
     ##
     # :method: get_item
@@ -311,7 +317,7 @@ module ShmKV
     undef_method :closed
 
     private :lock_name, :unlock_name, :use_codec, :store_as, :count_with, :pop_pair, :dump_path, :dump_fd, :load_path, :load_fd
-    %i[swap get_or_set cas cas_value wait watch touch sweep transaction].each do |name|
+    %i[put_many cursor swap get_or_set cas cas_value wait watch touch sweep transaction].each do |name|
       alias_method :"#{name}_in_c", name
       private :"#{name}_in_c"
     end
@@ -356,6 +362,36 @@ module ShmKV
     def get_or_set(key, value, ttl: nil, bound: false)
       get_or_set_in_c(key, value, seconds(ttl), bound ? 1 : 0)
     end
+
+    # Store all of a Hash, or of an Enumerable of pairs, one after the other. If a key or a value is
+    # wrong, nothing is stored. If it raises later (NoSpace, TimedOut), those before are stored,
+    # and the detail tells how many. Nothing else is promised of all of them together: see
+    # #transaction. Takes much less time than one #put after the other when there is more in the
+    # segment than the processor's caches hold. Other Ruby threads run meanwhile. Options as
+    # of #set, for all of them. Returns true.
+    def put_many(pairs, ttl: nil, bound: false)
+      flat = []
+      pairs.each do |pair|
+        pair = Array.try_convert(pair)
+        raise ArgumentError, "put_many takes pairs of a key and a value" unless pair && pair.size == 2
+
+        flat.concat(pair)
+      end
+      put_many_in_c(flat, seconds(ttl), bound ? 1 : 0)
+    end
+
+    # Store all of some Hashes, as Hash#update does; +self+. With a block, a value whose key is
+    # there becomes what the block makes of the key, the old value and the new one, as
+    # #modify does it, one key after the other; without one, #put_many is used.
+    def update(*others)
+      others.each do |other|
+        next put_many(other) unless block_given?
+
+        other.each { |key, value| merge_pair(key, value) { |old| yield(key, old, value) } }
+      end
+      self
+    end
+    alias merge! update
 
     # Let the entry end in +ttl+ seconds, or, with nil, never; tells whether there is one.
     def touch(key, ttl = nil)
@@ -566,41 +602,54 @@ module ShmKV
       raise KeyError.new("key not found: #{key.inspect}", receiver: self, key: key)
     end
 
-    # Yield each pair. A key that is there from beginning to end is given once.
+    # Yield each pair, or those whose keys begin with +prefix+ (all are looked at all the
+    # same: keys lie in no order). A key that is there from beginning to end is given once.
     # Never blocks. Raises Stale when the segment is replaced meanwhile. Without a
     # block, an Enumerator.
-    def each_pair(&block)
-      return to_enum(:each_pair) { get_size } unless block
+    def each_pair(prefix: nil, &block)
+      return to_enum(:each_pair, prefix: prefix) { prefix ? nil : get_size } unless block
 
-      walk(ITEMS, &block)
+      walk(ITEMS, prefix, &block)
       self
     end
     alias each each_pair
 
     # Yield each key, as #each does.
-    def each_key(&block)
-      return to_enum(:each_key) { get_size } unless block
+    def each_key(prefix: nil, &block)
+      return to_enum(:each_key, prefix: prefix) { prefix ? nil : get_size } unless block
 
-      walk(KEYS, &block)
+      walk(KEYS, prefix, &block)
       self
     end
 
     # Yield each value, as #each does.
-    def each_value(&block)
-      return to_enum(:each_value) { get_size } unless block
+    def each_value(prefix: nil)
+      return to_enum(:each_value, prefix: prefix) { prefix ? nil : get_size } unless block_given?
 
-      walk(VALUES, &block)
+      walk(ITEMS, prefix) { |_, value| yield value } # a pair, since a value may be nil
       self
     end
 
-    # All keys. Never blocks.
-    def keys
-      each_key.to_a
+    # All keys, or those that begin with +prefix+. Never blocks.
+    def keys(prefix: nil)
+      each_key(prefix: prefix).to_a
     end
 
-    # All values. Never blocks.
-    def values
-      each_value.to_a
+    # All values, or those whose keys begin with +prefix+. Never blocks.
+    def values(prefix: nil)
+      each_value(prefix: prefix).to_a
+    end
+
+    # A walk that knows where it stands: a Cursor, for the pairs or, with +keys_only+, the keys.
+    #
+    # prefix:: as of #each
+    # position:: where to go on: the Cursor#position of another one, of any process, also one that
+    #            has ended since. The two together give each key that is there from the
+    #            beginning of the one to the end of the other exactly once, however the segment
+    #            has grown in between. A String that is none raises BadArgument, and one
+    #            of another segment, also of the same name, Stale.
+    def cursor(prefix: nil, position: nil, keys_only: false)
+      cursor_in_c(keys_only ? KEYS : ITEMS, prefix, position)
     end
 
     # #get_all; with a block as Enumerable#to_h.
@@ -626,8 +675,6 @@ module ShmKV
     end
     alias to_s inspect
 
-    private :cursor
-
     private
 
     def seconds(ttl) = ShmKV.send(:seconds, ttl)
@@ -643,14 +690,24 @@ module ShmKV
       file.respond_to?(:to_path) ? file.to_path : file
     end
 
-    def walk(what)
-      cursor = cursor(what)
+    def walk(what, prefix)
+      cursor = cursor_in_c(what, prefix, nil)
       begin
-        while (entry = cursor.step)
+        while (entry = cursor.next)
           yield entry
         end
       ensure
         cursor.close
+      end
+    end
+
+    # Absent: stored. There: what the block makes of it.
+    def merge_pair(key, value)
+      loop do
+        return if add(key, value)
+
+        item = get_item(key) or next
+        return if cas(key, item[:version], yield(item[:value]))
       end
     end
   end
@@ -698,6 +755,38 @@ module ShmKV
     end
   end
 
+  # A walk over a Store, from Store#cursor. Used after its Store was closed, it raises Closed.
+  class Cursor
+    include Enumerable
+
+    ##
+    # :method: close
+    # :call-seq: close -> true
+    #
+    # End the walk. May be repeated.
+
+    ##
+    # :method: position
+    # :call-seq: position -> String
+    #
+    # Where it stands: 32 bytes, from which Store#cursor goes on.
+
+    # The next pair of key and value, or key; nil at the end. Never blocks. Raises Stale when the
+    # segment was replaced meanwhile.
+    alias next step
+    private :step
+
+    # Yield what is left.
+    def each
+      return to_enum(:each) unless block_given?
+
+      while (entry = self.next)
+        yield entry
+      end
+      self
+    end
+  end
+
   # For the extension, which takes a negative number for "the segment's default".
   def self.seconds(ttl)
     return -1.0 if ttl.nil?
@@ -707,5 +796,4 @@ module ShmKV
   end
 
   private_class_method :unlink_segment, :library_version, :refuse_argument, :refuse_value, :seconds
-  private_constant :Cursor
 end
