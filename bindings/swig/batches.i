@@ -476,7 +476,7 @@ struct writing {
     shmkv_t *kv;
     const keys_t *keys;
     struct shmkv_item *items;
-    size_t removed;
+    size_t done, removed;
     int err;
 };
 
@@ -484,14 +484,15 @@ static void put_keys(void *argument)
 {
     struct writing *job = argument;
 
-    job->err = shmkv_put_many(job->kv, job->keys->n, job->keys->keys, job->items, NULL);
+    job->err = shmkv_put_many(job->kv, job->keys->n, job->keys->keys, job->items, &job->done);
 }
 
 static void delete_keys(void *argument)
 {
     struct writing *job = argument;
 
-    job->err = shmkv_delete_many(job->kv, job->keys->n, job->keys->keys, NULL, NULL, &job->removed);
+    job->err = shmkv_delete_many(job->kv, job->keys->n, job->keys->keys, NULL, &job->done,
+                                 &job->removed);
 }
 
 /* Not 0: raised. The core looks at all of them first, so it gets them all in one call. */
@@ -503,7 +504,7 @@ static int run_writing(Store *self, void (*work)(void *), struct writing *job)
     without_lock(work, job);
     end_unlocked(self);
     if (job->err)
-        raise_error(job->err);
+        raise_error_after(job->err, job->done);
     return job->err;
 }
 

@@ -7,8 +7,9 @@
  *   Ruby     ShmKV::Error     ShmKV::BadKey           ShmKV::SystemFailure
  *
  * Each error carries `code` (the number), `name` ("SHMKV_EKEY"; nothing for an
- * errno) and `detail` (what the core said about this very failure: the segment,
- * and the process to blame).
+ * errno), `detail` (what the core said about this very failure: the segment,
+ * and the process to blame) and `done`: of a call for many keys, how many were changed
+ * before; otherwise nothing. raise_error_after() is raise_error() with that.
  */
 %{
 struct error_class {
@@ -82,13 +83,26 @@ static void raise_error_for(int err, PyObject *key)
 
 #define raise_error(err) raise_error_for((err), NULL)
 
+static void raise_error_after(int err, size_t done)
+{
+    PyObject *type, *error, *trace, *number = PyLong_FromSize_t(done);
+
+    raise_error(err);
+    PyErr_Fetch(&type, &error, &trace);
+    PyErr_NormalizeException(&type, &error, &trace);
+    if (!number || !error || PyObject_SetAttrString(error, "done", number))
+        PyErr_Clear();
+    Py_XDECREF(number);
+    PyErr_Restore(type, error, trace);
+}
+
 static PyObject *new_error_class(const char *name, const char *text, PyObject *base,
                                  PyObject *also, int code)
 {
     char full[64];
     const char *constant = code ? shmkv_error_name(code) : NULL;
     PyObject *bases = also ? PyTuple_Pack(2, base, also) : PyTuple_Pack(1, base);
-    PyObject *members = Py_BuildValue("{s:i,s:z,s:s}", "code", code, "name", constant, "detail", "");
+    PyObject *members = Py_BuildValue("{s:i,s:z,s:s,s:O}", "code", code, "name", constant, "detail", "", "done", Py_None);
     PyObject *made = NULL;
 
     snprintf(full, sizeof full, "shmkv.%s", name);
@@ -119,7 +133,7 @@ static PyObject *error_kin(int code)
 static int make_error_classes(PyObject *module_dict)
 {
     PyObject *all = PyTuple_New(ERROR_COUNT + 2);
-    PyObject *base = new_error_class("Error", "What shmkv raises. `code`, `name` and `detail` tell more.",
+    PyObject *base = new_error_class("Error", "What shmkv raises. `code`, `name`, `detail` and `done` tell more.",
                                      PyExc_Exception, NULL, 0);
     int i, failed;
 
@@ -154,8 +168,7 @@ static int make_error_classes(PyObject *module_dict)
 #elif defined(SWIGRUBY)
 
 %{
-/* Raises; does not return. */
-static void raise_error(int err)
+static VALUE error_new(int err)
 {
     struct error_class *which = error_class_of(err);
     const char *name = shmkv_error_name(err);
@@ -166,6 +179,20 @@ static void raise_error(int err)
     rb_iv_set(error, "@code", INT2NUM(err));
     rb_iv_set(error, "@name", name ? rb_utf8_str_new_cstr(name) : Qnil);
     rb_iv_set(error, "@detail", detail);
+    return error;
+}
+
+/* Raises; does not return. */
+static void raise_error(int err)
+{
+    rb_exc_raise(error_new(err));
+}
+
+static void raise_error_after(int err, size_t done)
+{
+    VALUE error = error_new(err);
+
+    rb_iv_set(error, "@done", SIZET2NUM(done));
     rb_exc_raise(error);
 }
 
@@ -177,6 +204,7 @@ static void make_error_classes(VALUE module)
     rb_define_attr(base, "code", 1, 0);
     rb_define_attr(base, "name", 1, 0);
     rb_define_attr(base, "detail", 1, 0);
+    rb_define_attr(base, "done", 1, 0);
     SYSTEM_FAILURE->name = "SystemFailure";
     for (i = 0; i <= ERROR_COUNT; i++)
         error_classes[i].object = rb_define_class_under(module, error_classes[i].name, base);
@@ -234,6 +262,12 @@ static void raise_error(int err)
     sv_bless(error, gv_stashpv(class, GV_ADD));
     forget_refusal();
     sv_setsv(ERRSV, error);
+}
+
+static void raise_error_after(int err, size_t done)
+{
+    raise_error(err);
+    map_put(ERRSV, "done", newSVuv(done));
 }
 
 static void make_error_classes(void)

@@ -215,6 +215,44 @@ static void do_describe(const char *name)
     putchar('\n');
 }
 
+static void do_steps(struct bytes prefix, struct bytes from, uint64_t count)
+{
+    struct shmkv_position position;
+    shmkv_cursor_t *cursor;
+    const void *key, *val;
+    size_t key_len, val_len;
+    int err = shmkv_cursor_open(store, 0, &cursor);
+
+    if (err) {
+        print_error(err);
+        return;
+    }
+    err = shmkv_cursor_prefix(cursor, prefix.data, prefix.size);
+    if (!err && from.size == sizeof position.bytes) {
+        memcpy(position.bytes, from.data, sizeof position.bytes);
+        err = shmkv_cursor_seek(cursor, &position);
+    } else if (!err && from.size) {
+        err = SHMKV_EARGUMENT;
+    }
+    for (; count && !err; count--) {
+        err = shmkv_cursor_next(cursor, &key, &key_len, &val, &val_len);
+        if (!err)
+            print_entry(key, key_len, val, val_len);
+    }
+    if (err == SHMKV_ENOTFOUND)
+        err = SHMKV_OK;
+    if (!err)
+        err = shmkv_cursor_position(cursor, &position);
+    shmkv_cursor_close(cursor);
+    if (err) {
+        print_error(err);
+        return;
+    }
+    printf("end ");
+    print_hex(position.bytes, sizeof position.bytes);
+    putchar('\n');
+}
+
 static int exchange(void *argument, shmkv_txn_t *txn)
 {
     struct shmkv_item one, other;
@@ -364,6 +402,34 @@ static void do_load(uint64_t first, uint64_t count)
     answer(err);
 }
 
+/* In one call: they are stored, or removed. */
+static void do_many(uint64_t first, uint64_t count, int remove)
+{
+    char (*texts)[2][33] = malloc(count * sizeof *texts);
+    struct shmkv_bytes *keys = malloc(count * sizeof *keys);
+    struct shmkv_item *items = calloc(count, sizeof *items);
+    size_t removed = 0;
+    uint64_t i;
+    int err = texts && keys && items ? SHMKV_OK : ENOMEM;
+
+    for (i = 0; i < count && !err; i++) {
+        number(first + i, texts[i][0], texts[i][1]);
+        keys[i] = (struct shmkv_bytes){texts[i][0], 16};
+        items[i].data = texts[i][1];
+        items[i].len = 32;
+    }
+    if (!err)
+        err = remove ? shmkv_delete_many(store, count, keys, NULL, NULL, &removed)
+                     : shmkv_put_many(store, count, keys, items, NULL);
+    free(texts);
+    free(keys);
+    free(items);
+    if (remove)
+        answer_count(err, removed);
+    else
+        answer(err);
+}
+
 static void do_check(uint64_t first, uint64_t count)
 {
     uint64_t i, good = 0;
@@ -422,6 +488,10 @@ static void run(char *command, char *words[3])
         do_verify();
     else if (!strcmp(command, "load"))
         do_load(strtoull(words[0], NULL, 10), strtoull(words[1], NULL, 10));
+    else if (!strcmp(command, "put_many") || !strcmp(command, "delete_many"))
+        do_many(strtoull(words[0], NULL, 10), strtoull(words[1], NULL, 10), command[0] == 'd');
+    else if (!strcmp(command, "steps"))
+        do_steps(unhex(words[0]), unhex(words[1]), strtoull(words[2], NULL, 10));
     else if (!strcmp(command, "check"))
         do_check(strtoull(words[0], NULL, 10), strtoull(words[1], NULL, 10));
     else if (!strcmp(command, "watch"))

@@ -145,6 +145,23 @@ my %command = (
         $kv->put(numbered($_)) for $first .. $first + $count - 1;
         print "ok\n";
     },
+    put_many => sub {
+        my ($first, $count) = @_;
+        $kv->put_many(map { numbered($_) } $first .. $first + $count - 1);
+        print "ok\n";
+    },
+    delete_many => sub {
+        my ($first, $count) = @_;
+        print 'count ', $kv->delete_many(map { (numbered($_))[0] } $first .. $first + $count - 1), "\n";
+    },
+    steps => sub {
+        my ($prefix, $from, $count) = @_;
+        my $cursor = $kv->cursor(prefix => unhex($prefix), position => $from eq '-' ? undef : unhex($from));
+        while ($count-- > 0 and my ($key, $value) = $cursor->next) {
+            print_entry($key, $value);
+        }
+        print 'end ', tohex($cursor->position), "\n";
+    },
     check => sub {
         my ($first, $count) = @_;
         my $good = 0;

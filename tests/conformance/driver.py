@@ -1,5 +1,6 @@
 """The conformance driver in Python. README.md has the commands."""
 
+import itertools
 import json
 import math
 import struct
@@ -153,6 +154,16 @@ def run(command, *words):
         for i in range(int(words[0]), int(words[0]) + int(words[1])):
             kv.put(*numbered(i))
         yield "ok"
+    elif command == "put_many":
+        kv.put_many(map(numbered, range(int(words[0]), int(words[0]) + int(words[1]))))
+        yield "ok"
+    elif command == "delete_many":
+        yield "count %d" % kv.delete_many(numbered(i)[0] for i in range(int(words[0]), int(words[0]) + int(words[1])))
+    elif command == "steps":
+        cursor = kv.cursor(prefix=unhex(words[0]), position=None if words[1] == "-" else unhex(words[1]))
+        for key, value in itertools.islice(cursor, int(words[2])):
+            yield "entry %s %s" % (tohex(key), tohex(value))
+        yield "end " + tohex(cursor.position)
     elif command == "check":
         pairs = map(numbered, range(int(words[0]), int(words[0]) + int(words[1])))
         yield "count %d" % sum(kv.get(key) == value for key, value in pairs)

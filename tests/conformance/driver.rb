@@ -31,7 +31,8 @@ class Driver
   def run(command, *words)
     case command
     when "open", "unlink" then send("do_#{command}", *words)
-    when "put", "get", "native", "describe", "exchange", "transfer", "delete", "exists", "count", "all", "walk", "verify", "load", "check", "watch", "close"
+    when "put", "get", "native", "describe", "exchange", "transfer", "delete", "exists", "count", "all", "walk", "verify", "load",
+         "put_many", "delete_many", "steps", "check", "watch", "close"
       @kv ? send("do_#{command}", *words) : answer("error ECLOSED")
     else answer "error unknown command"
     end
@@ -148,6 +149,21 @@ class Driver
   def do_load(first, count)
     range(first, count).each { |i| @kv.put(*numbered(i)) }
     answer "ok"
+  end
+
+  def do_put_many(first, count)
+    @kv.put_many(range(first, count).map { |i| numbered(i) })
+    answer "ok"
+  end
+
+  def do_delete_many(first, count)
+    answer "count #{@kv.delete_many(range(first, count).map { |i| numbered(i).first })}"
+  end
+
+  def do_steps(prefix, from, count)
+    cursor = @kv.cursor(prefix: unhex(prefix), position: from == "-" ? nil : unhex(from))
+    cursor.first(count.to_i).each { |key, value| answer "entry #{tohex(key)} #{tohex(value)}" }
+    answer "end #{tohex(cursor.position)}"
   end
 
   def do_check(first, count)

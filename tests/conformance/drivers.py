@@ -110,6 +110,24 @@ class Driver:
     def load(self, first, count):
         return self._ask("load", first, count)
 
+    def put_many(self, first, count):
+        return self._ask("put_many", first, count)
+
+    def delete_many(self, first, count):
+        return int(self._ask("delete_many", first, count)[1])
+
+    def steps(self, prefix, position, count):
+        """The keys that it was given, and where it stands then."""
+        keys = []
+        self.send("steps", prefix, position, count)
+        while True:
+            head, rest = self.answer()
+            if head == "end":
+                return keys, unhex(rest)
+            key, value = map(unhex, rest.split())
+            assert value == 2 * key, (key, value)
+            keys.append(key)
+
     def check(self, first, count):
         return int(self._ask("check", first, count)[1])
 

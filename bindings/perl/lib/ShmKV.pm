@@ -414,6 +414,7 @@ use overload '""' => \&message, bool => sub { 1 }, fallback => 1;
 sub code   { return $_[0]{code} }
 sub name   { return $_[0]{name} }
 sub detail { return $_[0]{detail} }
+sub done   { return $_[0]{done} }
 sub file   { return $_[0]{file} }
 sub line   { return $_[0]{line} }
 
@@ -598,7 +599,7 @@ more in the segment than the processor's caches hold. Never blocks.
 
 Store many pairs, one after the other. C<\@pairs> and C<@pairs> are keys and values by turns. If
 a key or a value is wrong, nothing is stored. If it dies later (NoSpace, TimedOut), those
-before are stored, and C<detail> tells how many. Nothing else is promised of all of them together:
+before are stored, and C<done> of the error tells how many. Nothing else is promised of all of them together:
 see C<transaction>. Takes much less time than one C<put> after the other when there is more in
 the segment than the processor's caches hold. Options as of C<set>, for all of them. Returns
 true.
@@ -881,8 +882,8 @@ Errors are objects of a class per code, all of them a C<ShmKV::Error>:
         print $error->name, ': ', $error->detail;
     };
 
-C<code> is the number, C<name> its name (C<SHMKV_EKEY>), C<detail> the story, C<file>
-and C<line> the caller's. As a string it ends in C<at FILE line LINE.>
+C<code> is the number, C<name> its name (C<SHMKV_EKEY>), C<detail> the story, C<done>, of
+C<put_many> and C<delete_many>, how many keys were changed before, C<file> and C<line> the caller's. As a string it ends in C<at FILE line LINE.>
 
 BadName, BadKey, BadValue, BadArgument, ReadOnly, Closed, Deadlock: the call is
 wrong. TimedOut, Busy, NoSpace, NoSlots, ReserveTooSmall, Stale: try again, or give

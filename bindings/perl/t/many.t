@@ -62,6 +62,9 @@ subtest 'put_many without space' => sub {
     isa_ok $error, 'ShmKV::Error::NoSpace', 'it:';
     my $n = $kv->get_size;
     cmp_ok $n, '>', 10;
+    is $error->done, $n, 'done';
+    is died_with(sub { $kv->delete_many('') })->done, 0, 'none';
+    is died_with(sub { $kv->delete('') })->done, undef, 'of another call';
     like $error->detail, qr/key "$n"; $n of 200 done/, 'tells how many';
 };
 

@@ -15,7 +15,7 @@ value. The segment outlives every process; it goes with unlink(), or with the ne
 boot. A name with a slash ("/dir/file", "./file", "../file") is a regular file.
 
 Errors are a class per code, all of them a shmkv.Error with `code`, `name`
-("SHMKV_EKEY") and `detail`. BadName, BadKey, BadValue, BadArgument (which are
+("SHMKV_EKEY"), `detail` and, of a call for many keys, `done`. BadName, BadKey, BadValue, BadArgument (which are
 ValueErrors), ReadOnly, Closed, Deadlock: the call is wrong. NotFound (a KeyError): no
 such key. TimedOut, Busy, NoSpace, NoSlots, ReserveTooSmall, Stale: try again, or give
 it more. NoSegment, Foreign, Format, Corrupt, WrongOwner, NoSharedMemory: not there,
@@ -329,7 +329,7 @@ class Store(_shmkv.Store):
         """Store all of a mapping, or of an iterable of pairs, one after the other.
 
         If a key or a value is wrong, nothing is stored. If it raises later (NoSpace, TimedOut),
-        those before are stored, and the detail tells how many. Nothing else is promised of all of
+        those before are stored, and `done` of the error tells how many. Nothing else is promised of all of
         them together: see transaction(). Takes much less time than one put() after the other
         when there is more in the segment than the processor's caches hold. Other Python
         threads run meanwhile. Options as of set(), for all of them.

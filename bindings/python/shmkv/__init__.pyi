@@ -31,6 +31,7 @@ class Error(Exception):
     code: int
     name: str | None
     detail: str
+    done: int | None
 
 class NotFound(Error, KeyError): ...
 class BufferTooSmall(Error): ...

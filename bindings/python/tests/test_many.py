@@ -58,7 +58,14 @@ class PutMany(SegmentTest):
         with self.assertRaises(shmkv.NoSpace) as caught:
             kv.put_many((str(i), bytes(50000)) for i in range(200))
         self.assertRegex(caught.exception.detail, r'key "%d"; %d of 200 done' % (len(kv), len(kv)))
+        self.assertEqual(caught.exception.done, len(kv))
         self.assertTrue(10 < len(kv) < 200)
+        with self.assertRaises(shmkv.BadKey) as caught:
+            kv.put_many({"": 1})
+        self.assertEqual(caught.exception.done, 0)
+        with self.assertRaises(shmkv.BadKey) as caught:
+            kv.put("", 1)
+        self.assertIsNone(caught.exception.done)
 
     def test_options_when_given_then_of_all(self):
         kv = self.open()

@@ -18,7 +18,7 @@ require_relative "shmkv/json"
 # regular file.
 #
 # Errors are a class per code, all of them a ShmKV::Error with +code+, +name+
-# ("SHMKV_EKEY") and +detail+. BadName, BadKey, BadValue, BadArgument, ReadOnly,
+# ("SHMKV_EKEY"), +detail+ and, of a call for many keys, +done+. BadName, BadKey, BadValue, BadArgument, ReadOnly,
 # Closed, Deadlock: the call is wrong. TimedOut, Busy, NoSpace, NoSlots,
 # ReserveTooSmall, Stale: try again, or give it more. NoSegment, Foreign, Format,
 # Corrupt, WrongOwner, NoSharedMemory: not there, not ours, or not whole.
@@ -365,7 +365,7 @@ module ShmKV
 
     # Store all of a Hash, or of an Enumerable of pairs, one after the other. If a key or a value is
     # wrong, nothing is stored. If it raises later (NoSpace, TimedOut), those before are stored,
-    # and the detail tells how many. Nothing else is promised of all of them together: see
+    # and +done+ of the error tells how many. Nothing else is promised of all of them together: see
     # #transaction. Takes much less time than one #put after the other when there is more in the
     # segment than the processor's caches hold. Other Ruby threads run meanwhile. Options as
     # of #set, for all of them. Returns true.

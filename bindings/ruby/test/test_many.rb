@@ -41,7 +41,10 @@ class ManyTest < SegmentTest
     kv = open(max_size: 4 << 20)
     error = assert_raises(ShmKV::NoSpace) { kv.put_many((0...200).map { |i| [i.to_s, "x" * 50_000] }) }
     assert_includes error.detail, "#{kv.size} of 200 done"
+    assert_equal kv.size, error.done
     assert_operator kv.size, :>, 10
+    assert_equal 0, assert_raises(ShmKV::BadKey) { kv.delete_many([""]) }.done
+    assert_nil assert_raises(ShmKV::BadKey) { kv.delete("") }.done
   end
 
   def test_put_many_with_options
