@@ -89,7 +89,8 @@ class Recipes(unittest.TestCase):
                 i = round % 3
                 workers[i].kill()
                 workers[i].communicate()
-                self.assertEqual(sum(kv.get_all()[account.encode()] for account in accounts), 3000)
+                balances = kv.get_all()  # once: all of them as of one moment
+                self.assertEqual(sum(balances[account.encode()] for account in accounts), 3000)
                 workers[i] = self.start("transfer" + list(INTERPRETERS)[i], "1000000" if round < 27 else "100")
             for worker in workers:
                 self.output(worker)
