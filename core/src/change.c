@@ -38,6 +38,7 @@
 #define NEED_EXTRA (-1010)   /* a record with the optional part */
 #define NEED_COMPARE (-1011) /* c->found compared with c->expected */
 #define NEED_REAP (-1012)    /* to know whether the owner of c->found lives */
+#define NEED_ROOM (-1013)    /* own->victim returned, and the lock free for a moment */
 
 /* A change under way. */
 struct work {
@@ -58,13 +59,18 @@ struct work {
     uint64_t compared;
     bool equal;
     unsigned compares;
+    /* In a segment that evicts. */
+    struct victim victim;
+    bool cramped; /* the index cannot grow */
 };
 
 /* ------------------------------------------------------------------ the new record */
 
 /* Have a cell for @p size bytes in *field. Its word is read once, into @p cell:
- * what is done later is done with that, whatever becomes of the field. */
-static int prepare_cell(struct context *ctx, uint64_t size, uint64_t *field, uint64_t *cell) {
+ * what is done later is done with that, whatever becomes of the field. @p shard: where to
+ * begin evicting, if that is to be. */
+static int prepare_cell(struct context *ctx, uint32_t shard, uint64_t size, uint64_t *field,
+                        uint64_t *cell) {
     unsigned cls = class_for(size);
     *cell = load_relaxed_u64(field);
     if (*cell && cls && FIELD(*cell, CELL_CLASS) == cls)
@@ -72,6 +78,8 @@ static int prepare_cell(struct context *ctx, uint64_t size, uint64_t *field, uin
     int err = cell_return(ctx, field);
     if (!err)
         err = room_take(ctx, size, field);
+    if (unlikely(err == SHMKV_ENOSPC) && ctx->seg->evicts)
+        err = room_by_eviction(ctx, shard, size, field);
     *cell = load_relaxed_u64(field);
     return err;
 }
@@ -182,7 +190,7 @@ static inline int build_in(struct work *w, uint64_t *field) {
     if (unlikely(w->asks) && w->c->base)
         w->val_len += w->c->base->val_len;
     uint64_t size = record_size(w->c->key_len, w->val_len, w->extra);
-    int err = prepare_cell(w->ctx, size, field, &w->cell);
+    int err = prepare_cell(w->ctx, hash_shard(seg, w->hash), size, field, &w->cell);
     if (unlikely(err))
         return err;
     w->rec = cell_at(seg, w->cell, size);
@@ -194,7 +202,7 @@ static inline int build_in(struct work *w, uint64_t *field) {
 static inline int build(struct work *w) { return build_in(w, &w->ctx->own->cell); }
 
 int change_build(struct context *ctx, struct change *c, uint64_t *field, uint64_t *cell) {
-    struct work w = {.ctx = ctx, .c = c};
+    struct work w = {.ctx = ctx, .c = c, .hash = hash_bytes(c->key, c->key_len, ctx->seg->seed)};
     plan_end(&w);
     w.extra = (w.expiry_ns | w.owner) != 0;
     int err = build_in(&w, field);
@@ -330,27 +338,69 @@ static inline int lock_live(struct context *ctx, const struct domain *d) {
 
 int shard_lock_live(struct context *ctx, const struct domain *d) { return lock_live(ctx, d); }
 
+/* What else a put changes in a segment that evicts. [EVICT-03] What was evicted for it is kept
+ * for the next, as what was replaced would be. */
+static COLD void add_evicting(struct txn *t, const struct work *w) {
+    struct segment *seg = w->ctx->seg;
+    owner_t *own = w->ctx->own;
+    uint64_t victim = load_relaxed_u64(&own->victim) & CELL_IN_WORD;
+    if (victim && !w->place.word) {
+        txn_set(t, &own->cell, victim);
+        txn_set(t, &own->victim, 0);
+    } else {
+        txn_set(t, &own->cell, w->place.word & CELL_IN_WORD);
+    }
+    if (seg->max_bytes && !w->c->hidden)
+        txn_set(t, &w->shard->bytes,
+                w->shard->bytes + cell_bytes(seg, w->cell) - cell_bytes(seg, w->place.word));
+}
+
 static inline void commit_put(struct work *w) {
     uint64_t new_word = (w->cell & CELL_IN_WORD) | hash_tag(w->hash);
     struct txn t;
     txn_begin(&t, w->ctx, &w->d);
-    txn_set(&t, w->place.slot, new_word);
-    txn_set(&t, &w->ctx->own->cell, w->place.word & CELL_IN_WORD);
+    if (unlikely(w->ctx->seg->evicts)) {
+        /* Who changes an entry uses it. */
+        txn_set(&t, w->place.slot, new_word | (w->place.word ? USED_MARK : 0));
+        add_evicting(&t, w);
+    } else {
+        txn_set(&t, w->place.slot, new_word);
+        txn_set(&t, &w->ctx->own->cell, w->place.word & CELL_IN_WORD);
+    }
     if (!w->place.word && likely(!w->c->hidden))
         txn_set(&t, &w->shard->count, w->shard->count + 1);
     txn_set(&t, &w->shard->changes, w->shard->changes + 1);
     txn_commit(&t, SHMKV_OP_PUT);
 }
 
+/* All that every removal of an entry changes. */
+static inline void remove_entry(struct txn *t, shard_t *shard, uint64_t *slot, uint64_t word,
+                                uint64_t *field, bool hidden) {
+    struct segment *seg = t->ctx->seg;
+    txn_set(t, slot, 0);
+    txn_set(t, field, word & CELL_IN_WORD);
+    if (likely(!hidden))
+        txn_set(t, &shard->count, shard->count - 1);
+    txn_set(t, &shard->changes, shard->changes + 1);
+    if (unlikely(seg->max_bytes) && !hidden)
+        txn_set(t, &shard->bytes, shard->bytes - cell_bytes(seg, word));
+}
+
 void slot_withdraw(struct context *ctx, const struct domain *d, shard_t *shard, uint64_t *slot,
                    uint64_t word, bool hidden) {
     struct txn t;
     txn_begin(&t, ctx, d);
-    txn_set(&t, slot, 0);
-    txn_set(&t, &ctx->own->cell, word & CELL_IN_WORD);
-    if (likely(!hidden))
-        txn_set(&t, &shard->count, shard->count - 1);
-    txn_set(&t, &shard->changes, shard->changes + 1);
+    remove_entry(&t, shard, slot, word, &ctx->own->cell, hidden);
+    txn_commit(&t, SHMKV_OP_DELETE);
+}
+
+void slot_evict(struct context *ctx, const struct domain *d, shard_t *shard, uint64_t *slot,
+                uint64_t word, uint64_t *field, bool present) {
+    struct txn t;
+    txn_begin(&t, ctx, d);
+    remove_entry(&t, shard, slot, word, field, false);
+    if (present)
+        txn_set(&t, &shard->evictions, shard->evictions + 1);
     txn_commit(&t, SHMKV_OP_DELETE);
 }
 
@@ -370,6 +420,55 @@ static void finish_number(struct work *w) {
     finish_record(w);
 }
 
+/* ---------------------------------------------------------------------- making room */
+
+/* What the eviction of an entry says, and what that means for the put. */
+static COLD int evicted(const struct work *w, int err) {
+    if (err == E_RETRY)
+        return NEED_ROOM;
+    return err == E_NOTHING
+               ? fail(SHMKV_ENOSPC, "%s: the entries in its way are bound to processes",
+                      w->ctx->seg->loc->path)
+               : err;
+}
+
+/* [EVICT-01] Is there room for the record? E_RETRY: there may be now. */
+static COLD int keep_bounds(struct work *w) {
+    struct segment *seg = w->ctx->seg;
+    uint64_t bytes = cell_bytes(seg, w->cell), old = cell_bytes(seg, w->place.word);
+    if (w->c->hidden || shard_has_room(seg, w->shard, !w->place.word, (int64_t)(bytes - old)))
+        return SHMKV_OK;
+    if (bytes > seg->shard_max_bytes)
+        return fail(SHMKV_EVALUE, "%s: %llu bytes with its key; max_bytes leaves %llu in a shard",
+                    seg->loc->path, (unsigned long long)bytes,
+                    (unsigned long long)seg->shard_max_bytes);
+    if (load_relaxed_u64(&w->ctx->own->victim))
+        return NEED_ROOM;
+    w->victim.keep = w->place.word ? w->place.slot : NULL;
+    w->victim.field = &w->ctx->own->victim;
+    int err = evict_locked(w->ctx, &w->d, &w->victim);
+    /* It may take another; the next search begins afresh. */
+    if (!err)
+        w->victim = (struct victim){0};
+    return err ? evicted(w, err) : E_RETRY;
+}
+
+/* Where the index cannot grow any more: a slot of the key's own chain. */
+static COLD int make_slot(struct work *w) {
+    if (load_relaxed_u64(&w->ctx->own->victim))
+        return NEED_ROOM;
+    bucket_t *b = group_bucket(w->place.group, hash_bucket(w->hash));
+    int err = evict_from_chain(w->ctx, &w->d, b, &w->ctx->own->victim);
+    return err ? evicted(w, err) : SHMKV_OK;
+}
+
+/* The place has no slot. SHMKV_OK: look again. */
+static COLD int make_place(struct work *w) {
+    if (w->ctx->seg->evicts && w->cramped && w->place.group)
+        return make_slot(w);
+    return table_grow(w->ctx, &w->d, w->shard, w->hash, &w->place);
+}
+
 /* Under the shard lock: publish the record that was built, growing the index with
  * what is at hand. E_GROW: the place tells what is missing. */
 static inline int publish(struct work *w) {
@@ -379,9 +478,16 @@ static inline int publish(struct work *w) {
             err = decide(w);
         if (unlikely(err))
             return err;
+        if (unlikely(w->ctx->seg->evicts)) {
+            err = keep_bounds(w);
+            if (err == E_RETRY)
+                continue;
+            if (err)
+                return err;
+        }
         if (likely(w->place.slot != NULL))
             break;
-        err = table_grow(w->ctx, &w->d, w->shard, w->hash, &w->place);
+        err = make_place(w);
         if (err)
             return err;
     }
@@ -444,6 +550,8 @@ static COLD int meet(struct work *w, int need) {
         fence_acquire();
         w->compared = w->found.version;
         return SHMKV_OK;
+    case NEED_ROOM:
+        return cell_return(w->ctx, &w->ctx->own->victim);
     default:
         return owner_reap(w->ctx, (uint32_t)w->found.owner - 1) ? SHMKV_OK : SHMKV_EEXISTS;
     }
@@ -458,6 +566,20 @@ static inline int locked_step(struct work *w) {
     return err;
 }
 
+static int prepare_again(struct context *ctx, void *arg) {
+    const struct work *w = arg;
+    return table_prepare(ctx, w->d.index, &w->place);
+}
+
+/* The index cannot have what it needs. A shard without a group must have one, whatever it
+ * costs; the others can do with what they have, see make_slot(). */
+static COLD int do_without(struct work *w) {
+    struct context *ctx = w->ctx;
+    w->cramped = w->place.group;
+    return w->cramped ? SHMKV_OK
+                      : evict_until(ctx, w->d.index, 0, &ctx->own->victim, prepare_again, w);
+}
+
 /* The work under the lock, and what it asks for before it can be done. */
 static inline int all_steps(struct work *w, bool *grew) {
     for (;;) {
@@ -467,6 +589,8 @@ static inline int all_steps(struct work *w, bool *grew) {
         if (err == E_GROW) {
             *grew = true;
             err = table_prepare(w->ctx, w->d.index, &w->place);
+            if (unlikely(err == SHMKV_ENOSPC) && w->ctx->seg->evicts)
+                err = do_without(w);
         } else if (err <= NEED_EXTRA) {
             err = meet(w, err);
         } else {
@@ -487,6 +611,10 @@ static inline __attribute__((always_inline)) int make(struct context *ctx, struc
     w.asks = c->when != ALWAYS || c->old || c->compute;
     w.compares = 0;
     w.hash = hash;
+    if (unlikely(seg->evicts)) {
+        w.victim = (struct victim){0};
+        w.cramped = false;
+    }
     int err;
     if (likely(c->item != NULL)) {
         plan_end(&w);
@@ -517,6 +645,8 @@ static inline __attribute__((always_inline)) int make(struct context *ctx, struc
      * occasion, at the latest when the slot is reaped: the change counts. */
     if (unlikely(grew))
         (void)table_tidy(ctx);
+    if (unlikely(seg->evicts))
+        (void)cell_return(ctx, &ctx->own->victim);
     if (!c->item || !may_keep(load_relaxed_u64(&ctx->own->cell)))
         (void)cell_return(ctx, &ctx->own->cell);
     return err;

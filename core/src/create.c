@@ -95,7 +95,25 @@ int file_open(const struct location *loc, bool writable, unsigned flags, int *ou
 
 /* ---------------------------------------------------------------------- create */
 
-/* [EVOL-04] No feature bit is set: format 1 has none. [EVOL-05] @p h is all zero. */
+/* A bound is kept shard by shard, and keys are not spread quite evenly: fewer shards,
+ * so that each has enough of it to use its part well. */
+#define SHARD_ENTRIES_LEAST 1024
+#define SHARD_BYTES_LEAST (4ULL << 20)
+
+static bool evicts(const struct shmkv_options *opts) {
+    return opts->max_entries || opts->max_bytes || opts->evict;
+}
+
+static uint32_t shards_for(const struct shmkv_options *opts) {
+    uint32_t n = SHMKV_DEFAULT_SHARDS;
+    while (n > 1 && ((opts->max_entries && opts->max_entries / n < SHARD_ENTRIES_LEAST) ||
+                     (opts->max_bytes && opts->max_bytes / n < SHARD_BYTES_LEAST) ||
+                     (evicts(opts) && opts->max_size && opts->max_size / n < SHARD_BYTES_LEAST)))
+        n /= 2;
+    return n;
+}
+
+/* [EVOL-04] Of the feature bits, those that the options ask for. [EVOL-05] @p h is all zero. */
 static int fill_header(header_t *h, const struct shmkv_options *opts, uint64_t incarnation) {
     memcpy(h->magic, SHMKV_MAGIC, sizeof h->magic);
     h->revision = SHMKV_REVISION;
@@ -108,7 +126,7 @@ static int fill_header(header_t *h, const struct shmkv_options *opts, uint64_t i
     h->uuid[6] = (uint8_t)((h->uuid[6] & 0x0f) | 0x40); /* version 4, RFC 9562 */
     h->uuid[8] = (uint8_t)((h->uuid[8] & 0x3f) | 0x80);
     h->incarnation = incarnation;
-    h->shard_count = SHMKV_DEFAULT_SHARDS;
+    h->shard_count = shards_for(opts);
     h->arena_count = SHMKV_DEFAULT_ARENAS;
     h->owner_count = opts->owner_slots ? opts->owner_slots : SHMKV_DEFAULT_OWNERS;
     h->page_size = SHMKV_PAGE_SIZE;
@@ -121,6 +139,10 @@ static int fill_header(header_t *h, const struct shmkv_options *opts, uint64_t i
     h->max_value = SHMKV_MAX_VALUE;
     h->max_size = opts->max_size;
     h->default_ttl_ns = opts->default_ttl_ns;
+    h->max_entries = opts->max_entries;
+    h->max_bytes = opts->max_bytes;
+    if (evicts(opts))
+        h->ro_compat |= SHMKV_RO_COMPAT_EVICTS;
     h->created_ns = wall_ns();
     h->creator_uid = geteuid();
     h->creator_pid = (uint32_t)getpid();

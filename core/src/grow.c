@@ -405,7 +405,11 @@ static int split(struct context *ctx, const struct domain *d, shard_t *shard, ui
              count);
     txn_set(&t, &own->low, 0);
     txn_set(&t, &own->high, 0);
-    txn_set(&t, &own->old, seg_offset(seg, place->group));
+    /* [EVICT-05] A late mark may still go into one of its slots. */
+    if (unlikely(seg->evicts))
+        txn_set(&t, &place->group->head, run_head(SHMKV_RUN_KIND_LEFT, 0, d->index, 1));
+    else
+        txn_set(&t, &own->old, seg_offset(seg, place->group));
     /* [OP-13] Though no entry changes, an unlocked snapshot must not mix the two. */
     txn_set(&t, &shard->changes, shard->changes + 1);
     txn_commit_always(&t, SHMKV_OP_SPLIT);

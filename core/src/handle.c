@@ -347,6 +347,8 @@ static inline int work_as_owner(shmkv_t *kv, struct segment *seg, work_fn *work,
         /* The dead may be sitting on what we need. */
         owners_reap(ctx);
         sweep_after_dead(seg, &kv->loc, &kv->opts);
+        /* And so may entries whose time has come. */
+        sweep_for_room(ctx);
         err = work(ctx, arg);
     }
     context_release(ctx);

@@ -150,7 +150,8 @@ static bool may_store(const struct segment *seg, uint64_t off) {
         return field >= offsetof(owner_t, cell);
     if (in_table(off, seg_offset(seg, seg->shards), seg->shard_count, sizeof(shard_t), &field))
         return field == offsetof(shard_t, root) || field == offsetof(shard_t, changes) ||
-               field == offsetof(shard_t, count);
+               field == offsetof(shard_t, count) || field == offsetof(shard_t, bytes) ||
+               field == offsetof(shard_t, evictions);
     if (in_table(off, seg_offset(seg, seg->arenas), seg->arena_count, sizeof(arena_t), &field))
         return field >= offsetof(arena_t, partial);
     return in_table(off, seg_offset(seg, seg->space), 1, sizeof(space_t), &field) &&

@@ -7,13 +7,13 @@
  * words it guards (lock.c), changed by transactions (intent.c). The space
  * domain gives out runs of pages (space.c), arenas give out cells (arena.c),
  * shards hold the index (table.c, grow.c). On these stand reading (read.c),
- * changing (change.c), on which the calls stand that write (write.c, many.c, number.c,
+ * changing (change.c, which makes room by evict.c where that is wanted), on which the calls stand
+ * that write (write.c, many.c, number.c,
  * update.c, named_lock.c, walk.c), with values checked by value.c; changing several keys at once
- * (transaction.c); walking (cursor.c, snapshot.c), replacing and freezing (replace.c, freeze.c), waiting for
- * changes (wait.c), outliving the machine (sync.c), checking (verify.c, on a view.c) and
- * reporting (report.c). A handle (handle.c) is
- * what the caller has: a name, and the segment that bears it now; guard.c keeps
- * that mapped while a thread is inside.
+ * (transaction.c); walking (cursor.c, snapshot.c), replacing and freezing (replace.c, freeze.c),
+ * waiting for changes (wait.c), outliving the machine (sync.c), checking (verify.c, on a view.c)
+ * and reporting (report.c). A handle (handle.c) is what the caller has: a name, and the segment
+ * that bears it now; guard.c keeps that mapped while a thread is inside.
  */
 #ifndef SHMKV_INTERNAL_H
 #define SHMKV_INTERNAL_H
@@ -41,10 +41,11 @@
 #define COLD __attribute__((noinline, cold))
 
 /* Internal results, never returned to a caller of the public API. */
-#define E_MOVED (-1000) /* the segment is REPLACED: follow the name and repeat */
-#define E_RETRY (-1001) /* something moved under an unlocked read: repeat */
-#define E_GROW (-1002)  /* the index needs room first */
-#define E_SAME (-1003)  /* the value is what it was to become */
+#define E_MOVED (-1000)   /* the segment is REPLACED: follow the name and repeat */
+#define E_RETRY (-1001)   /* something moved under an unlocked read: repeat */
+#define E_GROW (-1002)    /* the index needs room first */
+#define E_SAME (-1003)    /* the value is what it was to become */
+#define E_NOTHING (-1004) /* there is nothing that may be evicted */
 
 /* ------------------------------------------------------------------ error.c */
 
@@ -129,6 +130,7 @@ struct segment {
     uint64_t data_offset, seed;
     shard_t *shards;
     uint32_t shard_mask, shard_bits;
+    bool marks; /* gets mark their slots: it evicts, and is mapped for writing */
 
     uint64_t reserve;
     uint64_t safe_limit; /* bytes known to be inside the file; only grows; relaxed access */
@@ -144,7 +146,9 @@ struct segment {
     /* Copies of sealed header fields, as are some above, so that no later scribble
      * moves a bound. */
     uint32_t shard_count, arena_count, owner_count;
-    uint64_t max_size, max_key, max_value, default_ttl_ns, incarnation;
+    uint64_t max_size, max_key, max_value, default_ttl_ns, incarnation, max_entries, max_bytes;
+    bool evicts;
+    uint64_t shard_max_entries, shard_max_bytes; /* a shard's part; UINT64_MAX: no bound */
     unsigned max_depth;
     header_t *hdr; /* at base */
     owner_t *owners;
@@ -676,6 +680,55 @@ int shard_lock_live(struct context *ctx, const struct domain *d);
  */
 void slot_withdraw(struct context *ctx, const struct domain *d, shard_t *shard, uint64_t *slot,
                    uint64_t word, bool hidden);
+
+/* The same by eviction, into *field, which is 0. @p present: it was there, and counts as evicted.
+ */
+void slot_evict(struct context *ctx, const struct domain *d, shard_t *shard, uint64_t *slot,
+                uint64_t word, uint64_t *field, bool present);
+
+/* ------------------------------------------------------------------ evict.c */
+
+#define USED_MARK (1ULL << SHMKV_SLOT_MARK_SHIFT)
+/* A get has found the entry that the slot's word names. Only with seg->marks. */
+void slot_mark(const struct segment *seg, const uint64_t *slot, uint64_t word);
+static inline void slot_used(const struct segment *seg, const uint64_t *slot, uint64_t word) {
+    if (unlikely(seg->marks) && !(word & USED_MARK))
+        slot_mark(seg, slot, word);
+}
+/* Bytes of the cell or run that a slot or cell word names; 0 if it names none. */
+uint64_t cell_bytes(struct segment *seg, uint64_t word);
+/* May it have so many entries and bytes more? Caller holds the lock. */
+bool shard_has_room(const struct segment *seg, const shard_t *shard, int64_t entries,
+                    int64_t bytes);
+/* A search for an entry to evict, which may go on under one lock after another. */
+struct victim {
+    uint64_t *field;      /* where its cell goes; 0 before */
+    const uint64_t *keep; /* the slot of one that must stay */
+    unsigned cls;         /* rather one of this class; 0: any */
+    unsigned looks, chances, rounds;
+};
+/* Evict one. Caller holds the shard's lock. E_RETRY: not found yet, but let others have
+ * the lock. E_NOTHING: there is none that may go. */
+int evict_locked(struct context *ctx, const struct domain *d, struct victim *v);
+/* The same, out of the chain that begins with the bucket. */
+int evict_from_chain(struct context *ctx, const struct domain *d, bucket_t *b, uint64_t *field);
+/* Return what *field names and evict one into it. Caller holds no lock. */
+int evict_one(struct context *ctx, uint32_t shard, unsigned cls, uint64_t *field);
+/* Evict from this shard and the others until the attempt is no longer ENOSPC, or *field has a cell
+ * of the class, which is not 0. */
+int evict_until(struct context *ctx, uint32_t shard, unsigned cls, uint64_t *field,
+                int (*attempt)(struct context *ctx, void *arg), void *arg);
+/* As room_take() where there is no room. */
+int room_by_eviction(struct context *ctx, uint32_t shard, uint64_t size, uint64_t *field);
+
+/* ------------------------------------------------------------------- walk.c */
+
+/* The group of the locked shard that a prefix, its bits reversed, leads to, and its depth. NULL
+ * with *err 0: the shard is empty. */
+run_t *group_at_prefix(struct segment *seg, uint32_t shard, uint32_t prefix, uint64_t *depth,
+                       int *err);
+/* Some steps of a sweep: expired entries go. */
+void sweep_for_room(struct context *ctx);
 
 /* ------------------------------------------------------------ transaction.c */
 

@@ -313,6 +313,9 @@ static int options_of(shmkv_t *kv, struct shmkv_options *opts) {
     opts->owner_slots = seg->owner_count;
     opts->max_size = seg->max_size;
     opts->default_ttl_ns = seg->default_ttl_ns;
+    opts->max_entries = seg->max_entries;
+    opts->max_bytes = seg->max_bytes;
+    opts->evict = seg->evicts;
     if (fstat(seg->fd, &st) == 0)
         opts->permissions = st.st_mode & 0777;
     else

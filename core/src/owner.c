@@ -139,6 +139,8 @@ static int context_empty(struct context *ctx) {
     if (!err)
         err = cell_return(ctx, &own->cell);
     if (!err)
+        err = cell_return(ctx, &own->victim);
+    if (!err)
         err = cell_return(ctx, &own->dir);
     if (!err)
         err = chain_return(ctx, &own->spare);

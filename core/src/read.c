@@ -1,7 +1,8 @@
 /*
  * Get without a lock. Spec 6.2.
  *
- * A reader writes nothing that others see and waits for nobody. It follows
+ * A reader writes nothing that others see, but for a mark in a segment that evicts
+ * (evict.c), and waits for nobody. It follows
  * directory, bucket and slot to a record, copies what it wants, and only then
  * asks whether all of that was still true: the record's version, its slot, the
  * directory word and the root are as they were. If so, the record was the key's
@@ -177,6 +178,7 @@ static inline int read_record(struct segment *seg, const struct route *route, co
         return E_RETRY;
     if (unlikely(shape.extra) && !entry_visible(seg, expiry, owner))
         return SHMKV_ENOTFOUND;
+    slot_used(seg, slot, word);
     return result;
 }
 
@@ -301,8 +303,9 @@ static inline int candidate_short(const struct segment *seg, uint64_t span, cons
 /* The candidate's value, if it is the key's. Of @p facts all are set but the data,
  * whatever the result. */
 static inline __attribute__((always_inline)) int
-value_short(const struct route *route, const struct candidate *c, const void *key, size_t key_len,
-            bool exists_only, void *buf, size_t buf_len, struct facts *facts) {
+value_short(const struct segment *seg, const struct route *route, const struct candidate *c,
+            const void *key, size_t key_len, bool exists_only, void *buf, size_t buf_len,
+            struct facts *facts) {
     const uint64_t *words = (const uint64_t *)(const void *)c->rec;
     /* ORDER read-version: as in read_record(). */
     uint64_t version = load_acquire_u64(&words[0]);
@@ -321,6 +324,7 @@ value_short(const struct route *route, const struct candidate *c, const void *ke
     fence_acquire();
     if (unlikely(record_changes(c->slot, c->word, words, version) | route_changes(route)))
         return E_RETRY;
+    slot_used(seg, c->slot, c->word);
     return likely(fits) ? SHMKV_OK : SHMKV_ETOOSMALL;
 }
 
@@ -342,7 +346,7 @@ read_short_way(const struct segment *seg, const void *key, size_t key_len, bool 
     int err = candidate_short(seg, span, b, hash, &route, &c);
     if (unlikely(err))
         return err;
-    return value_short(&route, &c, key, key_len, exists_only, buf, buf_len, facts);
+    return value_short(seg, &route, &c, key, key_len, exists_only, buf, buf_len, facts);
 }
 
 static COLD int read_with_hash(struct segment *seg, const void *key, size_t key_len, uint64_t hash,
@@ -479,7 +483,7 @@ static inline int look_at_value(struct segment *seg, const struct lookup *l,
     if (unlikely(l->absent))
         return SHMKV_ENOTFOUND;
     if (likely(l->candidate.rec != NULL))
-        result = value_short(&l->route, &l->candidate, key->data, key->len, false, room->at,
+        result = value_short(seg, &l->route, &l->candidate, key->data, key->len, false, room->at,
                              room->left, &facts);
     if (unlikely(result == E_RETRY))
         return read_item_whole_way(seg, key->data, key->len, room->at, room->left, item);

@@ -37,6 +37,9 @@ static int report_info(struct segment *seg, struct shmkv_info *info) {
         .max_value = h->max_value,
         .max_size = seg->max_size,
         .default_ttl_ns = seg->default_ttl_ns,
+        .max_entries = seg->max_entries,
+        .max_bytes = seg->max_bytes,
+        .evicts = seg->evicts,
         .created_ns = h->created_ns,
         .creator_uid = h->creator_uid,
         .creator_pid = h->creator_pid,
@@ -89,6 +92,7 @@ static bool count_runs(struct segment *seg, struct shmkv_stats *st) {
             st->free_bytes += bytes;
             break;
         case SHMKV_RUN_KIND_GROUP:
+        case SHMKV_RUN_KIND_LEFT:
             st->group_bytes += bytes;
             break;
         case SHMKV_RUN_KIND_SLAB:
@@ -110,6 +114,8 @@ static void count_shards(struct segment *seg, struct shmkv_stats *st) {
     for (uint32_t i = 0; i < seg->shard_count; i++) {
         uint64_t root = load_relaxed_u64(&seg->shards[i].root);
         st->entries += load_relaxed_u64(&seg->shards[i].count);
+        st->entry_bytes += load_relaxed_u64(&seg->shards[i].bytes);
+        st->evictions += load_relaxed_u64(&seg->shards[i].evictions);
         st->shards_used += root != 0;
         st->directory_words += root ? 1ULL << FIELD(root, ROOT_DEPTH) : 0;
     }

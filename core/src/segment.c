@@ -224,6 +224,12 @@ static int map_reserve(struct segment *seg, uint64_t wanted, uint64_t file_size,
     }
 }
 
+/* [EVICT-01] */
+static uint64_t part_of_bound(uint64_t bound, uint32_t shard_bits) {
+    uint64_t part = bound >> shard_bits;
+    return !bound ? UINT64_MAX : part ? part : 1;
+}
+
 static void adopt_header(struct segment *seg, const header_t *h) {
     seg->seed = h->hash_seed;
     seg->shard_count = h->shard_count;
@@ -240,6 +246,13 @@ static void adopt_header(struct segment *seg, const header_t *h) {
     seg->max_value = h->max_value;
     seg->default_ttl_ns = h->default_ttl_ns;
     seg->incarnation = h->incarnation;
+    seg->evicts = h->ro_compat & SHMKV_RO_COMPAT_EVICTS;
+    seg->marks = seg->evicts && seg->writable;
+    /* [LAYOUT-28] Otherwise they are 0, and mean nothing if they are not. */
+    seg->max_entries = seg->evicts ? h->max_entries : 0;
+    seg->max_bytes = seg->evicts ? h->max_bytes : 0;
+    seg->shard_max_entries = part_of_bound(seg->max_entries, seg->shard_bits);
+    seg->shard_max_bytes = part_of_bound(seg->max_bytes, seg->shard_bits);
     seg->hdr = (header_t *)(void *)seg->base;
     seg->owners = (owner_t *)(void *)(seg->base + h->owners_offset);
     seg->shards = (shard_t *)(void *)(seg->base + h->shards_offset);

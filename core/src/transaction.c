@@ -29,6 +29,8 @@
 /* What is to become of a key. */
 enum wish { LEAVE, STORE, REMOVE };
 
+#define E_FULL (-1020) /* a shard has no room within its bound */
+
 /* A declared key. */
 struct keyed {
     const void *key;
@@ -106,14 +108,16 @@ int transaction_return(struct context *ctx) {
 /* A block for @p n records and what is stored with them. */
 static int block_take(struct context *ctx, unsigned n, unsigned shards, struct txn_block *b) {
     uint64_t *field = &ctx->own->txn;
+    uint64_t size = sizeof(block_t) + 8ULL * n + sizeof(entry_t) * (2ULL * n + 3ULL * shards);
     int err = transaction_return(ctx);
     if (!err)
-        err = room_take(ctx, sizeof(block_t) + 8ULL * n + sizeof(entry_t) * 2ULL * (n + shards),
-                        field);
+        err = room_take(ctx, size, field);
+    if (err == SHMKV_ENOSPC && ctx->seg->evicts)
+        err = room_by_eviction(ctx, 0, size, field);
     if (err)
         return err;
     uint64_t word = (load_relaxed_u64(field) & CELL_IN_WORD) | MAKE(TXN_CELLS, n);
-    if (!txn_block_look(ctx->seg, word, b) || b->capacity < 2 * (n + shards))
+    if (!txn_block_look(ctx->seg, word, b) || b->capacity < 2 * n + 3 * shards)
         return damaged(ctx->seg, seg_offset(ctx->seg, field), "our own slot names no cell");
     FAULT_POINT("block-before-cells");
     /* ORDER recycle: the memory was something else a moment ago. */
@@ -339,29 +343,73 @@ static void to_store(struct shmkv_txn *txn, uint64_t *word, uint64_t value) {
     txn->after[txn->after_count++] = (struct after){.word = word, .value = value, .count = 1};
 }
 
-/* What is to be stored for key @p k; how many entries that adds to the shard. */
-static int write_down(struct shmkv_txn *txn, const struct keyed *k) {
+/* What is to be stored for key @p k. */
+static void write_down(const struct segment *seg, struct shmkv_txn *txn, const struct keyed *k) {
     if (k->wish == LEAVE || (k->wish == REMOVE && !k->place.word))
-        return 0;
+        return;
     uint64_t new_word = k->wish == STORE ? (k->cell & CELL_IN_WORD) | hash_tag(k->hash) : 0;
+    if (seg->evicts && k->wish == STORE && k->place.word)
+        new_word |= USED_MARK;
     to_store(txn, k->place.slot, new_word);
     to_store(txn, &txn->block.cells[k->row], k->place.word & CELL_IN_WORD);
-    return (k->wish == STORE) - (k->place.word != 0);
+}
+
+/* What a transaction adds to a shard. */
+struct growth {
+    int64_t entries, bytes;
+    uint64_t new_bytes; /* of all that it stores there */
+};
+
+/* The same for all keys of one shard, from the sorted key @p i on. */
+static struct growth growth_of(struct segment *seg, const struct shmkv_txn *txn, size_t i) {
+    struct growth g = {0};
+    do {
+        const struct keyed *k = txn->sorted[i];
+        uint64_t more = k->wish == STORE ? cell_bytes(seg, k->cell) : 0;
+        uint64_t less = k->wish != LEAVE ? cell_bytes(seg, k->place.word) : 0;
+        g.entries += (k->wish == STORE) - (k->wish != LEAVE && k->place.word);
+        g.bytes += (int64_t)(more - less);
+        g.new_bytes += more;
+    } while (++i < txn->n && !new_shard(txn, i));
+    return g;
+}
+
+/* [EVICT-01] With all locks held and all places found. E_FULL: the shard of the sorted
+ * key *where must lose an entry first. */
+static int check_bounds(struct segment *seg, const struct shmkv_txn *txn, size_t *where) {
+    for (size_t i = 0; i < txn->n; i++) {
+        if (!new_shard(txn, i))
+            continue;
+        const shard_t *shard = &seg->shards[txn->sorted[i]->shard];
+        struct growth g = growth_of(seg, txn, i);
+        if (shard_has_room(seg, shard, g.entries, g.bytes))
+            continue;
+        if (g.new_bytes > seg->shard_max_bytes ||
+            (g.entries > 0 && (uint64_t)g.entries > seg->shard_max_entries))
+            return fail(SHMKV_ENOSPC,
+                        "%s: the transaction is more than a shard's part of the bound",
+                        seg->loc->path);
+        *where = i;
+        return E_FULL;
+    }
+    return SHMKV_OK;
 }
 
 /* [TXN-04] All of one shard's keys, from the sorted key @p i on, in one part of the block. */
 static void write_part(struct segment *seg, struct shmkv_txn *txn, size_t i) {
     shard_t *shard = &seg->shards[txn->sorted[i]->shard];
     struct part *part = &txn->parts[i];
-    int64_t grown = 0;
+    struct growth g = growth_of(seg, txn, i);
     part->first = txn->after_count;
     size_t next = i;
     do
-        grown += write_down(txn, txn->sorted[next++]);
+        write_down(seg, txn, txn->sorted[next++]);
     while (next < txn->n && !new_shard(txn, next));
     if (txn->after_count > part->first) {
-        if (grown)
-            to_store(txn, &shard->count, load_relaxed_u64(&shard->count) + (uint64_t)grown);
+        if (g.entries)
+            to_store(txn, &shard->count, load_relaxed_u64(&shard->count) + (uint64_t)g.entries);
+        if (seg->max_bytes && g.bytes)
+            to_store(txn, &shard->bytes, load_relaxed_u64(&shard->bytes) + (uint64_t)g.bytes);
         to_store(txn, &shard->changes, load_relaxed_u64(&shard->changes) + 1);
     }
     part->count = txn->after_count - part->first;
@@ -408,6 +456,17 @@ static void publish(struct context *ctx, struct shmkv_txn *txn) {
         }
 }
 
+/* Evict one entry. It may be a key of the transaction: that is seen then, as if
+ * another had deleted it. */
+static int lose_one(struct context *ctx, uint32_t shard) {
+    uint64_t *field = &ctx->own->victim;
+    int err = evict_one(ctx, shard, 0, field);
+    if (err == E_NOTHING)
+        err = fail(SHMKV_ENOSPC, "%s: the entries in its way are bound to processes",
+                   ctx->seg->loc->path);
+    return err ? err : cell_return(ctx, field);
+}
+
 /* The work under the locks, making room until there is enough. */
 static int publish_when_found(struct context *ctx, struct shmkv_txn *txn) {
     bool grew = false;
@@ -420,11 +479,19 @@ static int publish_when_found(struct context *ctx, struct shmkv_txn *txn) {
         err = segment_check_thawed(ctx->seg);
         if (!err)
             err = find_places(ctx, txn, &where);
+        if (!err && ctx->seg->evicts)
+            err = check_bounds(ctx->seg, txn, &where);
         if (!err) {
             publish(ctx, txn);
             break;
         }
         unlock_shards(ctx, txn, txn->n);
+        if (err == E_FULL) {
+            err = lose_one(ctx, txn->sorted[where]->shard);
+            if (err)
+                break;
+            continue;
+        }
         if (err != E_GROW)
             break;
         grew = true;
@@ -592,7 +659,7 @@ static int prepare(struct shmkv_txn *txn, size_t n, const struct shmkv_bytes *ke
     txn->n = n;
     txn->keys = calloc(n, sizeof *txn->keys);
     txn->sorted = calloc(n, sizeof *txn->sorted);
-    txn->after = calloc(4 * n, sizeof *txn->after); /* two for each key and each shard */
+    txn->after = calloc(5 * n, sizeof *txn->after); /* two for each key, three for each shard */
     txn->parts = calloc(n, sizeof *txn->parts);
     if (!txn->keys || !txn->sorted || !txn->after || !txn->parts)
         return fail(ENOMEM, "a transaction of %zu keys", n);

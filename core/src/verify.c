@@ -36,6 +36,7 @@ struct check {
     struct segment view; /* the private mapping, as a segment */
     uint64_t limit;
     uint8_t *marks; /* one bit per 16 bytes below the limit: the unit begins a cell or run in use */
+    uint64_t bytes; /* of the cells that the shard's entries have */
     struct problem *problems;
     size_t kept;
     uint64_t count;
@@ -117,7 +118,7 @@ static void check_tiling(struct check *c) {
         uint64_t pages = run ? FIELD(run->head, RUN_PAGES) : 0;
         uint64_t kind = run ? FIELD(run->head, RUN_KIND) : 0;
         if (!pages || pages > (c->limit - off) / SHMKV_PAGE_SIZE || kind < SHMKV_RUN_KIND_FREE ||
-            kind > SHMKV_RUN_KIND_LARGE) {
+            kind > SHMKV_RUN_KIND_LEFT) {
             problem(c, off, "run header makes no sense; the rest of the segment was not checked");
             c->limit = off;
             return;
@@ -228,7 +229,9 @@ static uint64_t check_chain(struct check *c, run_t *group, uint32_t shard, unsig
     for (;;) {
         for (int i = 0; i < SHMKV_BUCKET_SLOTS; i++)
             if (b->slots[i] & OFFSET_IN_WORD) {
-                entries += counted(seg, b->slots[i]);
+                bool entry = counted(seg, b->slots[i]);
+                entries += entry;
+                c->bytes += entry ? cell_bytes(seg, b->slots[i]) : 0;
                 check_record(c, b->slots[i], seg_offset(seg, &b->slots[i]), shard, bucket, prefix,
                              depth);
             }
@@ -261,11 +264,23 @@ static uint64_t check_group(struct check *c, uint64_t word, uint64_t where, uint
     return entries;
 }
 
+/* [EVICT-01] And the sum that it is kept by. */
+static void check_bounds(struct check *c, const shard_t *shard, uint32_t index) {
+    const struct segment *seg = &c->view;
+    uint64_t where = seg_offset(seg, &shard->bytes);
+    if (shard->bytes != (seg->max_bytes ? c->bytes : 0))
+        problem(c, where, "shard %u counts %llu bytes, its entries have %llu", index,
+                (unsigned long long)shard->bytes, (unsigned long long)c->bytes);
+    if (shard->count > seg->shard_max_entries || shard->bytes > seg->shard_max_bytes)
+        problem(c, where, "shard %u has more than its part of the bound", index);
+}
+
 static void check_shard(struct check *c, uint32_t index) {
     struct segment *seg = &c->view;
     shard_t *shard = &seg->shards[index];
     uint64_t root = load_relaxed_u64(&shard->root), entries = 0,
              where = seg_offset(seg, &shard->root);
+    c->bytes = 0;
     if (root) {
         directory_t *dir = table_directory(seg, root);
         if (!dir || !claim_cell(c, root, where, "root"))
@@ -287,9 +302,39 @@ static void check_shard(struct check *c, uint32_t index) {
     if (entries != shard->count)
         problem(c, seg_offset(seg, &shard->count), "shard %u counts %llu entries, it has %llu",
                 index, (unsigned long long)shard->count, (unsigned long long)entries);
+    check_bounds(c, shard, index);
 }
 
 /* ----------------------------------------------------------------------- owners */
+
+/* The overflow buckets of a group that no directory leads to. */
+static void claim_chains(struct check *c, run_t *group, uint64_t where) {
+    for (unsigned b = 0; b < SHMKV_GROUP_BUCKETS; b++)
+        for (uint64_t link = group_bucket(group, b)->link; link;) {
+            bucket_t *next = bucket_at_link(&c->view, link);
+            if (!next || !claim_cell(c, link, where, "link of a group"))
+                break;
+            link = next->link;
+        }
+}
+
+/* [EVICT-05] The groups that were left stay, with all that they have. */
+static void check_left(struct check *c) {
+    for (uint64_t off = c->view.data_offset; off < c->limit;) {
+        run_t *run = run_at(c, off);
+        uint64_t head = run ? head_of(run) : 0;
+        if (FIELD(head, RUN_PAGES) == 0)
+            return; /* it changed; check_ownership() says so */
+        if (FIELD(head, RUN_KIND) == SHMKV_RUN_KIND_LEFT) {
+            if (!c->view.evicts || FIELD(head, RUN_PAGES) != 1 ||
+                FIELD(head, RUN_INDEX) >= c->view.shard_count)
+                problem(c, off, "a group was left that cannot have been");
+            else if (claim(c, off, "group that was left"))
+                claim_chains(c, run, off);
+        }
+        off += FIELD(head, RUN_PAGES) * SHMKV_PAGE_SIZE;
+    }
+}
 
 static void check_run_field(struct check *c, uint64_t off, uint64_t where) {
     if (!off)
@@ -299,15 +344,8 @@ static void check_run_field(struct check *c, uint64_t off, uint64_t where) {
         problem(c, where, "owner's run at 0x%llx is no run in use", (unsigned long long)off);
         return;
     }
-    if (!claim(c, off, "owner's run") || FIELD(run->head, RUN_KIND) != SHMKV_RUN_KIND_GROUP)
-        return;
-    for (unsigned b = 0; b < SHMKV_GROUP_BUCKETS; b++)
-        for (uint64_t link = group_bucket(run, b)->link; link;) {
-            bucket_t *next = bucket_at_link(&c->view, link);
-            if (!next || !claim_cell(c, link, where, "link of an owner's group"))
-                break;
-            link = next->link;
-        }
+    if (claim(c, off, "owner's run") && FIELD(run->head, RUN_KIND) == SHMKV_RUN_KIND_GROUP)
+        claim_chains(c, run, where);
 }
 
 /* A transaction block, and the records that it names. */
@@ -330,10 +368,12 @@ static void check_owner(struct check *c, uint32_t slot) {
     uint64_t where = seg_offset(seg, own);
     bool live = FIELD(own->state, OWNER_STATE_STATE) != 0;
     if (!live && (own->cell || own->dir || own->spare || own->low || own->high || own->old ||
-                  own->run || own->txn))
+                  own->run || own->txn || own->victim))
         problem(c, where, "free owner slot %u still holds something", slot);
     if (own->cell)
         claim_cell(c, own->cell, where, "owner's cell");
+    if (own->victim)
+        claim_cell(c, own->victim, where, "owner's evicted record");
     if (own->dir)
         claim_cell(c, own->dir, where, "owner's directory");
     for (uint64_t spare = own->spare; spare;) {
@@ -453,6 +493,7 @@ static void check_everything(struct check *c) {
         check_shard(c, i);
     for (uint32_t i = 0; i < seg->owner_count; i++)
         check_owner(c, i);
+    check_left(c);
     check_ownership(c);
 }
 

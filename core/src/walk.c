@@ -75,19 +75,19 @@ static int find_wanted(struct segment *seg, bucket_t *b, const struct walk *w, u
     return damaged(seg, seg_offset(seg, b), "a chain of overflow buckets does not end");
 }
 
-/* The group that the place is in, and its depth; NULL with *err 0: the shard is empty. */
-static run_t *group_of(struct segment *seg, const struct spot *at, uint64_t *depth, int *err) {
-    uint64_t root = load_relaxed_u64(&seg->shards[at->shard].root);
+run_t *group_at_prefix(struct segment *seg, uint32_t shard, uint32_t prefix, uint64_t *depth,
+                       int *err) {
+    uint64_t root = load_relaxed_u64(&seg->shards[shard].root);
     *err = SHMKV_OK;
     if (!root)
         return NULL;
     directory_t *dir = table_directory(seg, root);
-    *err = dir ? SHMKV_OK
-               : damaged(seg, seg_offset(seg, &seg->shards[at->shard]), "a root leads nowhere");
+    *err =
+        dir ? SHMKV_OK : damaged(seg, seg_offset(seg, &seg->shards[shard]), "a root leads nowhere");
     if (*err)
         return NULL;
     uint64_t mask = (1ULL << FIELD(root, ROOT_DEPTH)) - 1;
-    uint64_t word = load_relaxed_u64(&directory_words(dir)[reverse((uint32_t)at->prefix) & mask]);
+    uint64_t word = load_relaxed_u64(&directory_words(dir)[reverse(prefix) & mask]);
     run_t *group = seg_at(seg, word & PAGE_IN_WORD, SHMKV_PAGE_SIZE);
     *depth = FIELD(word, DIRECTORY_DEPTH);
     if (group && (word & PAGE_IN_WORD) >= seg->data_offset && *depth <= FIELD(root, ROOT_DEPTH) &&
@@ -104,7 +104,7 @@ static int step_locked(struct context *ctx, const struct domain *d, struct walk 
     struct segment *seg = ctx->seg;
     uint64_t depth = 0, word = 0, *slot = NULL;
     int err;
-    run_t *group = group_of(seg, &w->at, &depth, &err);
+    run_t *group = group_at_prefix(seg, d->index, (uint32_t)w->at.prefix, &depth, &err);
     if (err)
         return err;
     if (!group) {
@@ -197,6 +197,14 @@ int shmkv_sweep(shmkv_t *kv, uint64_t max_steps, uint64_t *removed) {
     if (removed)
         *removed = s.removed;
     return err;
+}
+
+/* What a put may spend when there is no room: some thousand entries looked at. */
+#define STEPS_FOR_ROOM 1024
+
+void sweep_for_room(struct context *ctx) {
+    struct sweep s = {.max_steps = STEPS_FOR_ROOM};
+    (void)sweep(ctx, &s); /* what was in its way is in the way of the next try as well */
 }
 
 /* ---------------------------------------------------------------------------- clear */

@@ -35,6 +35,7 @@ import tomllib
 from xxh3 import xxh3_64
 
 LAYOUT = tomllib.loads((pathlib.Path(__file__).resolve().parent.parent / "layout.toml").read_text(encoding="utf-8"))
+EVICTS = 1 << next(f["bit"] for f in LAYOUT["features"]["ro_compat"] if f["name"] == "EVICTS")
 CONSTANT = {name: c["value"] for name, c in LAYOUT["constants"].items()}
 MAGIC = LAYOUT["format"]["magic"].encode()
 PAGE = CONSTANT["PAGE_SIZE"]
@@ -176,7 +177,7 @@ def check_header(data, file_size, writable=False):
         raise corrupt("the header's checksum is wrong")
     if header["incompat"]:
         raise ShmkvError("EFORMAT", f"incompatible features {header['incompat']:#x} are not known here")
-    if writable and header["ro_compat"]:
+    if writable and header["ro_compat"] & ~EVICTS:
         raise ShmkvError("EFORMAT", f"features {header['ro_compat']:#x} allow reading only")
     check_bounds(header)
     if file_size < header["data_offset"]:
@@ -694,6 +695,8 @@ class Verifier:
                 self.problem(f"the run at offset {at} has a wrong prev_pages")
             if kind == "SLAB":
                 self.check_slab(at, head)
+            if kind == "LEFT" and (pages != 1 or not self.copy.header["ro_compat"] & EVICTS):  # [EVICT-05]
+                self.problem(f"the run at offset {at} is a group that cannot have been left")
             last, before, at = at, pages, at + pages * PAGE
         if load(self.copy.header["space_offset"] + offset_of("space", "last")) != last:
             self.problem("the space block names a wrong last run")
@@ -713,14 +716,28 @@ class Verifier:
     def check_shard(self, index):
         root = self.copy.memory.load(self.copy.shard(index, "root"))
         count = self.copy.memory.load(self.copy.shard(index, "count"))
-        found = 0
+        found = size = 0
         if root:
             keys = set()
             for prefix, depth, group in self.groups(index, root):
-                found += self.check_group(index, prefix, depth, group, keys)
+                in_group, in_cells = self.check_group(index, prefix, depth, group, keys)
+                found += in_group
+                size += in_cells
         if found != count:  # [OP-13]
             self.problem(f"shard {index} counts {count} entries and has {found}")
+        self.check_bounds(index, found, size)
         self.entries += found
+
+    def check_bounds(self, index, found, size):
+        """[EVICT-01], [EVICT-06]."""
+        header = self.copy.header
+        evicts = header["ro_compat"] & EVICTS
+        said = self.copy.memory.load(self.copy.shard(index, "bytes"))
+        if said != (size if evicts and header["max_bytes"] else 0):
+            self.problem(f"shard {index} counts {said} bytes and has {size}")
+        for bound, used in (("max_entries", found), ("max_bytes", size)):
+            if evicts and header[bound] and used > max(1, header[bound] // header["shard_count"]):
+                self.problem(f"shard {index} has {used}, more than its part of {bound}")
 
     def groups(self, index, root):
         """Each group once, by [LAYOUT-19] at all its positions."""
@@ -740,15 +757,22 @@ class Verifier:
                 yield prefix, depth, group
 
     def check_group(self, index, prefix, depth, group, keys):
-        found = 0
+        found = size = 0
         for bucket in range(CONSTANT["GROUP_BUCKETS"]):
             for at in chain(self.copy, group, bucket):
                 for i in range(CONSTANT["BUCKET_SLOTS"]):
                     entry = read_slot(self.copy, at + 8 * i)
                     if entry:
-                        found += not entry["hidden"]
+                        if not entry["hidden"]:
+                            found += 1
+                            size += self.cell_size(entry["slot"])
                         self.check_entry(entry, index, prefix, depth, bucket, keys)
-        return found
+        return found, size
+
+    def cell_size(self, slot):
+        """Bytes of the cell, or of the run with its header."""
+        cls = bits("slot", "class", slot)
+        return CLASS_SIZES[cls] if cls else cell_room(self.copy, slot & OFFSET_IN_WORD, 0) + RUN_HEADER
 
     def check_entry(self, entry, index, prefix, depth, bucket, keys):
         """[LAYOUT-17], [LAYOUT-20]."""

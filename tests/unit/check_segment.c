@@ -79,7 +79,7 @@ static const struct damage damages[] = {
     {"seed without a new seal", AT(hash_seed), 1, BROKEN, SHMKV_ECORRUPT, SHMKV_ECORRUPT},
     {"seal", AT(checksum), 1, BROKEN, SHMKV_ECORRUPT, SHMKV_ECORRUPT},
     {"unknown incompat", AT(incompat), 1ULL << 63, SEALED, SHMKV_EFORMAT, SHMKV_EFORMAT},
-    {"unknown ro_compat", AT(ro_compat), 1, SEALED, SHMKV_EFORMAT, SHMKV_OK},
+    {"unknown ro_compat", AT(ro_compat), 1ULL << 40, SEALED, SHMKV_EFORMAT, SHMKV_OK},
     {"unknown compat", AT(compat), ~0ULL, SEALED, SHMKV_OK, SHMKV_OK},
     {"header_size", AT(header_size), 8192, SEALED, SHMKV_ECORRUPT, SHMKV_ECORRUPT},
     {"page_size", AT(page_size), 65536, SEALED, SHMKV_ECORRUPT, SHMKV_ECORRUPT},

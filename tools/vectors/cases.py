@@ -361,6 +361,72 @@ def marked_slots(image):
     return Vector(image.data, entries, "A slot with a mark, which is ignored.")
 
 
+def cache(image):
+    """Fruits in a segment that evicts, with what it keeps account of."""
+    entries = fruits(image)
+    image.set_header(ro_compat=1, max_entries=2000, max_bytes=1 << 20)
+    for index in range(image.shards):
+        slots = (image.load(image.find(k)) for k in entries if image.shard_of(k) == index)
+        image.store(image.shard(index, "bytes"), sum(SIZES[field("slot", "class", word)] for word in slots))
+    return entries
+
+
+@valid
+def evicts(image):
+    entries = cache(image)
+    slot = image.find(b"apple")
+    image.store(slot, image.load(slot) | 1)
+    image.store(image.shard(0, "hand"), pack("hand", place=3, bucket=62, prefix=0x80000000))
+    image.store(image.shard(1, "hand"), (1 << 64) - 1)
+    image.store(image.shard(0, "evictions"), 1000)
+    return Vector(image.data, entries, "A segment with bounds on entries and bytes; one slot has a mark, and one hand makes no sense.")
+
+
+def evict(image, key):
+    """Up to the commit. What is to be stored after it."""
+    index, slot = image.shard_of(key), image.find(key)
+    word = image.load(slot)
+    cls = field("slot", "class", word)
+    entries = [(slot, 0), (image.owner(0, "victim"), cell_word(word & IN_PLACE, cls))]
+    for name, more in (("count", -1), ("changes", 1), ("bytes", -SIZES[cls]), ("evictions", 1)):
+        entries.append((image.shard(index, name), image.load(image.shard(index, name)) + more))
+    image.intent("shard", image.shard(index, "lock"), "DELETE", entries)
+    image.store(slot, 0)
+    return entries[1:]
+
+
+@valid
+def mid_evict(image):
+    entries = cache(image)
+    del entries[b"apple"]
+    (at, word), *_ = evict(image, b"apple")
+    image.store(at, word)
+    return Vector(image.data, entries, "An eviction, dead after the commit and one more store.", absent=[b"apple"])
+
+
+@valid
+def mid_evict_returning(image):
+    entries = cache(image)
+    offset, cls = image.record(b"evicted", b"x")
+    image.die()
+    image.store(image.owner(0, "victim"), cell_word(offset, cls))
+    return Vector(image.data, entries, "Dead before the cell of an evicted record was returned.", absent=[b"evicted"])
+
+
+def left_group(image):
+    run = image.take_run(1, "GROUP", index=0)
+    cell = image.overflow_bucket()
+    image.store(run + RUN_HEADER + STRUCT["bucket"]["link"], cell_word(cell, BUCKET_CLASS))
+    image.store(run, image.load(run) & ~0xFF | ENUM["run_kind"]["LEFT"])
+
+
+@valid
+def left_behind(image):
+    entries = cache(image)
+    left_group(image)
+    return Vector(image.data, entries, "A group that was split in a segment that evicts stays, with its overflow bucket.")
+
+
 @valid
 def idle_intent(image):
     entries = fruits(image)
@@ -1262,6 +1328,12 @@ def run_kind(image):
 
 
 @contradiction
+def run_left(image):
+    """A group that was left in a segment that does not evict."""
+    left_group(image)
+
+
+@contradiction
 def run_no_pages(image):
     """A run of no pages."""
     at, head = next((a, h) for a, h in image.runs() if field("run", "kind", h) == ENUM["run_kind"]["SLAB"])
@@ -1287,6 +1359,24 @@ def slab_used(image):
     """A slab with more cells in use than it has."""
     at, _ = next((a, h) for a, h in image.runs() if field("run", "kind", h) == ENUM["run_kind"]["SLAB"])
     image.store(at + STRUCT["run"]["slab"], pack("slab", used=5000, carved=5000))
+
+
+@contradiction
+def bytes_of_entries(image):
+    """A shard that is mistaken about the bytes of its entries."""
+    image.set_header(ro_compat=1, max_bytes=1 << 20)
+
+
+@contradiction
+def bytes_without_bound(image):
+    """A shard that counts bytes that nobody bounds."""
+    image.store(image.shard(0, "bytes"), 64)
+
+
+@contradiction
+def bound_exceeded(image):
+    """A shard with more entries than its part of the bound."""
+    image.set_header(ro_compat=1, max_entries=2)
 
 
 @contradiction

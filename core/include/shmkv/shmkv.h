@@ -146,6 +146,17 @@ struct shmkv_options {
                                * default none */
     uint64_t default_ttl_ns;  /* time to live of entries that are stored without an end;
                                * default none */
+    /* A cache: a new entry puts out others, such as have not been used for a while, and
+     * first those that have expired. Those bound to a process stay. */
+    uint64_t max_entries;     /* the most entries there ever are; default any number. The bound
+                               * is kept shard by shard, so of more than 2000, which have several,
+                               * the first may go a few percent too early */
+    uint64_t max_bytes;       /* the most bytes of memory that the entries take; default any
+                               * number. The index, and what is free between them, come on top. An
+                               * entry can have a shard's part: all of it up to 8 MiB, half up
+                               * to 16, and so on; 4 MiB and more of a larger one */
+    int evict;                /* not 0: also when there is no more room; on its own best for
+                               * entries of one size. The two bounds imply it */
 };
 
 /**
@@ -196,10 +207,10 @@ int shmkv_unlink(const char *name);
  * @return SHMKV_OK; ENOTFOUND; ETOOSMALL (@p buf without meaning); EKEY; ECLOSED; EBUSY; ESTALE;
  *         ERESERVE; ECORRUPT; ENOMEM by the first call of a thread other than the opening one
  * Owner: the caller keeps @p key and @p buf.   Threads: any.   Fork: any.
- * Blocks: never: takes no lock and writes nothing shared; returns the old or the
- * new value while a writer is stopped or dead. Bounded retries, then EBUSY. The
- * first call after the segment was replaced attaches to the new one, as
- * shmkv_open() does, and may fail as that does.
+ * Blocks: never: takes no lock and writes nothing shared (in a cache, a mark where
+ * there is none); returns the old or the new value while a writer is stopped or dead.
+ * Bounded retries, then EBUSY. The first call after the segment was replaced attaches
+ * to the new one, as shmkv_open() does, and may fail as that does.
  * Order: acquire; sees all of one put.   Spec 6.2.
  */
 int shmkv_get(shmkv_t *kv, const void *key, size_t key_len,
@@ -268,11 +279,14 @@ int shmkv_count(shmkv_t *kv, uint64_t *n);
 /* ---------------------------------------------------------------------- write */
 
 /**
- * Store @p val under @p key, in place of any earlier value.
+ * Store @p val under @p key, in place of any earlier value. In a cache (struct
+ * shmkv_options) others may go for it; even if it fails in the end.
  *
  * @param val  may be NULL when @p val_len is 0
  * @return SHMKV_OK: stored, and it survives this process; otherwise nothing has
- *         changed: EKEY; EVALUE; EREADONLY; EFROZEN; ECLOSED; ENOSPC; ENOSLOTS;
+ *         changed: EKEY; EVALUE (in a cache also: more than a shard's part of max_bytes);
+ *         EREADONLY; EFROZEN; ECLOSED; ENOSPC (in a cache also: what is in its way is
+ *         bound to processes, or no longer to be found in one piece); ENOSLOTS;
  *         ERESERVE; ETIMEDOUT; EDEADLK; ESTALE; ECORRUPT; an errno
  * Owner: the bytes are copied.   Threads: any.   Fork: the child's first write
  * takes an owner slot.   Signals: not in a handler that interrupted a write.
@@ -942,6 +956,9 @@ struct shmkv_info {
     uint32_t shard_count, arena_count, owner_count;
     uint64_t max_key, max_value, max_size; /* bytes; max_size 0 is no limit of its own */
     uint64_t default_ttl_ns;  /* time to live of entries stored without an end; 0: none */
+    uint64_t max_entries;     /* the most entries of a cache; 0: any number */
+    uint64_t max_bytes;       /* the most bytes that its entries take; 0: any number */
+    uint32_t evicts;          /* 1: it is a cache, see struct shmkv_options */
     uint64_t created_ns;      /* nanoseconds since 1970 UTC */
     uint32_t creator_uid, creator_pid;
     char creator_name[33];
@@ -969,6 +986,8 @@ struct shmkv_stats {
     uint64_t directory_words; /* over all shards */
     uint32_t owners_live;     /* owner slots marked live */
     uint32_t shards_used;     /* shards with a directory */
+    uint64_t entry_bytes;     /* what max_bytes bounds; 0 without that bound */
+    uint64_t evictions;       /* entries evicted so far, expired ones not counted */
 };
 
 /**
