@@ -158,7 +158,7 @@ typedef struct Store {
     %extend {
         Store(const char *NAME, int mode, unsigned flags, uint64_t reserve, uint32_t lock_timeout_ms,
               uint32_t permissions, uint32_t owner_slots, uint64_t max_size,
-              double default_ttl);
+              double default_ttl, uint64_t max_entries, uint64_t max_bytes, int evict);
         ~Store();
 
         done_t put(const void *KEY, size_t KEY_LEN, value_t *ITEM);

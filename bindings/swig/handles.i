@@ -87,7 +87,8 @@ static int lifetime_of(double seconds, uint64_t *ns)
 
 static Store *new_Store(const char *NAME, int mode, unsigned flags, uint64_t reserve,
                         uint32_t lock_timeout_ms, uint32_t permissions, uint32_t owner_slots,
-                        uint64_t max_size, double default_ttl)
+                        uint64_t max_size, double default_ttl, uint64_t max_entries,
+                        uint64_t max_bytes, int evict)
 {
     struct opening job = {
         .name = NAME,
@@ -100,6 +101,9 @@ static Store *new_Store(const char *NAME, int mode, unsigned flags, uint64_t res
             .permissions = permissions,
             .owner_slots = owner_slots,
             .max_size = max_size,
+            .max_entries = max_entries,
+            .max_bytes = max_bytes,
+            .evict = evict,
         },
     };
     int refused = !lifetime_of(default_ttl, &job.options.default_ttl_ns);
@@ -622,6 +626,7 @@ static native_t Store_info(Store *self)
     NUMBER(revision), NUMBER(state), NUMBER(compat), NUMBER(ro_compat), NUMBER(incompat);
     NUMBER(incarnation), NUMBER(shard_count), NUMBER(arena_count), NUMBER(owner_count);
     NUMBER(max_key), NUMBER(max_value), NUMBER(max_size), NUMBER(default_ttl_ns);
+    NUMBER(max_entries), NUMBER(max_bytes), NUMBER(evicts);
     NUMBER(created_ns);
     NUMBER(creator_uid), NUMBER(creator_pid), TEXT(creator_name), NUMBER(permissions);
     NUMBER(uid), NUMBER(file_size), NUMBER(file_allocated), NUMBER(huge_bytes);
@@ -649,6 +654,7 @@ static native_t Store_stats(Store *self)
     NUMBER(entries), NUMBER(limit), NUMBER(meta_bytes), NUMBER(free_bytes), NUMBER(group_bytes);
     NUMBER(slab_bytes), NUMBER(large_bytes), NUMBER(cells_used), NUMBER(cells_free);
     NUMBER(directory_words), NUMBER(owners_live), NUMBER(shards_used);
+    NUMBER(entry_bytes), NUMBER(evictions);
     return finished(map, failed);
 }
 

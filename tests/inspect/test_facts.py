@@ -74,14 +74,18 @@ class Facts(Case):
         self.assertEqual(info["file_size"], str(os.stat(self.object).st_size))
         self.assertEqual(info["max_size"], "-")
         self.assertEqual(info["default_ttl_ns"], "-")
+        self.assertEqual(info["evicts"], "no")
+        self.assertEqual(info["max_entries"], "-")
+        self.assertEqual(info["max_bytes"], "-")
 
     def test_info_as_json_says_the_same(self):
         (info,) = objects(run("info", "--json", self.segment))
         self.assertIsNone(info["max_size"])
         self.assertIs(info["frozen"], False)
-        info["frozen"] = "no"
-        self.assertIsNone(info["default_ttl_ns"])
-        info["max_size"] = info["default_ttl_ns"] = "-"
+        info["frozen"] = info["evicts"] = "no"
+        for name in "max_size", "max_entries", "max_bytes", "default_ttl_ns":
+            self.assertIsNone(info[name])
+            info[name] = "-"
         self.assertEqual({name: str(value) for name, value in info.items()}, facts(run("info", self.segment)))
         self.assertIs(type(info["file_size"]), int)
 

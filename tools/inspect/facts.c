@@ -19,6 +19,14 @@ static const char *state_name(uint32_t state) {
     }
 }
 
+/* 0 is none. */
+static void field_if_any(struct report *report, const char *name, uint64_t value) {
+    if (value)
+        field_number(report, name, value);
+    else
+        field_absent(report, name);
+}
+
 static void print_info(struct report *report, const char *segment, const struct shmkv_info *info) {
     row_begin(report);
     field_text(report, "name", segment);
@@ -37,14 +45,11 @@ static void print_info(struct report *report, const char *segment, const struct 
     field_number(report, "file_allocated", info->file_allocated);
     field_number(report, "max_key", info->max_key);
     field_number(report, "max_value", info->max_value);
-    if (info->max_size)
-        field_number(report, "max_size", info->max_size);
-    else
-        field_absent(report, "max_size");
-    if (info->default_ttl_ns)
-        field_number(report, "default_ttl_ns", info->default_ttl_ns);
-    else
-        field_absent(report, "default_ttl_ns");
+    field_if_any(report, "max_size", info->max_size);
+    field_bool(report, "evicts", info->evicts);
+    field_if_any(report, "max_entries", info->max_entries);
+    field_if_any(report, "max_bytes", info->max_bytes);
+    field_if_any(report, "default_ttl_ns", info->default_ttl_ns);
     field_number(report, "shards", info->shard_count);
     field_number(report, "arenas", info->arena_count);
     field_number(report, "owner_slots", info->owner_count);
@@ -87,6 +92,8 @@ static void print_stats(struct report *report, const struct shmkv_stats *stats) 
     field_number(report, "directory_words", stats->directory_words);
     field_number(report, "owners_live", stats->owners_live);
     field_number(report, "shards_used", stats->shards_used);
+    field_number(report, "entry_bytes", stats->entry_bytes);
+    field_number(report, "evictions", stats->evictions);
     row_end(report);
 }
 

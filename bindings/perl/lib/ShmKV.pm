@@ -31,6 +31,8 @@ my %LIMIT = (
     permissions     => 07777,
     owner_slots     => 0xffff_ffff,
     max_size        => ~0,
+    max_entries     => ~0,
+    max_bytes       => ~0,
 );
 
 # Of each option that is true or false, the bit in shmkv_options.flags.
@@ -51,6 +53,7 @@ sub open {
     my $flags = 0;
     my %number = map { $_ => 0 } CORE::keys %LIMIT;
     my $ttl = CORE::delete $given{default_ttl};
+    my $evict = CORE::delete $given{evict};
 
     $mode = 'shared' if !defined $mode;
     ShmKV::Error::_refuse_argument("mode is shared, exclusive, existing or readonly, not '$mode'")
@@ -73,7 +76,7 @@ sub open {
     }
     my $self = new_Store($name, $MODE{$mode}, $flags,
         @number{qw(reserve lock_timeout_ms permissions owner_slots max_size)},
-        defined $ttl ? _seconds($ttl) : 0);
+        defined $ttl ? _seconds($ttl) : 0, @number{qw(max_entries max_bytes)}, $evict ? 1 : 0);
     Store_use_codec($self, @$codec) if $codec;
     return bless $self, ref $class || $class;
 }
@@ -546,6 +549,14 @@ on a read-only mapping).
 Of a segment that is created: its mode bits (0600), the number of concurrent writers
 (512), a size in bytes that it will not outgrow (none), and the seconds that entries
 live which are stored without a C<ttl> (for ever).
+
+=item max_entries, max_bytes, evict
+
+Of a segment that is created, and is to be a cache: the most entries, and the most bytes of
+memory that they take (any number). A new entry then puts out others, first such as have
+not been read or changed for a while, but none that is bound to a process. With C<evict> also when there is
+simply no more room. A value longer than a shard's part of C<max_bytes> is an error:
+all of it up to 8 MiB, half up to 16, and so on, but never less than 4 MiB of a larger one.
 
 =item reserve, lock_timeout_ms
 

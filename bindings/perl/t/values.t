@@ -221,6 +221,27 @@ subtest 'default time to live' => sub {
     }
 };
 
+subtest 'a cache' => sub {
+    my $kv = ShmKV->open(segment(), max_entries => 100);
+    $kv->put("k$_" => $_) for 1 .. 300;
+    is($kv->get_size, 100, 'no more than that');
+    is($kv->info->{max_entries}, 100, 'told');
+    is($kv->info->{evicts}, 1, 'and that it is one');
+    is($kv->stats->{evictions}, 200, 'the others were evicted');
+    $kv = ShmKV->open(segment(), max_bytes => 1 << 20);
+    $kv->put("k$_" => 'x' x 10_000) for 1 .. 300;
+    cmp_ok($kv->stats->{entry_bytes}, '<=', 1 << 20, 'bytes bounded');
+    cmp_ok($kv->get_size, '>', 80, 'and used');
+    ok(!eval { $kv->put(large => 'x' x (2 << 20)); 1 }, 'longer than the bound');
+    isa_ok($@, 'ShmKV::Error::BadValue');
+    $kv = ShmKV->open(segment(), max_size => 1 << 20, evict => 1);
+    $kv->put("k$_" => 'x' x 1000) for 1 .. 2000;
+    cmp_ok($kv->stats->{evictions}, '>', 1000, 'no room is no error');
+    is($kv->get('k2000'), 'x' x 1000, 'the last is there');
+    $kv = ShmKV->open(segment());
+    is($kv->info->{evicts}, 0, 'not unless asked for');
+};
+
 subtest 'endings' => sub {
     my $kv = ShmKV->open(segment());
     $kv->set(short => 1, ttl => 0);

@@ -53,13 +53,16 @@ _ABSENT = object()
 _MODES = {"c": 0, "n": 1, "w": 2, "r": 3}
 _STAY, _ANY_OWNER, _HUGE_PAGES = 1, 2, 4
 
-# Options that are numbers, with their largest value, in the order of the constructor.
+# Options that are numbers, with their largest value, in the order of the constructor;
+# the last two come behind default_ttl.
 _LIMITS = {
     "reserve": 2**64 - 1,
     "lock_timeout_ms": 2**32 - 1,
     "permissions": 0o7777,
     "owner_slots": 2**32 - 1,
     "max_size": 2**64 - 1,
+    "max_entries": 2**64 - 1,
+    "max_bytes": 2**64 - 1,
 }
 
 
@@ -252,6 +255,7 @@ class Store(_shmkv.Store):
         flags = 0
         codec = None
         default_ttl = 0.0
+        evict = 0
         numbers = dict.fromkeys(_LIMITS, 0)
         for option, value in options.items():
             if option == "stay":
@@ -260,6 +264,8 @@ class Store(_shmkv.Store):
                 flags |= _ANY_OWNER if value else 0
             elif option == "huge_pages":
                 flags |= _HUGE_PAGES if value else 0
+            elif option == "evict":
+                evict = 1 if value else 0
             elif option == "codec":
                 codec = value
             elif option == "default_ttl":
@@ -274,7 +280,8 @@ class Store(_shmkv.Store):
                 numbers[option] = value
         if codec is not None and not (callable(getattr(codec, "dumps", None)) and callable(getattr(codec, "loads", None))):
             raise TypeError("codec must have dumps() and loads()")
-        super().__init__(os.fsencode(name), mode, flags, *numbers.values(), default_ttl)
+        *limits, max_entries, max_bytes = numbers.values()
+        super().__init__(os.fsencode(name), mode, flags, *limits, default_ttl, max_entries, max_bytes, evict)
         if codec is not None:
             self._use_codec(codec.dumps, codec.loads)
 
@@ -608,6 +615,14 @@ def open(name, flag="c", **options):
                  of a segment that is created: mode bits (0o600), number of concurrent
                  writers (512), bytes that it will not outgrow (none), seconds that entries
                  live which are stored without a ttl (for ever)
+    max_entries, max_bytes, evict
+                 of a segment that is created, and is to be a cache: the most entries, and
+                 the most bytes of memory that they take (any number). A new entry then
+                 puts out others, first such as have not been read or changed for a
+                 while, but none that is bound to a process. With evict also when there is simply
+                 no more room. A value longer than a shard's part of max_bytes is an error:
+                 all of it up to 8 MiB, half up to 16, and so on, but never less than
+                 4 MiB of a larger one
     reserve, lock_timeout_ms
                  address space to set aside, in bytes; how long to wait for the lock of
                  a live process (5000)

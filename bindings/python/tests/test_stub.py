@@ -16,7 +16,7 @@ from segments import SegmentTest
 
 FOLDER = pathlib.Path(shmkv.__file__).parent
 STUB = ast.parse((FOLDER / "__init__.pyi").read_text(encoding="utf-8"))
-OPTIONS = {"stay", "any_owner", "huge_pages", "codec", "default_ttl", *shmkv._LIMITS}
+OPTIONS = {"stay", "any_owner", "huge_pages", "codec", "default_ttl", "evict", *shmkv._LIMITS}
 
 # What SWIG gives to every type it makes.
 SWIG_OWN = {"acquire", "disown", "next", "own", "this", "thisown"}

@@ -236,6 +236,32 @@ class Conditions(SegmentTest):
             with self.assertRaises(shmkv.BadArgument):
                 self.open(default_ttl=bad)
 
+    def test_a_cache_bounds_its_entries(self):
+        kv = self.open(max_entries=100)
+        for i in range(300):
+            kv[f"k{i}"] = i
+        self.assertEqual(len(kv), 100)
+        self.assertEqual(kv.info()["max_entries"], 100)
+        self.assertEqual(kv.info()["evicts"], 1)
+        self.assertEqual(kv.stats()["evictions"], 200)
+        self.assertEqual(self.kv.info()["evicts"], 0)
+
+    def test_a_cache_bounds_its_bytes(self):
+        kv = self.open(max_bytes=1 << 20)
+        for i in range(300):
+            kv[f"k{i}"] = b"x" * 10_000
+        self.assertLessEqual(kv.stats()["entry_bytes"], 1 << 20)
+        self.assertGreater(len(kv), 80)
+        with self.assertRaises(shmkv.BadValue):
+            kv["large"] = b"x" * (2 << 20)
+
+    def test_a_full_cache_evicts(self):
+        kv = self.open(max_size=1 << 20, evict=True)
+        for i in range(2000):
+            kv[f"k{i}"] = b"x" * 1000
+        self.assertGreater(kv.stats()["evictions"], 1000)
+        self.assertEqual(kv["k1999"], b"x" * 1000)
+
     def test_bound_goes_with_the_store(self):
         other = shmkv.open(self.kv.name)
         other.set("mine", 1, bound=True)

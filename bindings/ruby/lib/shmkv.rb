@@ -40,6 +40,13 @@ module ShmKV
   #        of a segment that is created: mode bits (0600), number of concurrent
   #        writers (512), bytes that it will not outgrow (none), seconds that entries
   #        live which are stored without a ttl (for ever)
+  # max_entries, max_bytes, evict::
+  #        of a segment that is created, and is to be a cache: the most entries, and the
+  #        most bytes of memory that they take (any number). A new entry then puts out
+  #        others, first such as have not been read or changed for a while, but none that is
+  #        bound to a process. With +evict+ also when there is simply no more room. A value
+  #        longer than a shard's part of max_bytes is an error: all of it up to 8 MiB, half
+  #        up to 16, and so on, but never less than 4 MiB of a larger one
   # reserve, lock_timeout_ms::
   #        address space to set aside, in bytes; how long to wait for the lock of a
   #        live process (5000)
@@ -60,7 +67,7 @@ module ShmKV
   # NoSpace, SystemFailure and others. Only +:exclusive+ may wait, for the locks of
   # the segment it replaces; other Ruby threads run meanwhile.
   def self.open(name, mode: :shared, permissions: 0, owner_slots: 0, max_size: 0,
-                default_ttl: nil, reserve: 0, lock_timeout_ms: 0,
+                default_ttl: nil, max_entries: 0, max_bytes: 0, evict: false, reserve: 0, lock_timeout_ms: 0,
                 stay: false, any_owner: false, huge_pages: false, codec: nil)
     unless codec.nil? || (codec.respond_to?(:dump) && codec.respond_to?(:load))
       raise TypeError, "codec must have dump and load"
@@ -70,7 +77,8 @@ module ShmKV
       refuse_argument("mode is one of #{MODES.keys.map(&:inspect).join(', ')}, not #{mode.inspect}")
     limits = { permissions: [permissions, 0o7777], owner_slots: [owner_slots, 2**32 - 1],
                lock_timeout_ms: [lock_timeout_ms, 2**32 - 1], max_size: [max_size, 2**64 - 1],
-               reserve: [reserve, 2**64 - 1] }
+               reserve: [reserve, 2**64 - 1], max_entries: [max_entries, 2**64 - 1],
+               max_bytes: [max_bytes, 2**64 - 1] }
     limits.each do |option, (value, most)|
       next if value.is_a?(Integer) && value.between?(0, most)
 
@@ -81,7 +89,7 @@ module ShmKV
     end
     flags = (stay ? 1 : 0) | (any_owner ? 2 : 0) | (huge_pages ? 4 : 0)
     store = Store.send(:new, name, number, flags, reserve, lock_timeout_ms, permissions, owner_slots, max_size,
-                       default_ttl.to_f)
+                       default_ttl.to_f, max_entries, max_bytes, evict ? 1 : 0)
     store.send(:use_codec, codec, codec) if codec
     return store unless block_given?
 

@@ -189,6 +189,31 @@ class TestConditions < SegmentTest
     [-1, Float::NAN, "5", 1e300].each { |bad| assert_raises(ShmKV::BadArgument) { open(default_ttl: bad) } }
   end
 
+  def test_a_cache_bounds_its_entries
+    kv = open(max_entries: 100)
+    300.times { |i| kv["k#{i}"] = i }
+    assert_equal 100, kv.size
+    assert_equal 100, kv.info[:max_entries]
+    assert_equal 1, kv.info[:evicts]
+    assert_equal 200, kv.stats[:evictions]
+    assert_equal 0, @kv.info[:evicts]
+  end
+
+  def test_a_cache_bounds_its_bytes
+    kv = open(max_bytes: 1 << 20)
+    300.times { |i| kv["k#{i}"] = "x" * 10_000 }
+    assert_operator kv.stats[:entry_bytes], :<=, 1 << 20
+    assert_operator kv.size, :>, 80
+    assert_raises(ShmKV::BadValue) { kv["large"] = "x" * (2 << 20) }
+  end
+
+  def test_a_full_cache_evicts
+    kv = open(max_size: 1 << 20, evict: true)
+    2000.times { |i| kv["k#{i}"] = "x" * 1000 }
+    assert_operator kv.stats[:evictions], :>, 1000
+    assert_equal "x" * 1000, kv["k1999"]
+  end
+
   def test_bound_goes_with_the_store
     other = ShmKV.open(@kv.name)
     other.set("mine", 1, bound: true)
