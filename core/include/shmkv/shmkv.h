@@ -63,6 +63,7 @@ typedef struct shmkv_cursor shmkv_cursor_t;
 typedef struct shmkv_snapshot shmkv_snapshot_t;
 
 /* ---------------------------------------------------------------------- values */
+/* In docs/examples: values.c */
 
 /* What the bytes of a value mean to a language that has types. Spec 3.7. */
 enum shmkv_type {
@@ -107,6 +108,7 @@ struct shmkv_item {
 };
 
 /* ------------------------------------------------------------------ lifecycle */
+/* In docs/examples: open.c, cache.c */
 
 enum shmkv_mode {
     SHMKV_SHARED = 0,    /* create or attach */
@@ -197,6 +199,7 @@ int shmkv_close(shmkv_t *kv);
 int shmkv_unlink(const char *name);
 
 /* ----------------------------------------------------------------------- read */
+/* In docs/examples: open.c, many.c */
 
 /**
  * Copy the value of @p key into @p buf.
@@ -277,6 +280,7 @@ int shmkv_exists(shmkv_t *kv, const void *key, size_t key_len);
 int shmkv_count(shmkv_t *kv, uint64_t *n);
 
 /* ---------------------------------------------------------------------- write */
+/* In docs/examples: conditional.c, numbers.c, expiry.c, many.c */
 
 /**
  * Store @p val under @p key, in place of any earlier value. In a cache (struct
@@ -579,6 +583,7 @@ int shmkv_pop(shmkv_t *kv, void *key_buf, size_t key_buf_len, size_t *key_len,
               void *buf, size_t buf_len, struct shmkv_item *item);
 
 /* ----------------------------------------------------------------------- wait */
+/* In docs/examples: wait.c */
 
 /**
  * Wait until the value of @p key is another than the one with this modification number.
@@ -617,6 +622,7 @@ int shmkv_wait(shmkv_t *kv, const void *key, size_t key_len, uint64_t version, i
  */
 int shmkv_watch(shmkv_t *kv, uint64_t *position, int timeout_ms);
 /* ------------------------------------------------------------------- transact */
+/* In docs/examples: transaction.c */
 
 /* A transaction, while its function runs. */
 typedef struct shmkv_txn shmkv_txn_t;
@@ -680,6 +686,7 @@ int shmkv_txn_put(shmkv_txn_t *txn, size_t i, const struct shmkv_item *item);
 int shmkv_txn_delete(shmkv_txn_t *txn, size_t i);
 
 /* ---------------------------------------------------------------- named locks */
+/* In docs/examples: locks.c */
 
 /**
  * Hold the lock @p name, which nobody else holds meanwhile. Names of locks are apart from
@@ -762,6 +769,7 @@ int shmkv_get_or_compute(shmkv_t *kv, const void *key, size_t key_len, shmkv_com
                          struct shmkv_item *item);
 
 /* -------------------------------------------------------------------- iterate */
+/* In docs/examples: walk.c */
 
 enum shmkv_cursor_flags {
     SHMKV_KEYS_ONLY = 1 /* leave the values alone; val is NULL, val_len 0 */
@@ -888,6 +896,7 @@ int shmkv_snapshot_next_item(shmkv_snapshot_t *snapshot, const void **key, size_
 void shmkv_snapshot_free(shmkv_snapshot_t *snapshot);
 
 /* --------------------------------------------------------------- dump and load */
+/* In docs/examples: dump.c */
 
 enum shmkv_dump_flags {
     SHMKV_DUMP_SNAPSHOT = 1 /* the entries as they were at one moment, see shmkv_snapshot() */
@@ -944,6 +953,7 @@ enum shmkv_load_flags {
 int shmkv_load(shmkv_t *kv, int fd, unsigned flags, uint64_t *entries);
 
 /* ------------------------------------------------------------------- maintain */
+/* In docs/examples: maintain.c */
 
 /* What a segment is; fixed at its creation, but for `state`, `frozen` and the sizes of the file. */
 struct shmkv_info {
@@ -1086,6 +1096,7 @@ int shmkv_locks(shmkv_t *kv, struct shmkv_lock *array, size_t capacity, size_t *
 int shmkv_owners(shmkv_t *kv, struct shmkv_owner *array, size_t capacity, size_t *n);
 
 /* --------------------------------------------------------------------- errors */
+/* In docs/examples: open.c */
 
 /** The general text of a result of this library, never NULL. Threads: any. */
 const char *shmkv_strerror(int err);
