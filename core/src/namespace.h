@@ -6,14 +6,6 @@
 #ifndef SHMKV_NAMESPACE_H
 #define SHMKV_NAMESPACE_H
 
-#define read_peek shmkv_private_read_peek
-#define handle_write shmkv_private_handle_write
-
-#define entry_look shmkv_private_entry_look
-#define found_tell shmkv_private_found_tell
-#define shard_lock_live shmkv_private_shard_lock_live
-#define slot_withdraw shmkv_private_slot_withdraw
-
 #define arena_domain shmkv_private_arena_domain
 #define boot_id_read shmkv_private_boot_id_read
 #define boot_word shmkv_private_boot_word
@@ -21,6 +13,7 @@
 #define cancel_off shmkv_private_cancel_off
 #define cancel_restore shmkv_private_cancel_restore
 #define cell_at shmkv_private_cell_at
+#define cell_bytes shmkv_private_cell_bytes
 #define cell_return shmkv_private_cell_return
 #define cell_take shmkv_private_cell_take
 #define cell_take_spare shmkv_private_cell_take_spare
@@ -42,6 +35,10 @@
 #define entry_visible shmkv_private_entry_visible
 #define error_detail_keep shmkv_private_error_detail_keep
 #define error_detail_restore shmkv_private_error_detail_restore
+#define evict_from_chain shmkv_private_evict_from_chain
+#define evict_locked shmkv_private_evict_locked
+#define evict_one shmkv_private_evict_one
+#define evict_until shmkv_private_evict_until
 #define fail shmkv_private_fail
 #define fail_at_key shmkv_private_fail_at_key
 #define fail_at_one_of shmkv_private_fail_at_one_of
@@ -57,6 +54,7 @@
 #define found_tell shmkv_private_found_tell
 #define futex_wait shmkv_private_futex_wait
 #define futex_wake shmkv_private_futex_wake
+#define group_at_prefix shmkv_private_group_at_prefix
 #define group_return shmkv_private_group_return
 #define group_view_at shmkv_private_group_view_at
 #define group_view_has shmkv_private_group_view_has
@@ -105,6 +103,7 @@
 #define record_ahead shmkv_private_record_ahead
 #define record_look shmkv_private_record_look
 #define refuse_key shmkv_private_refuse_key
+#define room_by_eviction shmkv_private_room_by_eviction
 #define run_return shmkv_private_run_return
 #define run_take shmkv_private_run_take
 #define segment_check_boot shmkv_private_segment_check_boot
@@ -125,17 +124,21 @@
 #define segment_unmap shmkv_private_segment_unmap
 #define segment_verify shmkv_private_segment_verify
 #define shard_alarm shmkv_private_shard_alarm
+#define shard_has_room shmkv_private_shard_has_room
 #define shard_lock_live shmkv_private_shard_lock_live
 #define shard_sleep shmkv_private_shard_sleep
 #define shards_alarm shmkv_private_shards_alarm
 #define shards_lock shmkv_private_shards_lock
 #define shards_unlock shmkv_private_shards_unlock
+#define slot_evict shmkv_private_slot_evict
+#define slot_is_ours shmkv_private_slot_is_ours
+#define slot_mark shmkv_private_slot_mark
 #define slot_withdraw shmkv_private_slot_withdraw
 #define snapshot_rewind shmkv_private_snapshot_rewind
-#define slot_is_ours shmkv_private_slot_is_ours
 #define space_bin shmkv_private_space_bin
 #define space_domain shmkv_private_space_domain
 #define swap_sweep shmkv_private_swap_sweep
+#define sweep_for_room shmkv_private_sweep_for_room
 #define table_directory shmkv_private_table_directory
 #define table_find_in shmkv_private_table_find_in
 #define table_grow shmkv_private_table_grow
