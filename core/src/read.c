@@ -307,6 +307,9 @@ value_short(const struct segment *seg, const struct route *route, const struct c
             const void *key, size_t key_len, bool exists_only, void *buf, size_t buf_len,
             struct facts *facts) {
     const uint64_t *words = (const uint64_t *)(const void *)c->rec;
+    /* To be marked, which costs a call. */
+    if (unlikely(seg->marks) && !(c->word & USED_MARK))
+        return E_RETRY;
     /* ORDER read-version: as in read_record(). */
     uint64_t version = load_acquire_u64(&words[0]);
     uint64_t lengths = load_relaxed_u64(&words[1]);
@@ -324,7 +327,6 @@ value_short(const struct segment *seg, const struct route *route, const struct c
     fence_acquire();
     if (unlikely(record_changes(c->slot, c->word, words, version) | route_changes(route)))
         return E_RETRY;
-    slot_used(seg, c->slot, c->word);
     return likely(fits) ? SHMKV_OK : SHMKV_ETOOSMALL;
 }
 
