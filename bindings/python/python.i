@@ -86,8 +86,7 @@ when that does not happen. Other Python threads run meanwhile.";
 "delete_many(keys)
 
 Remove those keys that are there, one after the other; how many that were. If one of them is
-wrong, none is removed. Takes much less time than one delete() after the other, as get_many()
-does. Other Python threads run meanwhile. Waits and raises as put() does.";
+wrong, none is removed. Takes less time than one delete() after the other. Other Python threads run meanwhile. Waits and raises as put() does.";
 %feature("autodoc", "Where it stands, as 32 bytes, which Store.cursor() goes on from.") Cursor::position;
 %feature("docstring") Cursor::close
 "close()

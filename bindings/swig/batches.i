@@ -340,36 +340,65 @@ static void *mortal_memory(size_t size)
     return memset(SvPVX(memory), 0, size);
 }
 
-/* A list of keys and values by turns. Not 0: raised. */
-static int entries_in(const struct codec *codec, SV *reference, entries_t *entries)
+/* Scalars of which nothing that is done here runs other code: they can stay where they are. */
+static int all_plain(const struct codec *codec, AV *list)
 {
-    AV *list = (AV *)SvRV(reference), *keys = (AV *)sv_2mortal((SV *)newAV()),
-       *held = (AV *)sv_2mortal((SV *)newAV());
-    size_t i, n = (size_t)(av_len(list) + 1) / 2;
-    value_t *values = mortal_memory(n * sizeof *values);
-    int refused;
+    SSize_t i, n = av_len(list) + 1;
+
+    if (SvMAGICAL((SV *)list) || (codec && codec->encode))
+        return 0;
+    for (i = 0; i < n; i++) {
+        SV *sv = AvARRAY(list)[i];
+
+        if (!sv || SvGMAGICAL(sv) || SvROK(sv) || isGV_with_GP(sv))
+            return 0;
+    }
+    return 1;
+}
+
+static AV *copies_of(AV *list)
+{
+    AV *copies = (AV *)sv_2mortal((SV *)newAV());
+    SSize_t i, n = av_len(list) + 1;
 
     for (i = 0; i < n; i++) {
-        SV **key = av_fetch(list, (SSize_t)(2 * i), 0), **value = av_fetch(list, (SSize_t)(2 * i + 1), 0);
+        SV **sv = av_fetch(list, i, 0);
 
-        av_push(keys, newSVsv(key ? *key : &PL_sv_undef));
-        av_push(held, newSVsv(value ? *value : &PL_sv_undef));
+        av_push(copies, newSVsv(sv ? *sv : &PL_sv_undef));
     }
-    refused = keys_in(sv_2mortal(newRV_inc((SV *)keys)), &entries->keys);
+    return copies;
+}
+
+static int entry_in(const struct codec *codec, SV *key, SV *value, value_t *made, entries_t *entries, size_t i)
+{
+    int refused = bytes_of(key, SHMKV_EKEY, "key", &entries->keys.keys[i].data, &entries->keys.keys[i].len);
+
     if (refused) {
         raise_error(refused);
         return refused;
     }
+    refused = value_in(codec, value, made);
+    if (made->made)
+        sv_2mortal(made->made);
+    entries->items[i] = made->item;
+    return refused;
+}
+
+/* A list of keys and values by turns. Not 0: raised. */
+static int entries_in(const struct codec *codec, SV *reference, entries_t *entries)
+{
+    AV *given = (AV *)SvRV(reference), *list = all_plain(codec, given) ? given : copies_of(given);
+    size_t i, n = (size_t)(av_len(list) + 1) / 2;
+    value_t *values = mortal_memory(n * sizeof *values);
+    int refused = 0;
+
+    memset(entries, 0, sizeof *entries);
+    entries->keys.n = n;
+    entries->keys.keys = mortal_memory(n * sizeof *entries->keys.keys);
     entries->items = mortal_memory(n * sizeof *entries->items);
-    for (i = 0; i < n; i++) {
-        refused = value_in(codec, *av_fetch(held, (SSize_t)i, 0), &values[i]);
-        if (values[i].made)
-            sv_2mortal(values[i].made);
-        if (refused)
-            return refused;
-        entries->items[i] = values[i].item;
-    }
-    return 0;
+    for (i = 0; i < n && !refused; i++)
+        refused = entry_in(codec, AvARRAY(list)[2 * i], AvARRAY(list)[2 * i + 1], &values[i], entries, i);
+    return refused;
 }
 %}
 

@@ -399,6 +399,25 @@ static int run_open(struct scene *s) {
 static int run_put(struct scene *s) { return put_sized(s->kv, s->key, s->op->after); }
 static int run_delete(struct scene *s) { return shmkv_delete(s->kv, s->key, strlen(s->key)); }
 
+/* What is there once more, twice, and then what is to be: before that nothing shows. */
+static int run_put_many(struct scene *s) {
+    enum { TIMES = 3 };
+    static uint8_t was[64];
+    struct shmkv_bytes keys[TIMES];
+    struct shmkv_item items[TIMES];
+    size_t done = 99, old = (size_t)s->op->before;
+    memcpy(was, value_of(s->key, s->op->before), old);
+    for (int i = 0; i < TIMES; i++) {
+        keys[i] = (struct shmkv_bytes){s->key, strlen(s->key)};
+        items[i] = (struct shmkv_item){.data = was, .len = old};
+    }
+    items[TIMES - 1].data = value_of(s->key, s->op->after);
+    items[TIMES - 1].len = (size_t)s->op->after;
+    int err = shmkv_put_many(s->kv, TIMES, keys, items, &done);
+    MUST(err ? done < TIMES && items[done].result == err : done == TIMES);
+    return err;
+}
+
 static int run_get(struct scene *s) {
     size_t len;
     int err = shmkv_get(s->kv, s->key, strlen(s->key), NULL, 0, &len);
@@ -426,6 +445,35 @@ static int run_cursor(struct scene *s) {
     while ((err = shmkv_cursor_next(cursor, &key, &key_len, &val, &val_len)) == SHMKV_OK)
         n++;
     shmkv_cursor_close(cursor);
+    if (err != SHMKV_ENOTFOUND)
+        return err;
+    MUST(n == BASE + 1);
+    return SHMKV_OK;
+}
+
+/* In two halves, by two cursors; of the keys that begin with nothing in particular. */
+static int run_cursors(struct scene *s) {
+    struct shmkv_position position;
+    const void *key, *val;
+    size_t key_len, val_len;
+    unsigned n = 0;
+    int err = SHMKV_OK;
+    for (int half = 0; half < 2 && !err; half++) {
+        shmkv_cursor_t *cursor;
+        err = shmkv_cursor_open(s->kv, 0, &cursor);
+        if (err)
+            return err;
+        err = shmkv_cursor_prefix(cursor, "", 0);
+        if (!err && half)
+            err = shmkv_cursor_seek(cursor, &position);
+        while (!err && (half || n < BASE / 2)) {
+            err = shmkv_cursor_next(cursor, &key, &key_len, &val, &val_len);
+            n += !err;
+        }
+        if (!err)
+            err = shmkv_cursor_position(cursor, &position);
+        shmkv_cursor_close(cursor);
+    }
     if (err != SHMKV_ENOTFOUND)
         return err;
     MUST(n == BASE + 1);
@@ -555,11 +603,14 @@ static const struct operation operations[] = {
      .run = run_put},
     {"delete", .from = "base", .before = 3, .after = ABSENT, .prepare = prepare_handle,
      .run = run_delete},
+    {"put many, one of them large", .from = "base", .before = 3, .after = LARGE, .prepare = prepare_handle,
+     .run = run_put_many},
     {"get what others added", .from = "base", .before = LARGE, .after = LARGE,
      .prepare = prepare_outgrown, .run = run_get},
     {"get read-only what others added", .from = "base", .before = LARGE, .after = LARGE,
      .prepare = prepare_outgrown, .run = run_get, .mode = SHMKV_READONLY},
     {"walk", BASED, .prepare = prepare_handle, .run = run_cursor},
+    {"walk by two cursors", BASED, .prepare = prepare_handle, .run = run_cursors},
     {"snapshot", BASED, .prepare = prepare_handle, .run = run_snapshot},
     {"snapshot read-only", BASED, .prepare = prepare_handle, .run = run_snapshot,
      .mode = SHMKV_READONLY},

@@ -265,15 +265,16 @@ sub get_many {
 
 # Of a hash or a list of pairs, by reference and before options, or of a list of pairs.
 sub put_many {
-    my ($self, @pairs) = @_;
+    my $self = shift;
 
+    my $pairs = \@_;
     my @options;
-    if (@pairs && (ref $pairs[0] eq 'HASH' || ref $pairs[0] eq 'ARRAY')) {
-        (my $given, @options) = @pairs;
-        @pairs = ref $given eq 'HASH' ? %$given : @$given;
+    if (@_ && (ref $_[0] eq 'HASH' || ref $_[0] eq 'ARRAY')) {
+        ($pairs, @options) = @_;
+        $pairs = [%$pairs] if ref $pairs eq 'HASH';
     }
-    ShmKV::Error::_refuse_argument('put_many takes pairs of a key and a value') if @pairs % 2;
-    return Store_put_many($self, \@pairs, _ending(@options));
+    ShmKV::Error::_refuse_argument('put_many takes pairs of a key and a value') if @$pairs % 2;
+    return Store_put_many($self, $pairs, _ending(@options));
 }
 
 sub delete_many {
@@ -611,9 +612,9 @@ more in the segment than the processor's caches hold. Never blocks.
 Store many pairs, one after the other. C<\@pairs> and C<@pairs> are keys and values by turns. If
 a key or a value is wrong, nothing is stored. If it dies later (NoSpace, TimedOut), those
 before are stored, and C<done> of the error tells how many. Nothing else is promised of all of them together:
-see C<transaction>. Takes much less time than one C<put> after the other when there is more in
-the segment than the processor's caches hold. Options as of C<set>, for all of them. Returns
-true.
+see C<transaction>. Takes less time than one C<put> after the other when there is more in
+the segment than the processor's caches hold; a thousand pairs at a time are best. Options as
+of C<set>, for all of them. Returns true.
 
 =item $kv->delete_many(@keys)
 

@@ -337,9 +337,10 @@ class Store(_shmkv.Store):
 
         If a key or a value is wrong, nothing is stored. If it raises later (NoSpace, TimedOut),
         those before are stored, and `done` of the error tells how many. Nothing else is promised of all of
-        them together: see transaction(). Takes much less time than one put() after the other
-        when there is more in the segment than the processor's caches hold. Other Python
-        threads run meanwhile. Options as of set(), for all of them.
+        them together: see transaction(). Takes less time than one put() after the other when
+        there is more in the segment than the processor's caches hold; a thousand pairs at
+        a time are best. Other Python threads run meanwhile. Options as of set(), for all
+        of them.
         """
         if hasattr(pairs, "keys"):
             pairs = pairs.items() if isinstance(pairs, collections.abc.Mapping) else [(k, pairs[k]) for k in pairs.keys()]

@@ -374,9 +374,10 @@ module ShmKV
     # Store all of a Hash, or of an Enumerable of pairs, one after the other. If a key or a value is
     # wrong, nothing is stored. If it raises later (NoSpace, TimedOut), those before are stored,
     # and +done+ of the error tells how many. Nothing else is promised of all of them together: see
-    # #transaction. Takes much less time than one #put after the other when there is more in the
-    # segment than the processor's caches hold. Other Ruby threads run meanwhile. Options as
-    # of #set, for all of them. Returns true.
+    # #transaction. Other Ruby threads run meanwhile; so that they may change their Strings, those
+    # that are not frozen are copied. Takes less time than one #put after the other if most are
+    # (the keys of a Hash are), and there is more in the segment than the processor's caches
+    # hold; a thousand pairs at a time are best. Options as of #set, for all of them. Returns true.
     def put_many(pairs, ttl: nil, bound: false)
       flat = []
       pairs.each do |pair|
