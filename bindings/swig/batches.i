@@ -233,37 +233,55 @@ typedef struct entries_t {
 #define entries_drop(entries) \
     RB_GC_GUARD((entries)->memory), RB_GC_GUARD((entries)->held), keys_drop(&(entries)->keys)
 
+/* Other threads may change theirs. */
+static VALUE held_string(VALUE string, VALUE held)
+{
+    if (!OBJ_FROZEN(string))
+        string = rb_str_new_frozen(string);
+    rb_ary_push(held, string);
+    return string;
+}
+
+static void key_in(VALUE key, struct shmkv_bytes *bytes, VALUE held)
+{
+    StringValue(key);
+    key = held_string(key, held);
+    bytes->data = RSTRING_PTR(key);
+    bytes->len = (size_t)RSTRING_LEN(key);
+}
+
 /* The item points into `held`, or into the scalar, which does not move. */
 static struct shmkv_item held_item(const struct codec *codec, VALUE object, value_t *value, VALUE held)
 {
     if (RB_TYPE_P(object, T_STRING))
-        object = rb_str_new_frozen(object); /* other threads may change theirs */
-    rb_ary_push(held, object);
+        object = held_string(object, held);
     value_in(codec, object, value);
-    if (value->made)
+    if (value->made && value->made != object)
         rb_ary_push(held, value->made);
     return value->item;
 }
 
-/* A list of keys and values by turns. */
-static void entries_in(const struct codec *codec, VALUE object, entries_t *entries)
+/* A list of keys and values by turns, which is nobody else's. */
+static void entries_in(const struct codec *codec, VALUE list, entries_t *entries)
 {
-    VALUE list = rb_convert_type(object, T_ARRAY, "Array", "to_ary"), keys = rb_ary_new(), scalars;
     size_t i, n = (size_t)RARRAY_LEN(list) / 2;
-    value_t *values;
+    VALUE scalars = rb_str_tmp_new((long)(n * sizeof(value_t)));
+    value_t *values = (value_t *)RSTRING_PTR(scalars);
 
-    for (i = 0; i < n; i++)
-        rb_ary_push(keys, rb_ary_entry(list, (long)(2 * i)));
-    keys_in(keys, &entries->keys);
-    entries->held = rb_ary_new();
+    entries->held = rb_ary_new_capa((long)(2 * n + 1));
+    rb_ary_push(entries->held, scalars);
+    entries->keys.held = entries->held;
+    entries->keys.memory = rb_str_tmp_new((long)(n * sizeof *entries->keys.keys));
+    entries->keys.keys = (struct shmkv_bytes *)RSTRING_PTR(entries->keys.memory);
+    entries->keys.n = n;
     entries->memory = rb_str_tmp_new((long)(n * sizeof *entries->items));
     entries->items = (struct shmkv_item *)RSTRING_PTR(entries->memory);
-    scalars = rb_str_tmp_new((long)(n * sizeof *values));
-    rb_ary_push(entries->held, scalars);
-    values = (value_t *)RSTRING_PTR(scalars);
     memset(values, 0, n * sizeof *values);
-    for (i = 0; i < n; i++)
+    for (i = 0; i < n; i++) {
+        key_in(rb_ary_entry(list, (long)(2 * i)), &entries->keys.keys[i], entries->held);
         entries->items[i] = held_item(codec, rb_ary_entry(list, (long)(2 * i + 1)), &values[i], entries->held);
+    }
+    RB_GC_GUARD(list);
 }
 %}
 

@@ -375,18 +375,10 @@ module ShmKV
     # wrong, nothing is stored. If it raises later (NoSpace, TimedOut), those before are stored,
     # and +done+ of the error tells how many. Nothing else is promised of all of them together: see
     # #transaction. Other Ruby threads run meanwhile; so that they may change their Strings, those
-    # that are not frozen are copied. Takes less time than one #put after the other if most are
-    # (the keys of a Hash are), and there is more in the segment than the processor's caches
-    # hold; a thousand pairs at a time are best. Options as of #set, for all of them. Returns true.
+    # that are not frozen are copied, which takes about as long as the core saves. Options as of
+    # #set, for all of them. Returns true.
     def put_many(pairs, ttl: nil, bound: false)
-      flat = []
-      pairs.each do |pair|
-        pair = Array.try_convert(pair)
-        raise ArgumentError, "put_many takes pairs of a key and a value" unless pair && pair.size == 2
-
-        flat.concat(pair)
-      end
-      put_many_in_c(flat, seconds(ttl), bound ? 1 : 0)
+      put_many_in_c(pairs.is_a?(Hash) ? pairs.flatten : flatten_pairs(pairs), seconds(ttl), bound ? 1 : 0)
     end
 
     # Store all of some Hashes, as Hash#update does; +self+. With a block, a value whose key is
@@ -697,6 +689,18 @@ module ShmKV
 
     def path_of(file)
       file.respond_to?(:to_path) ? file.to_path : file
+    end
+
+    # Keys and values by turns.
+    def flatten_pairs(pairs)
+      flat = []
+      pairs.each do |pair|
+        pair = Array.try_convert(pair)
+        raise ArgumentError, "put_many takes pairs of a key and a value" unless pair && pair.size == 2
+
+        flat.push(pair[0], pair[1])
+      end
+      flat
     end
 
     def walk(what, prefix)
