@@ -200,6 +200,54 @@ static void call_once(struct recorder *r, struct log *log) {
     __atomic_store_n(&c->response, tick(), __ATOMIC_SEQ_CST);
 }
 
+/* Several puts, or several deletes, by one call: each of them is at some moment of it. */
+#define MANY 5
+
+static void carry_out_many(struct recorder *r, struct call *calls, enum kind kind) {
+    struct shmkv_bytes keys[MANY];
+    struct shmkv_item items[MANY];
+    int results[MANY];
+    uint64_t *values[MANY] = {0};
+    for (int i = 0; i < MANY; i++) {
+        keys[i] = (struct shmkv_bytes){&calls[i].key, sizeof calls[i].key};
+        if (kind == DELETE)
+            continue;
+        values[i] = malloc(length_of(calls[i].value));
+        if (!values[i])
+            die("no memory");
+        items[i] = (struct shmkv_item){.data = values[i], .len = make_value(calls[i].value, values[i])};
+    }
+    if (kind == PUT)
+        must(shmkv_put_many(r->kv, MANY, keys, items, NULL));
+    else
+        must(shmkv_delete_many(r->kv, MANY, keys, results, NULL, NULL));
+    for (int i = 0; i < MANY; i++) {
+        if (kind == DELETE)
+            __atomic_store_n(&calls[i].value, yes(results[i]), __ATOMIC_SEQ_CST);
+        free(values[i]);
+    }
+}
+
+static void call_many(struct recorder *r, struct log *log) {
+    uint64_t n = log->used;
+    struct call *calls = &log->calls[n];
+    enum kind kind = random_below(&r->random, 4) ? PUT : DELETE;
+    uint32_t first = choose_key(r), hot = (uint32_t)settings.hot;
+    for (uint32_t i = 0; i < MANY; i++)
+        /* Of one key at a time: calls under way at once are what the search takes time for. */
+        calls[i] = (struct call){.key = first < hot ? (first + i) % hot : first + i,
+                                 .kind = (uint8_t)kind,
+                                 .who = (uint8_t)r->who,
+                                 .value = kind == PUT ? (uint64_t)(r->who + 1) << 32 | (n + i + 1) : 0};
+    for (int i = 0; i < MANY; i++)
+        __atomic_store_n(&calls[i].invoke, tick(), __ATOMIC_SEQ_CST);
+    __atomic_fetch_add(&common->begun, MANY - 1, __ATOMIC_RELAXED); /* one was counted */
+    __atomic_store_n(&log->used, n + MANY, __ATOMIC_SEQ_CST);
+    carry_out_many(r, calls, kind);
+    for (int i = 0; i < MANY; i++)
+        __atomic_store_n(&calls[i].response, tick(), __ATOMIC_SEQ_CST);
+}
+
 static void rest(struct recorder *r) {
     uint64_t longest = __atomic_load_n(&common->pause_us, __ATOMIC_RELAXED);
     if (longest)
@@ -212,7 +260,10 @@ static void *record(void *arg) {
     r->random = (struct random){round_seed + mixed(r->who + 1) + log->used};
     while (log->used < log->capacity &&
            __atomic_fetch_add(&common->begun, 1, __ATOMIC_RELAXED) < settings.operations) {
-        call_once(r, log);
+        if (log->used + MANY <= log->capacity && random_below(&r->random, 60) == 0)
+            call_many(r, log);
+        else
+            call_once(r, log);
         rest(r);
     }
     return NULL;
