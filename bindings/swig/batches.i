@@ -547,9 +547,7 @@ static int run_writing(Store *self, void (*work)(void *), struct writing *job)
 {
     if (!IS_OPEN(self)) /* perhaps by what the values' making has run */
         return raise_closed(self);
-    job->kv = begin_unlocked(self);
-    without_lock(work, job);
-    end_unlocked(self);
+    call_unlocked(self, &job->kv, work, job);
     if (job->err)
         raise_error_after(job->err, job->done);
     return job->err;

@@ -254,6 +254,43 @@ static void end_unlocked(Store *self)
     }
 }
 
+struct unlocked_call {
+    Store *store;
+    void (*work)(void *);
+    void *argument;
+};
+
+#if defined(SWIGRUBY)
+static VALUE do_call(VALUE data)
+{
+    const struct unlocked_call *call = (const struct unlocked_call *)data;
+
+    without_lock(call->work, call->argument);
+    return Qnil;
+}
+
+static VALUE end_call(VALUE data)
+{
+    end_unlocked(((const struct unlocked_call *)data)->store);
+    return Qnil;
+}
+#endif
+
+/* The work, without the interpreter's lock; the handle, which is put to *kv, stays meanwhile. In
+ * Ruby an interrupt may raise before it begins: then, too, it must be let go of. */
+static void call_unlocked(Store *self, shmkv_t **kv, void (*work)(void *), void *argument)
+{
+    struct unlocked_call call = {self, work, argument};
+
+    *kv = begin_unlocked(self);
+#if defined(SWIGRUBY)
+    rb_ensure(do_call, (VALUE)&call, end_call, (VALUE)&call);
+#else
+    without_lock(call.work, call.argument);
+    end_unlocked(call.store);
+#endif
+}
+
 /* ------------------------------------------------------------ single keys */
 
 static inline done_t Store_put(Store *self, const void *KEY, size_t KEY_LEN, value_t *ITEM)
@@ -473,9 +510,7 @@ static native_t Store_get_all(Store *self)
         raise_closed(self);
         return NO_OBJECT;
     }
-    job.kv = begin_unlocked(self);
-    without_lock(copy_segment, &job);
-    end_unlocked(self);
+    call_unlocked(self, &job.kv, copy_segment, &job);
     if (job.err) {
         raise_error(job.err);
         return NO_OBJECT;
@@ -769,9 +804,7 @@ static native_t Store_verify(Store *self)
         return NO_OBJECT;
     }
     job.last = &job.first;
-    job.kv = begin_unlocked(self);
-    without_lock(verify_segment, &job);
-    end_unlocked(self);
+    call_unlocked(self, &job.kv, verify_segment, &job);
     if (job.no_memory)
         job.err = ENOMEM;
     if (job.err == SHMKV_ECORRUPT && job.first)

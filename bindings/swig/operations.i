@@ -380,9 +380,7 @@ static native_t run_clearing(Store *self, void (*work)(void *), struct clearing 
         raise_closed(self);
         return NO_OBJECT;
     }
-    job->kv = begin_unlocked(self);
-    without_lock(work, job);
-    end_unlocked(self);
+    call_unlocked(self, &job->kv, work, job);
     if (job->err) {
         raise_error(job->err);
         return NO_OBJECT;

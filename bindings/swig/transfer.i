@@ -140,9 +140,7 @@ static int run_transfer(Store *self, void (*work)(void *), struct transfer *job)
 {
     if (!IS_OPEN(self))
         return raise_closed(self);
-    job->kv = begin_unlocked(self);
-    without_lock(work, job);
-    end_unlocked(self);
+    call_unlocked(self, &job->kv, work, job);
     if (job->err)
         raise_error(job->err);
     return job->err;

@@ -105,4 +105,39 @@ class ManyTest < SegmentTest
     assert_raises(ShmKV::Closed) { kv.delete_many(["1"]) }
     assert_raises(ShmKV::Closed) { kv.put_many({}) }
   end
+
+  # A Store that is closed gives its owner slot back, also if an interrupt kept some call of it
+  # from beginning.
+  def test_interrupted_calls_leave_nothing_behind
+    watcher = open
+    watcher.put("a", 1)
+    hits = 0
+    40.times do
+      hits += interrupted_calls(ShmKV.open(watcher.name))
+    end
+    assert_operator hits, :>, 20
+    assert_equal 1, watcher.owners.size
+  end
+
+  # How many of them an interrupt ended.
+  def interrupted_calls(store)
+    store.put("b", 2)
+    hits = 0
+    main = Thread.current
+    stop = false
+    Thread.handle_interrupt(IndexError => :never) do
+      raiser = Thread.new { main.raise(IndexError, "interrupt") until stop || sleep(0.0002).nil? }
+      8.times do
+        Thread.handle_interrupt(IndexError => :immediate) { 200.times { store.sync } }
+      rescue IndexError
+        hits += 1
+      end
+      stop = true
+      raiser.join
+      store.close
+    end
+    hits
+  rescue IndexError # what was still to come
+    hits
+  end
 end
