@@ -45,6 +45,16 @@ MODELS = {
             "SLOT_NOT_CHECKED": ([], ASSERTION),
         },
     ),
+    "evict": (
+        [[], ["READERS=2", "READS=1", "OPERATIONS=2", "ROUNDS=1"]],
+        [["OPERATIONS=4", "DEATHS=2"], ["READERS=2", "READS=1"]],
+        {
+            "STORED_BLINDLY": ([], ASSERTION),
+            "MARK_IN_THE_COMMIT": ([], ASSERTION),
+            "PAGE_USED_AGAIN": ([], ASSERTION),
+            "CLEARED_WITHOUT_LOCK": ([], ASSERTION),
+        },
+    ),
     "split": (
         [[]],
         [],
