@@ -111,6 +111,12 @@ class Errors(unittest.TestCase):
         script = "puts ShmKV.constants.select { |c| k = ShmKV.const_get(c); k.is_a?(Class) && k < ShmKV::Error }"
         self.assertEqual(run("RUBY", "-rshmkv", "-e", script), self.all)
 
+    def test_manuals_when_read_then_name_each_class(self):
+        for manual in ("perl/lib/ShmKV.pm", "python/shmkv/__init__.py", "ruby/lib/shmkv.rb"):
+            text = (ROOT / "bindings" / manual).read_text(encoding="utf-8")
+            named = set(re.findall(r"\w+", re.search(r"\bBadName, BadKey, .*?\n(?=\n|module|\"\"\")", text, re.DOTALL)[0]))
+            self.assertEqual(self.all - named, set(), manual)
+
 
 if __name__ == "__main__":
     unittest.main()

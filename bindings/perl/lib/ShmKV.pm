@@ -895,12 +895,15 @@ Errors are objects of a class per code, all of them a C<ShmKV::Error>:
     };
 
 C<code> is the number, C<name> its name (C<SHMKV_EKEY>), C<detail> the story, C<done>, of
-C<put_many> and C<delete_many>, how many keys were changed before, C<file> and C<line> the caller's. As a string it ends in C<at FILE line LINE.>
+C<put_many> and C<delete_many>, how many keys were changed before, C<file> and C<line> the
+caller's. As a string it ends in C<at FILE line LINE.>
 
-BadName, BadKey, BadValue, BadArgument, ReadOnly, Closed, Deadlock: the call is
-wrong. TimedOut, Busy, NoSpace, NoSlots, ReserveTooSmall, Stale: try again, or give
-it more. NoSegment, Foreign, Format, Corrupt, WrongOwner, NoSharedMemory: not there,
-not ours, or not whole. SystemFailure: a system call failed, and C<code> is its errno.
+BadName, BadKey, BadValue, BadArgument, BadType, Overflow, ReadOnly, Frozen, Closed,
+Deadlock: the call is wrong. TimedOut, Busy, NoSpace, NoSlots, ReserveTooSmall, Stale: try
+again, or give it more. NoSegment, Foreign, Format, Corrupt, BadDump, WrongOwner,
+NoSharedMemory: not there, not ours, or not whole. Changed: a named lock was lost.
+SystemFailure: a system call failed, and C<code> is its errno. NotFound, Exists and
+BufferTooSmall exist as well, but what they say is an answer here and not an error.
 
 =head1 SEE ALSO
 

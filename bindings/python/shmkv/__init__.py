@@ -15,13 +15,14 @@ value. The segment outlives every process; it goes with unlink(), or with the ne
 boot. A name with a slash ("/dir/file", "./file", "../file") is a regular file.
 
 Errors are a class per code, all of them a shmkv.Error with `code`, `name`
-("SHMKV_EKEY"), `detail` and, of a call for many keys, `done`. BadName, BadKey, BadValue, BadArgument (which are
-ValueErrors), ReadOnly, Closed, Deadlock: the call is wrong. NotFound (a KeyError): no
-such key. TimedOut, Busy, NoSpace, NoSlots, ReserveTooSmall, Stale: try again, or give
-it more. NoSegment, Foreign, Format, Corrupt, WrongOwner, NoSharedMemory: not there,
-not ours, or not whole. SystemFailure (an OSError; ask its errno, since it is none of
-the classes for single numbers): a system call failed. A key, value or name of the
-wrong type is a TypeError.
+("SHMKV_EKEY"), `detail` and, of a call for many keys, `done`. BadName, BadKey, BadValue,
+BadArgument (which are ValueErrors), BadType, Overflow, ReadOnly, Frozen, Closed, Deadlock:
+the call is wrong. NotFound (a KeyError): no such key. TimedOut, Busy, NoSpace, NoSlots,
+ReserveTooSmall, Stale: try again, or give it more. NoSegment, Foreign, Format, Corrupt,
+BadDump, WrongOwner, NoSharedMemory: not there, not ours, or not whole. Changed: a named
+lock was lost. SystemFailure (an OSError; ask its errno, since it is none of the classes for
+single numbers): a system call failed. Exists and BufferTooSmall exist as well, but what
+they say is an answer here. A key, value or name of the wrong type is a TypeError.
 """
 
 import collections.abc

@@ -18,12 +18,13 @@ require_relative "shmkv/json"
 # regular file.
 #
 # Errors are a class per code, all of them a ShmKV::Error with +code+, +name+
-# ("SHMKV_EKEY"), +detail+ and, of a call for many keys, +done+. BadName, BadKey, BadValue, BadArgument, ReadOnly,
-# Closed, Deadlock: the call is wrong. TimedOut, Busy, NoSpace, NoSlots,
-# ReserveTooSmall, Stale: try again, or give it more. NoSegment, Foreign, Format,
-# Corrupt, WrongOwner, NoSharedMemory: not there, not ours, or not whole.
-# SystemFailure: a system call failed; <tt>rescue Errno::EACCES</tt> and the like see
-# it too.
+# ("SHMKV_EKEY"), +detail+ and, of a call for many keys, +done+. BadName, BadKey, BadValue,
+# BadArgument, BadType, Overflow, ReadOnly, Frozen, Closed, Deadlock: the call is wrong.
+# TimedOut, Busy, NoSpace, NoSlots, ReserveTooSmall, Stale: try again, or give it more.
+# NoSegment, Foreign, Format, Corrupt, BadDump, WrongOwner, NoSharedMemory: not there, not
+# ours, or not whole. Changed: a named lock was lost. SystemFailure: a system call failed;
+# <tt>rescue Errno::EACCES</tt> and the like see it too. NotFound, Exists and BufferTooSmall
+# exist as well, but what they say is an answer here and not an error.
 module ShmKV
   VERSION = "0.1.0"
 
@@ -123,8 +124,8 @@ module ShmKV
   # and Hash of those but bytes, as JSON. What would lose something is refused: larger
   # Integers, invalid text, NaN inside (BadValue), keys of a Hash that are neither String
   # nor Symbol (TypeError). Text that a peer stored and that is none raises BadType;
-  # #get_bytes gives the bytes of any value. "Never blocks" means that no lock is taken, whatever other processes
-  # do. Any thread may use it. A Store opened before a fork works in both processes.
+  # #get_bytes gives the bytes of any value. "Never blocks" means that no lock is taken, whatever
+  # other processes do. Any thread may use it. A Store opened before a fork works in both processes.
   #
   # After #close, whatever else is called raises Closed, but for #name, #closed? and
   # #unlink. A Store cannot be copied: open the segment again.
