@@ -14,7 +14,7 @@ def jobs(kv):
     while True:
         ended = kv.get("submitters done")  # before looking: what they stored is seen then
         found = False
-        for key in sorted(key for key in kv if key.startswith(b"job ")):
+        for key in sorted(kv.keys(prefix="job ")):  # all keys are looked at: they lie in no order
             job = kv.take(key)
             if job is not None:  # else another worker has it
                 found = True

@@ -1,6 +1,7 @@
 """Each program in docs/recipes does its job."""
 
 import os
+import re
 import secrets
 import subprocess
 import unittest
@@ -56,7 +57,9 @@ class Recipes(unittest.TestCase):
             self.assertEqual(kv["longest, us"], 1100)
 
     def test_cache(self):
-        self.assertEqual(self.run_program("cache.py"), "8 have the page, 1 rendered it\n")
+        self.assertEqual(
+            self.run_program("cache.py"), "8 have the page, 1 rendered it\n1000 entries, the news among them\n"
+        )
 
     def test_leader(self):
         self.assertEqual(self.run_program("leader.py"), "3 have led, one after the other\n")
@@ -98,6 +101,26 @@ class Recipes(unittest.TestCase):
             self.assertEqual(sum(found[account.encode()] for account in accounts), 3000)
             self.assertTrue(all(found[account.encode()] >= 0 for account in accounts))
             self.assertEqual(kv.verify(), [])
+
+    def run_lines(self, language, suffix, before):
+        """The page's block of this language, after a line that it does not show."""
+        with open(RECIPES + "README.md") as file:
+            blocks = re.findall(r"(?ms)^```%s\n(.*?)^```$" % language, file.read())
+        self.assertEqual(len(blocks), 1)
+        command = [os.environ["SHMKV_" + INTERPRETERS[suffix]], "-"]
+        done = subprocess.run(command, input=before % self.segment + blocks[0], env=self.environment, capture_output=True, text=True)
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+        return sorted(done.stdout.splitlines())
+
+    def test_lines_of_each_language(self):
+        values = ["only one", "user:1 Ada", "user:2 Grace"]
+        self.assertEqual(self.run_lines("perl", ".pl", "use strict; use warnings; use ShmKV; my $name = '%s';\n"), ["only one", "user:1", "user:2"])
+        self.assertEqual(self.run_lines("python", ".py", "import shmkv\nname = '%s'\n"), values)
+        self.assertEqual(self.run_lines("ruby", ".rb", "require 'shmkv'; name = '%s'\n"), values)
+        with shmkv.open(self.segment) as kv:
+            self.assertEqual((kv["a"], kv["b"], kv["hits"]), (1, 3, 3))
+            self.assertEqual(kv.get_item("session")["type"], "text")
+            self.assertEqual(kv.info()["max_entries"], 1000)
 
     def test_page_lists_every_program(self):
         with open(RECIPES + "README.md") as file:
