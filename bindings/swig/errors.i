@@ -45,9 +45,11 @@ static struct error_class *error_class_of(int err)
  */
 static const char *error_detail(int err)
 {
-    const char *detail = refusal ? refusal : shmkv_error_detail();
+    const char *detail = shmkv_error_detail();
     int answer = err == SHMKV_ENOTFOUND || err == SHMKV_EEXISTS || err == SHMKV_ECHANGED;
 
+    if (refusal)
+        return refusal;
     return answer || !detail[0] ? shmkv_strerror(err) : detail;
 }
 %}

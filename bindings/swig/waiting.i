@@ -121,6 +121,8 @@ static done_t Store_unlock_name(Store *self, const void *KEY, size_t KEY_LEN, ui
     if (!IS_OPEN(self))
         return raise_closed(self);
     err = shmkv_unlock(self->kv, KEY, KEY_LEN, token);
+    if (err == SHMKV_ECHANGED) /* an answer in C; here nothing else explains it */
+        err = refuse(err, "%s: the named lock was lost: the segment was replaced meanwhile", self->name);
     if (err)
         raise_error(err);
     return err;

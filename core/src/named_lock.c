@@ -52,7 +52,7 @@ static int look_at_holder(shmkv_t *kv, const void *name, size_t len, struct wait
     err = read_peek(seg, name, len, true, &p);
     f->version = err ? 0 : p.version;
     if (!err && held_by_us(seg, name, len, &p))
-        err = fail(SHMKV_EDEADLK, "%s: it holds this lock already", seg->loc->path);
+        err = fail(SHMKV_EDEADLK, "%s: the named lock is held by this very thread", seg->loc->path);
     if (!err && (uint32_t)p.owner - 1 < seg->owner_count)
         owner_describe(seg, (uint32_t)p.owner - 1, holder, size);
     handle_leave();

@@ -71,8 +71,9 @@ subtest 'locks' => sub {
         ualarm 50_000;
         is died_with(sub { $kv->lock('l', sub { }) }), "handler\n", 'a handler may die';
     });
-    isa_ok died_with(sub { $kv->lock('l', sub { ShmKV->open($kv->name, mode => 'exclusive') }) }),
-        'ShmKV::Error::Changed';
+    my $lost = died_with(sub { $kv->lock('l', sub { ShmKV->open($kv->name, mode => 'exclusive') }) });
+    isa_ok $lost, 'ShmKV::Error::Changed';
+    like $lost, qr/lock was lost/, 'and says so';
     isa_ok died_with(sub { $kv->lock('l') }), 'ShmKV::Error::BadArgument';
     is $kv->get_or_compute('k', sub { 5 }, ttl => 1000), 5, 'computed';
     is $kv->get_or_compute('k', sub { die }), 5, 'got';

@@ -144,7 +144,7 @@ class Lock(SegmentTest):
             pass
 
     def test_a_lock_that_was_lost(self):
-        with self.assertRaises(shmkv.Changed):
+        with self.assertRaisesRegex(shmkv.Changed, "lock was lost"):
             with self.kv.lock("l"):
                 shmkv.open(self.kv.name, "n").close()
 

@@ -90,7 +90,8 @@ class TestLock < SegmentTest
   end
 
   def test_a_lock_that_was_lost
-    assert_raises(ShmKV::Changed) { @kv.lock("l") { ShmKV.open(@kv.name, mode: :exclusive).close } }
+    lost = assert_raises(ShmKV::Changed) { @kv.lock("l") { ShmKV.open(@kv.name, mode: :exclusive).close } }
+    assert_match(/lock was lost/, lost.message)
   end
 
   def test_one_that_waits_can_be_ended
