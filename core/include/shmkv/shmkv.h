@@ -621,6 +621,7 @@ int shmkv_wait(shmkv_t *kv, const void *key, size_t key_len, uint64_t version, i
  * before it waits: for many waiters of single keys shmkv_wait() is cheaper.   Spec 6.12.
  */
 int shmkv_watch(shmkv_t *kv, uint64_t *position, int timeout_ms);
+
 /* ------------------------------------------------------------------- transact */
 /* In docs/examples: transaction.c */
 
