@@ -441,7 +441,8 @@ int shmkv_cursor_prefix(shmkv_cursor_t *c, const void *prefix, size_t len) {
 static int fetch_value(struct shmkv_cursor *c, struct segment *seg, const void *key, size_t key_len,
                        struct shmkv_item *item) {
     int err;
-    while ((err = read_item(seg, key, key_len, c->value.data, c->value.capacity, item)) ==
+    /* Who walks over all of them uses none. Spec 6.16. */
+    while ((err = read_item(seg, key, key_len, c->value.data, c->value.capacity, false, item)) ==
            SHMKV_ETOOSMALL) {
         err = bytes_reserve(&c->value, item->len);
         if (err)

@@ -582,9 +582,10 @@ int group_return(struct context *ctx, uint64_t *field);
 int read_value(struct segment *seg, const void *key, size_t key_len, void *buf, size_t buf_len,
                size_t *val_len);
 
-/* Where the value and the facts of an entry go, with SHMKV_OK and SHMKV_ETOOSMALL. */
+/* Where the value and the facts of an entry go, with SHMKV_OK and SHMKV_ETOOSMALL. @p use: it
+ * is a get, and marks. */
 int read_item(struct segment *seg, const void *key, size_t key_len, void *buf, size_t buf_len,
-              struct shmkv_item *item);
+              bool use, struct shmkv_item *item);
 
 /* An entry as it was at one moment. Its value may be read until further notice, but
  * counts only if the version is still the slot's, under the lock, afterwards. */

@@ -52,8 +52,8 @@ struct want {
     void *buf;
     size_t buf_len;
     size_t val_len;
-    bool exists_only, hidden;
-    unsigned odd; /* how often what was found made no sense */
+    bool exists_only, hidden, passing; /* passing: it is not marked as used */
+    unsigned odd;                      /* how often what was found made no sense */
     const uint8_t *value;
     unsigned type;
     uint64_t version, expiry_ns, owner;
@@ -178,7 +178,8 @@ static inline int read_record(struct segment *seg, const struct route *route, co
         return E_RETRY;
     if (unlikely(shape.extra) && !entry_visible(seg, expiry, owner))
         return SHMKV_ENOTFOUND;
-    slot_used(seg, slot, word);
+    if (likely(!w->passing))
+        slot_used(seg, slot, word);
     return result;
 }
 
@@ -377,12 +378,13 @@ int read_value(struct segment *seg, const void *key, size_t key_len, void *buf, 
 }
 
 static COLD int read_item_whole_way(struct segment *seg, const void *key, size_t key_len, void *buf,
-                                    size_t buf_len, struct shmkv_item *item) {
+                                    size_t buf_len, bool use, struct shmkv_item *item) {
     struct want w = {.key = key,
                      .key_len = key_len,
                      .hash = hash_bytes(key, key_len, seg->seed),
                      .buf = buf,
-                     .buf_len = buf_len};
+                     .buf_len = buf_len,
+                     .passing = !use};
     int result = read_whole_way(seg, &w);
     if (result == SHMKV_OK || result == SHMKV_ETOOSMALL)
         *item = (struct shmkv_item){.data = buf,
@@ -395,11 +397,11 @@ static COLD int read_item_whole_way(struct segment *seg, const void *key, size_t
 }
 
 int read_item(struct segment *seg, const void *key, size_t key_len, void *buf, size_t buf_len,
-              struct shmkv_item *item) {
+              bool use, struct shmkv_item *item) {
     struct facts facts;
     int result = read_short_way(seg, key, key_len, false, buf, buf_len, &facts);
     if (unlikely(result == E_RETRY))
-        return read_item_whole_way(seg, key, key_len, buf, buf_len, item);
+        return read_item_whole_way(seg, key, key_len, buf, buf_len, use, item);
     if (result != SHMKV_ENOTFOUND)
         tell_facts(&facts, buf, item);
     return result;
@@ -488,7 +490,7 @@ static inline int look_at_value(struct segment *seg, const struct lookup *l,
         result = value_short(seg, &l->route, &l->candidate, key->data, key->len, false, room->at,
                              room->left, &facts);
     if (unlikely(result == E_RETRY))
-        return read_item_whole_way(seg, key->data, key->len, room->at, room->left, item);
+        return read_item_whole_way(seg, key->data, key->len, room->at, room->left, true, item);
     tell_facts(&facts, room->at, item);
     return result;
 }
@@ -638,7 +640,7 @@ static COLD int get_item_slowly(shmkv_t *kv, const void *key, size_t key_len, vo
         err = handle_enter(kv, &seg);
     if (err)
         return err;
-    err = read_item(seg, key, key_len, buf, buf_len, item);
+    err = read_item(seg, key, key_len, buf, buf_len, true, item);
     handle_leave();
     return err;
 }

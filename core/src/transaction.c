@@ -182,7 +182,7 @@ static int compare_seen(struct context *ctx, struct keyed *k) {
 /* Read the value into memory of ours, however long it is. */
 static int read_key(struct segment *seg, struct keyed *k) {
     int err;
-    while ((err = read_item(seg, k->key, k->len, k->room, k->room_size, &k->seen)) ==
+    while ((err = read_item(seg, k->key, k->len, k->room, k->room_size, true, &k->seen)) ==
            SHMKV_ETOOSMALL) {
         size_t size = k->seen.len;
         void *room = realloc(k->room, size);

@@ -11,6 +11,7 @@
 
 static const char *name;
 static shmkv_t *kv;
+static unsigned marked(void);
 
 static shmkv_t *cache_of(uint64_t max_entries, uint64_t max_bytes) {
     struct shmkv_options opts = {
@@ -298,6 +299,24 @@ START_TEST(test_walking_is_no_use) {
             ck_assert_ok(put_key("scan", round * 100 + i, 8));
     }
     ck_assert_uint_eq(found_with("hot"), 50);
+}
+END_TEST
+
+/* The same by a walk that reads the values, too. */
+START_TEST(test_walking_with_values_marks_nothing) {
+    put_many("k", 20);
+    for (unsigned i = 0; i < 10; i++)
+        ck_assert(got("k", i));
+    shmkv_cursor_t *c;
+    const void *key, *val;
+    size_t key_len, val_len;
+    unsigned n = 0;
+    ck_assert_ok(shmkv_cursor_open(kv, 0, &c));
+    for (; shmkv_cursor_next(c, &key, &key_len, &val, &val_len) == SHMKV_OK; n++)
+        ck_assert_uint_eq(val_len, 8);
+    shmkv_cursor_close(c);
+    ck_assert_uint_eq(n, 20);
+    ck_assert_uint_eq(marked(), 10);
 }
 END_TEST
 
@@ -689,6 +708,7 @@ int main(void) {
     tcase_add_test(tc, test_what_is_read_survives_a_scan);
     tcase_add_test(tc, test_every_read_counts_as_use);
     tcase_add_test(tc, test_walking_is_no_use);
+    tcase_add_test(tc, test_walking_with_values_marks_nothing);
     tcase_add_test(tc, test_popular_keys_are_kept);
     tcase_add_test(tc, test_bound_entries_and_locks_stay);
     tcase_add_test(tc, test_only_bound_entries_is_full);
