@@ -23,6 +23,10 @@
 #define LOOKS 256
 /* Marks cleared for one eviction; the next entry goes whatever its mark. */
 #define CHANCES 64
+/* [EVICT-07] Before the first end of the shard a search has seen a part of it; in the next round,
+ * all of it, and taken marks away; in the last it takes whatever may go. Readers may set a mark
+ * again and again. */
+#define LAST_ROUND 2
 /* When the file is full: entries that may go for one. */
 #define MAX_EVICTED (1u << 20)
 
@@ -64,17 +68,15 @@ struct hand {
     uint64_t prefix, bucket, place;
 };
 
-static struct hand hand_of(const shard_t *shard) {
-    uint64_t word = load_relaxed_u64(&shard->hand);
+static struct hand hand_of(uint64_t word) {
     struct hand h = {FIELD(word, HAND_PREFIX), FIELD(word, HAND_BUCKET), FIELD(word, HAND_PLACE)};
     if (h.bucket >= SHMKV_GROUP_BUCKETS)
         h.bucket = h.place = 0;
     return h;
 }
 
-static void hand_store(shard_t *shard, const struct hand *h) {
-    store_relaxed_u64(&shard->hand, MAKE(HAND_PREFIX, h->prefix) | MAKE(HAND_BUCKET, h->bucket) |
-                                        MAKE(HAND_PLACE, h->place));
+static uint64_t hand_word(const struct hand *h) {
+    return MAKE(HAND_PREFIX, h->prefix) | MAKE(HAND_BUCKET, h->bucket) | MAKE(HAND_PLACE, h->place);
 }
 
 /* On to the next bucket of a group of this depth. True: a new round begins. */
@@ -133,13 +135,14 @@ static int look(struct context *ctx, const struct domain *d, struct victim *v, u
         return err;
     if (!may_go(&f))
         return SHMKV_ENOTFOUND;
-    if (f.present) {
+    if (f.present && v->rounds < LAST_ROUND) {
         /* A cell of the right size can be used at once: look for one, but not for ever. */
-        if (v->cls && FIELD(word, SLOT_CLASS) != v->cls && v->looks < LOOKS / 2)
+        if (v->cls && FIELD(word, SLOT_CLASS) != v->cls && v->seen++ < LOOKS / 2)
             return SHMKV_ENOTFOUND;
         if (word & USED_MARK && v->chances < CHANCES) {
-            /* A reader can only set it again, and everybody else waits for our lock. */
-            store_relaxed_u64(slot, word & ~USED_MARK);
+            /* A reader can only set it again, and everybody else waits for our lock.
+             * ORDER publish: who reads this word follows it as the one that was published. */
+            store_release_u64(slot, word & ~USED_MARK);
             v->chances++;
             return SHMKV_ENOTFOUND;
         }
@@ -161,7 +164,7 @@ static int step(struct context *ctx, const struct domain *d, struct victim *v, s
         return err;
     if (!b || h->place == SHMKV_HAND_PLACE_MASK) {
         v->rounds += next_bucket(h, depth);
-        return v->rounds > 1 ? E_NOTHING : SHMKV_ENOTFOUND;
+        return v->rounds > LAST_ROUND ? E_NOTHING : SHMKV_ENOTFOUND;
     }
     h->place++;
     return look(ctx, d, v, &b->slots[place]);
@@ -169,22 +172,25 @@ static int step(struct context *ctx, const struct domain *d, struct victim *v, s
 
 int evict_locked(struct context *ctx, const struct domain *d, struct victim *v) {
     shard_t *shard = &ctx->seg->shards[d->index];
-    struct hand h = hand_of(shard);
+    /* A search goes on where it was: others, who moved the hand, may have passed over what we would
+     * take. */
+    struct hand h = hand_of(v->begun ? v->hand : load_relaxed_u64(&shard->hand));
     int err = SHMKV_ENOTFOUND;
-    for (v->looks = 0; err == SHMKV_ENOTFOUND && v->looks < LOOKS; v->looks++)
+    for (unsigned looks = 0; err == SHMKV_ENOTFOUND && looks < LOOKS; looks++)
         err = step(ctx, d, v, &h);
-    hand_store(shard, &h);
+    v->begun = true;
+    v->hand = hand_word(&h);
+    store_relaxed_u64(&shard->hand, v->hand);
     return err == SHMKV_ENOTFOUND ? E_RETRY : err;
 }
 
 int evict_from_chain(struct context *ctx, const struct domain *d, bucket_t *b, uint64_t *field) {
     struct segment *seg = ctx->seg;
-    struct victim v = {.field = field, .looks = LOOKS};
+    struct victim v = {.field = field};
     bucket_t *first = b;
-    for (int pass = 0; pass < 2; pass++, b = first)
+    for (v.rounds = LAST_ROUND - 1; v.rounds <= LAST_ROUND; v.rounds++, b = first)
         for (struct chain walk = {0}; b && !chain_loops(&walk, b);) {
             for (int i = 0; i < SHMKV_BUCKET_SLOTS; i++) {
-                /* In the first pass marks are cleared, in the second there are none. */
                 int err = look(ctx, d, &v, &b->slots[i]);
                 if (err != SHMKV_ENOTFOUND)
                     return err;

@@ -703,10 +703,12 @@ bool shard_has_room(const struct segment *seg, const shard_t *shard, int64_t ent
                     int64_t bytes);
 /* A search for an entry to evict, which may go on under one lock after another. */
 struct victim {
-    uint64_t *field;      /* where its cell goes; 0 before */
-    const uint64_t *keep; /* the slot of one that must stay */
-    unsigned cls;         /* rather one of this class; 0: any */
-    unsigned looks, chances, rounds;
+    uint64_t *field;                /* where its cell goes; 0 before */
+    const uint64_t *keep;           /* the slot of one that must stay */
+    unsigned cls;                   /* rather one of this class; 0: any */
+    unsigned seen, chances, rounds; /* of another class; marked; ends of the shard */
+    bool begun;                     /* and its hand is */
+    uint64_t hand;
 };
 /* Evict one. Caller holds the shard's lock. E_RETRY: not found yet, but let others have
  * the lock. E_NOTHING: there is none that may go. */

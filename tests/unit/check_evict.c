@@ -1,4 +1,6 @@
 /* A segment that is a cache: bounds, and what goes when they are reached. Spec 6.16. */
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -317,6 +319,83 @@ START_TEST(test_walking_with_values_marks_nothing) {
     shmkv_cursor_close(c);
     ck_assert_uint_eq(n, 20);
     ck_assert_uint_eq(marked(), 10);
+}
+END_TEST
+
+/* The only entry, wherever the hand stands. @p cls: what is wanted rather. */
+static void evict_the_only_one(unsigned bucket, bool mark, unsigned cls) {
+    struct segment *seg = segment_of(kv);
+    put_many("k", 1);
+    if (mark)
+        ck_assert(got("k", 0));
+    seg->shards[0].hand = MAKE(HAND_BUCKET, bucket);
+    struct context *ctx = context_of(kv);
+    int err = evict_one(ctx, 0, cls, &ctx->own->victim);
+    ck_assert_msg(err == SHMKV_OK, "%s, class %u, hand at bucket %u: %d", mark ? "marked" : "plain",
+                  cls, bucket, err);
+    ck_assert_ok(cell_return(ctx, &ctx->own->victim));
+    context_release(ctx);
+    ck_assert_uint_eq(count_of(kv), 0);
+}
+
+START_TEST(test_the_only_entry_is_found) {
+    /* proves [EVICT-07] */
+    for (unsigned bucket = 0; bucket < SHMKV_GROUP_BUCKETS; bucket++) {
+        evict_the_only_one(bucket, false, 0);
+        evict_the_only_one(bucket, true, 0);
+        evict_the_only_one(bucket, false, 20);
+        evict_the_only_one(bucket, true, 20);
+    }
+}
+END_TEST
+
+START_TEST(test_a_cache_of_one) {
+    finish(kv, name);
+    kv = cache_of(1, 0);
+    for (unsigned i = 0; i < 1000; i++) {
+        ck_assert_ok(put_key("k", i, 8));
+        ck_assert(got("k", i));
+    }
+    ck_assert_uint_eq(count_of(kv), 1);
+}
+END_TEST
+
+static atomic_bool read_enough;
+static void *read_for_ever(void *arg) {
+    uint64_t value;
+    size_t len;
+    const char *key = key_of("hot", 0);
+    while (!atomic_load(&read_enough))
+        shmkv_get(kv, key, strlen(key), &value, sizeof value, &len);
+    return arg;
+}
+
+/* However fast it is marked again. */
+START_TEST(test_what_is_always_read_goes_at_last) {
+    put_many("hot", 1);
+    struct segment *seg = segment_of(kv);
+    pthread_t reader;
+    const char *key = "hot-0";
+    uint64_t hash = hash_bytes(key, strlen(key), seg->seed);
+    ck_assert_int_eq(pthread_create(&reader, NULL, read_for_ever, NULL), 0);
+    struct context *ctx = context_of(kv);
+    for (unsigned i = 0; i < 20000; i++) {
+        struct place p;
+        ck_assert_ok(shmkv_put(kv, key, strlen(key), key, 5));
+        ck_assert_ok(evict_one(ctx, 0, 0, &ctx->own->victim));
+        ck_assert_ok(cell_return(ctx, &ctx->own->victim));
+        ck_assert_ok(shmkv_put(kv, key, strlen(key), key, 5));
+        struct domain d = shard_domain(seg, 0);
+        ck_assert_ok(lock_take(ctx, &d));
+        ck_assert_ok(table_find(ctx, &seg->shards[0], hash, key, strlen(key), &p));
+        ck_assert_ok(
+            evict_from_chain(ctx, &d, group_bucket(p.group, hash_bucket(hash)), &ctx->own->victim));
+        lock_release(ctx, &d);
+        ck_assert_ok(cell_return(ctx, &ctx->own->victim));
+    }
+    context_release(ctx);
+    atomic_store(&read_enough, true);
+    ck_assert_int_eq(pthread_join(reader, NULL), 0);
 }
 END_TEST
 
@@ -709,6 +788,9 @@ int main(void) {
     tcase_add_test(tc, test_every_read_counts_as_use);
     tcase_add_test(tc, test_walking_is_no_use);
     tcase_add_test(tc, test_walking_with_values_marks_nothing);
+    tcase_add_test(tc, test_the_only_entry_is_found);
+    tcase_add_test(tc, test_a_cache_of_one);
+    tcase_add_test(tc, test_what_is_always_read_goes_at_last);
     tcase_add_test(tc, test_popular_keys_are_kept);
     tcase_add_test(tc, test_bound_entries_and_locks_stay);
     tcase_add_test(tc, test_only_bound_entries_is_full);
