@@ -11,12 +11,12 @@
 #include <unistd.h>
 
 #include "internal.h"
+#include "once.h"
 
 static pthread_mutex_t lockable_mutex = PTHREAD_MUTEX_INITIALIZER;
 static struct segment *lockable;
 static uint32_t *fork_page; /* 1 in the process that set it; 0 in a child that ran no handler */
-static pthread_mutex_t watching = PTHREAD_MUTEX_INITIALIZER;
-static bool watched; /* under that mutex */
+static struct once watched;
 
 static void forget_parent(void) {
     for (struct segment *seg = lockable; seg; seg = seg->next_lockable) {
@@ -35,6 +35,8 @@ static void after_fork_parent(void) { pthread_mutex_unlock(&lockable_mutex); }
 static void after_fork_child(void) {
     forget_parent();
     pthread_mutex_unlock(&lockable_mutex);
+    /* We run, so we are registered, even if the parent's thread had not come to say so. */
+    once_end(&watched, true);
 }
 
 static int watch_forks(void) {
@@ -51,12 +53,11 @@ static int watch_forks(void) {
     return pthread_atfork(before_fork, after_fork_parent, after_fork_child);
 }
 
-/* Not pthread_once(): what failed for want of memory is tried again by the next opener. */
 int fork_watch(void) {
-    pthread_mutex_lock(&watching);
-    int err = watched ? 0 : watch_forks();
-    watched = !err;
-    pthread_mutex_unlock(&watching);
+    if (!once_begin(&watched))
+        return SHMKV_OK;
+    int err = watch_forks();
+    once_end(&watched, !err);
     return err ? fail(err, "preparing for fork") : SHMKV_OK;
 }
 

@@ -20,11 +20,11 @@
 #include <unistd.h>
 
 #include "internal.h"
+#include "once.h"
 
 static _Atomic(struct guard *) guards;
 static pthread_key_t guard_key;
-static pthread_mutex_t key_mutex = PTHREAD_MUTEX_INITIALIZER;
-static bool key_made; /* under that mutex */
+static struct once key_made;
 
 _Thread_local struct guard *guard_mine GUARD_TLS;
 
@@ -37,12 +37,11 @@ static void thread_ends(void *arg) {
     atomic_store(&g->taken, 0);
 }
 
-/* Not pthread_once(): a failure is not for ever. */
-static int prepare(void) {
-    pthread_mutex_lock(&key_mutex);
-    int err = key_made ? 0 : pthread_key_create(&guard_key, thread_ends);
-    key_made = !err;
-    pthread_mutex_unlock(&key_mutex);
+static int make_key(void) {
+    if (!once_begin(&key_made))
+        return 0;
+    int err = pthread_key_create(&guard_key, thread_ends);
+    once_end(&key_made, !err);
     return err;
 }
 
@@ -69,7 +68,7 @@ static struct guard *new_guard(void) {
 }
 
 int guard_create(void) {
-    int err = prepare();
+    int err = make_key();
     if (err)
         return err;
     struct guard *g = reuse();

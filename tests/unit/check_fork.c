@@ -130,6 +130,47 @@ START_TEST(test_fork_while_another_thread_opens_and_closes_leaves_a_child_that_c
 }
 END_TEST
 
+static struct gate registering, go_on;
+static pid_t stopped_here; /* this process's pthread_atfork() waits at go_on */
+
+int __register_atfork(void (*before)(void), void (*parent)(void), void (*child)(void), void *dso);
+int pthread_atfork(void (*before)(void), void (*parent)(void), void (*child)(void));
+
+/* In the place of the C library's, which is in each program for itself. */
+int pthread_atfork(void (*before)(void), void (*parent)(void), void (*child)(void)) {
+    if (getpid() == stopped_here) {
+        gate_open(&registering);
+        gate_wait(&go_on);
+    }
+    return __register_atfork(before, parent, child, NULL);
+}
+
+static void *open_once(void *arg) {
+    (void)arg;
+    shmkv_t *kv;
+    if (shmkv_open(names[0], NULL, &kv) != SHMKV_OK || shmkv_close(kv) != SHMKV_OK)
+        abort();
+    return NULL;
+}
+
+/* Its parent's thread is not there to go on. */
+START_TEST(test_fork_while_another_thread_prepares_leaves_a_child_that_can) {
+    names[0] = unique_name();
+    registering = gate_new();
+    go_on = gate_new();
+    stopped_here = getpid();
+    pthread_t thread;
+    ck_assert_int_eq(pthread_create(&thread, NULL, open_once, NULL), 0);
+    ck_assert(gate_wait(&registering));
+    pid_t child = child_start(open_write_close, NULL);
+    ck_assert(child_succeeded(child));
+    gate_open(&go_on);
+    pthread_join(thread, NULL);
+    ck_assert(child_succeeded(child_start(open_write_close, NULL)));
+    ck_assert_ok(shmkv_unlink(names[0]));
+}
+END_TEST
+
 int main(void) {
     Suite *s = suite_create("fork");
     TCase *tc = case_new(s, "children");
@@ -141,5 +182,7 @@ int main(void) {
     tc = case_new(s, "threads");
     tcase_add_checked_fixture(tc, set_up, tear_down);
     tcase_add_test(tc, test_fork_while_another_thread_opens_and_closes_leaves_a_child_that_can);
+    tc = case_new(s, "preparing");
+    tcase_add_test(tc, test_fork_while_another_thread_prepares_leaves_a_child_that_can);
     return suite_main(s);
 }
