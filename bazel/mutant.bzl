@@ -45,8 +45,10 @@ def mutant(name, source):
             deps = [core],
         )
 
-def caught_tests(harness, mutants, srcs, deps, copts = [], linkopts = [], suffix = "", **kwargs):
+def caught_tests(harness, mutants, srcs, deps, copts = [], linkopts = [], suffix = "", tags = [], **kwargs):
     """One test for each mutant: the harness, linked with the mutant, must fail.
+
+    Not under a sanitizer: it would only say in another way that they fail.
 
     Args:
       harness: the name of the harness; the tests are called <harness>_catches_<mutant>.
@@ -57,6 +59,7 @@ def caught_tests(harness, mutants, srcs, deps, copts = [], linkopts = [], suffix
       copts: the harness's, after the repository's own.
       linkopts: the harness's, after the repository's own.
       suffix: "_faults" where the harness uses the library with crash points.
+      tags: of the tests.
       **kwargs: of the tests.
     """
     for mutant, args in mutants.items():
@@ -77,5 +80,6 @@ def caught_tests(harness, mutants, srcs, deps, copts = [], linkopts = [], suffix
             srcs = [Label("//tests/mutants:must_fail.sh")],
             args = environment + ["$(location :%s_run)" % name] + [arg for arg in args if "=" not in arg],
             data = [":%s_run" % name],
+            tags = depset(tags + ["no_sanitizer"]).to_list(),
             **kwargs
         )

@@ -62,7 +62,8 @@ static bool all_known(FILE *out, const struct look *look, const struct sighting 
 bool snapshot_fits(FILE *out, const struct histories *h, const struct look *look,
                    struct sighting *seen, struct spans *when) {
     size_t at = 0;
-    qsort(seen, look->n, sizeof *seen, by_key);
+    if (look->n > 0)
+        qsort(seen, look->n, sizeof *seen, by_key);
     spans_set(when, (struct span){look->invoke, look->response});
     for (size_t i = 0; i < h->n; i++) {
         const struct key_history *k = &h->all[i];
@@ -106,7 +107,8 @@ static bool walk_fits_key(FILE *out, const struct histories *h, const struct loo
 bool walk_fits(FILE *out, const struct histories *h, const struct look *look, struct sighting *seen,
                uint64_t *certain) {
     size_t at = 0;
-    qsort(seen, look->n, sizeof *seen, by_key);
+    if (look->n > 0)
+        qsort(seen, look->n, sizeof *seen, by_key);
     for (size_t i = 0; i < h->n; i++) {
         const struct sighting *mine = &seen[at];
         size_t n = sightings_of(look, seen, &at, h->all[i].key);
