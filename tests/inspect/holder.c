@@ -2,13 +2,16 @@
  * A writer for the inspector's tests to look at. Built with the crash points of the core.
  *
  *   holder SEGMENT wait          put, say "ready", stay attached until standard input ends
- *   holder SEGMENT lock NAME     hold the named lock NAME, say "ready", until standard input ends
- *   holder SEGMENT stop POINT    put twice; put again, and stop (SIGSTOP) at the crash point
- *   holder SEGMENT die POINT     put twice; put again, and die (SIGKILL) at the crash point
+ *   holder SEGMENT types         put values of all types and ends, say "ready", until standard
+ * input ends holder SEGMENT lock NAME     hold the named lock NAME, say "ready", until standard
+ * input ends holder SEGMENT stop POINT    put twice; put again, and stop (SIGSTOP) at the crash
+ * point holder SEGMENT die POINT     put twice; put again, and die (SIGKILL) at the crash point
  *
- * All puts are to the key "held": "old", "old", then "new". The third builds its record in the place that the
- * second has left, and so takes one lock only, of a shard. HOLDER_NAME, if set, is what the process calls itself.
+ * All puts are to the key "held": "old", "old", then "new". The third builds its record in the
+ * place that the second has left, and so takes one lock only, of a shard. HOLDER_NAME, if set, is
+ * what the process calls itself.
  */
+#include <math.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -46,6 +49,25 @@ static void lock(shmkv_t *kv, const char *name) {
     }
 }
 
+static void put_types(shmkv_t *kv) {
+    static const unsigned char one = 1;
+    const struct shmkv_item coded = {.type = SHMKV_CODED, .data = "\377", .len = 1};
+    const struct shmkv_item expiring = {
+        .data = "v", .len = 1, .expires_ns = UINT64_C(4102444800000000000)};
+    const struct shmkv_item bound = {
+        .type = SHMKV_BOOLEAN, .data = &one, .len = 1, .flags = SHMKV_BOUND};
+
+    if (shmkv_put_i64(kv, "int64", 5, INT64_MIN) || shmkv_put_f64(kv, "float64", 7, 0.1) ||
+        shmkv_put_f64(kv, "whole", 5, 3) || shmkv_put_f64(kv, "infinite", 8, -HUGE_VAL) ||
+        shmkv_put_bool(kv, "boolean", 7, 0) || shmkv_put_null(kv, "null", 4) ||
+        shmkv_put_text(kv, "text", 4, "5", 1) || shmkv_put_json(kv, "json", 4, "[1,\n2]", 6) ||
+        shmkv_put_item(kv, "coded", 5, &coded) || shmkv_put_item(kv, "expiring", 8, &expiring) ||
+        shmkv_put_item(kv, "bound", 5, &bound)) {
+        fprintf(stderr, "holder: %s\n", shmkv_error_detail());
+        exit(1);
+    }
+}
+
 static void wait_for_end_of_input(void) {
     puts("ready");
     fflush(stdout);
@@ -67,6 +89,9 @@ int main(int argc, char **argv) {
     put(kv, "old");
     put(kv, "old");
     if (strcmp(argv[2], "wait") == 0) {
+        wait_for_end_of_input();
+    } else if (strcmp(argv[2], "types") == 0) {
+        put_types(kv);
         wait_for_end_of_input();
     } else if (argc == 4 && strcmp(argv[2], "lock") == 0) {
         lock(kv, argv[3]);

@@ -109,6 +109,12 @@ class Case(unittest.TestCase):
         self.assertEqual(process.stdout.readline(), b"ready\n")
         return process
 
+    def writer_of_types(self):
+        """A writer that has stored a value of each type, and goes on holding those bound to it."""
+        process = self.hold("types")
+        self.assertEqual(process.stdout.readline(), b"ready\n")
+        return process
+
     def stopped_writer(self, **options):
         """A writer that stopped in the middle of a put."""
         process = self.hold("stop", POINT, **options)

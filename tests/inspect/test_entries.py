@@ -38,7 +38,7 @@ class PutAndGet(Case):
         self.put("00ff0a", "C0 de", "--hex")
         self.assertEqual(run("get", "--hex", self.segment, "00FF0A"), b"c0de\n")
         self.assertEqual(run("keys", "--hex", self.segment), b"00ff0a\n")
-        self.assertEqual(objects(run("dump", "--hex", "--json", self.segment)), [{"key_hex": "00ff0a", "value_hex": "c0de"}])
+        self.assertEqual(objects(run("dump", "--hex", "--json", self.segment)), [{"key_hex": "00ff0a", "value_hex": "c0de", "type": "bytes"}])
 
     def test_hexadecimal_from_standard_input(self):
         run("put", "--create", "--hex", self.segment, "6b", input=b"00 01\n02 03\n")
@@ -83,7 +83,64 @@ class PutAndGet(Case):
 
     def test_json_of_one_value(self):
         self.put("k", 'say "hi"\n')
-        self.assertEqual(objects(run("get", "--json", self.segment, "k")), [{"key": "k", "value": 'say "hi"\n'}])
+        self.assertEqual(objects(run("get", "--json", self.segment, "k")), [{"key": "k", "value": 'say "hi"\n', "type": "bytes"}])
+
+
+class Types(Case):
+    """What other programs store with a type is shown as what it is."""
+
+    LINES = {
+        "bound": "true",
+        "boolean": "false",
+        "coded": "\\xff",
+        "expiring": "v",
+        "float64": "0.1",
+        "held": "old",
+        "infinite": "-inf",
+        "int64": "-9223372036854775808",
+        "json": "[1,\\n2]",
+        "null": "null",
+        "text": "5",
+        "whole": "3.0",
+    }
+
+    def setUp(self):
+        super().setUp()
+        self.writer_of_types()
+
+    def test_lines(self):
+        for options in (), ("--snapshot",):
+            lines = dict(line.split("\t") for line in run("dump", *options, self.segment).decode().splitlines())
+            self.assertEqual(lines, self.LINES)
+        for key, value in self.LINES.items():
+            self.assertEqual(run("get", self.segment, key).decode(), value + "\n")
+
+    def test_json_tells_types_and_ends(self):
+        expected = {
+            "bound": {"value": True, "type": "boolean", "bound": True},
+            "boolean": {"value": False, "type": "boolean"},
+            "coded": {"value_b64": "/w==", "type": "coded"},
+            "expiring": {"value": "v", "type": "bytes", "expires": "2100-01-01T00:00:00.000000000Z"},
+            "float64": {"value": 0.1, "type": "float64"},
+            "held": {"value": "old", "type": "bytes"},
+            "infinite": {"value": "-inf", "type": "float64"},
+            "int64": {"value": -(2**63), "type": "int64"},
+            "json": {"value": "[1,\n2]", "type": "json"},
+            "null": {"value": None, "type": "null"},
+            "text": {"value": "5", "type": "text"},
+            "whole": {"value": 3.0, "type": "float64"},
+        }
+        for options in (), ("--snapshot",):
+            found = {entry.pop("key"): entry for entry in objects(run("dump", "--json", *options, self.segment))}
+            self.assertEqual(found, expected)
+        for key, entry in expected.items():
+            self.assertEqual(objects(run("get", "--json", self.segment, key)), [{"key": key, **entry}])
+
+    def test_bytes_of_a_number(self):
+        self.assertEqual(run("get", "--hex", self.segment, b"int64".hex()), b"0000000000000080\n")
+        self.assertEqual(run("get", "--raw", self.segment, "int64"), b"\0\0\0\0\0\0\0\x80")
+        null = objects(run("get", "--hex", "--json", self.segment, b"null".hex()))
+        self.assertEqual(null, [{"key_hex": b"null".hex(), "value_hex": "", "type": "null"}])
 
 
 class Delete(Case):
@@ -214,7 +271,7 @@ class Notation(Case):
 
     def test_json_of_text_is_a_string(self):
         entries = objects(run("dump", "--json", "--prefix=Gr", self.segment))
-        self.assertEqual(entries, [{"key": "Grüße, 世界 🎈", "value": "1:Grüße, 世界 🎈"}])
+        self.assertEqual(entries, [{"key": "Grüße, 世界 🎈", "value": "1:Grüße, 世界 🎈", "type": "bytes"}])
 
     def test_messages_are_harmless(self):
         for args in ("info", "\x1b[2J"), ("del", self.segment, "\x1b[2J\u202e"), ("\x1b[2J",):

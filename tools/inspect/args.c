@@ -31,11 +31,11 @@ struct option_text {
     uint64_t most; /* of a number */
 };
 
-#define A_SWITCH(letter, name, field, help)                                                        \
+#define A_SWITCH(letter, name, field, help) \
     { letter, SWITCH, name, NULL, help, offsetof(struct args, field), 0 }
-#define A_TEXT(letter, name, arg, field, help)                                                     \
+#define A_TEXT(letter, name, arg, field, help) \
     { letter, TEXT, name, arg, help, offsetof(struct args, field), 0 }
-#define A_NUMBER(letter, name, arg, field, most, help)                                             \
+#define A_NUMBER(letter, name, arg, field, most, help) \
     { letter, NUMBER, name, arg, help, offsetof(struct args, field), most }
 
 /* clang-format off */
@@ -122,8 +122,13 @@ static bool store(struct args *args, const struct option_text *text, const char 
     return true;
 }
 
+static void print_usage(const struct command *command, FILE *stream) {
+    fprintf(stream, "Usage: shmkv-inspect %s [OPTION]...%s%s\n", command->name,
+            *command->operands ? " " : "", command->operands);
+}
+
 static int usage_error(const struct command *command) {
-    fprintf(stderr, "Usage: shmkv-inspect %s [OPTION]... %s\n", command->name, command->operands);
+    print_usage(command, stderr);
     fprintf(stderr, "Try 'shmkv-inspect %s --help'.\n", command->name);
     return STATUS_USAGE;
 }
@@ -170,7 +175,7 @@ int args_bytes(const struct args *args, const char *what, const void *text, size
 }
 
 void args_help(const struct command *command, FILE *stream) {
-    fprintf(stream, "Usage: shmkv-inspect %s [OPTION]... %s\n", command->name, command->operands);
+    print_usage(command, stream);
     fprintf(stream, "%s.\n\n%s\nOptions:\n", command->summary, command->text);
     for (size_t i = 0; i < sizeof option_texts / sizeof *option_texts; i++) {
         const struct option_text *text = &option_texts[i];

@@ -34,17 +34,15 @@ static int walk_open(shmkv_t *kv, bool snapshot, unsigned flags, struct walk *wa
     return shmkv_cursor_open(kv, flags, &walk->cursor);
 }
 
-static int walk_next(struct walk *walk, struct bytes *key, struct bytes *value) {
-    const void *k, *v;
+/* Key and value are borrowed from the walk until its next step. */
+static int walk_next(struct walk *walk, struct bytes *key, struct shmkv_item *item) {
+    const void *k;
 
-    int err = walk->snapshot ? shmkv_snapshot_next(walk->snapshot, &k, &key->len, &v, &value->len)
-                             : shmkv_cursor_next(walk->cursor, &k, &key->len, &v, &value->len);
-    if (err)
-        return err;
-    /* Borrowed from the walk until its next step; nobody writes to them. */
-    key->data = (unsigned char *)(uintptr_t)k;
-    value->data = (unsigned char *)(uintptr_t)v;
-    return SHMKV_OK;
+    int err = walk->snapshot ? shmkv_snapshot_next_item(walk->snapshot, &k, &key->len, item)
+                             : shmkv_cursor_next_item(walk->cursor, &k, &key->len, item);
+    if (!err)
+        key->data = (unsigned char *)(uintptr_t)k; /* nobody writes to it */
+    return err;
 }
 
 static void walk_close(struct walk *walk) {
@@ -59,23 +57,24 @@ static bool begins_with(const struct bytes *key, const struct bytes *prefix) {
 
 /* How keys and dump print one entry. */
 typedef void (*print_entry_fn)(const struct args *args, struct report *report,
-                               const struct bytes *key, const struct bytes *value);
+                               const struct bytes *key, const struct shmkv_item *item);
 
 /* Print what a walk finds. The result of the library. */
 static int print_walk(const struct args *args, struct walk *walk, const struct bytes *prefix,
                       print_entry_fn print) {
     struct report report;
-    struct bytes key, value;
+    struct bytes key;
+    struct shmkv_item item;
     int err = SHMKV_OK;
 
     report_open(&report, args->json ? REPORT_JSON : REPORT_ROWS, args->hex, NULL);
     for (uint64_t n = 0; n < args->limit && !ferror(stdout);) {
-        err = walk_next(walk, &key, &value);
+        err = walk_next(walk, &key, &item);
         if (err)
             break;
         if (!begins_with(&key, prefix))
             continue;
-        print(args, &report, &key, &value);
+        print(args, &report, &key, &item);
         n++;
     }
     return err == SHMKV_ENOTFOUND ? SHMKV_OK : err;
@@ -107,8 +106,8 @@ out:
 }
 
 static void print_key(const struct args *args, struct report *report, const struct bytes *key,
-                      const struct bytes *value) {
-    (void)value;
+                      const struct shmkv_item *item) {
+    (void)item;
     if (args->null) {
         fwrite(key->data, 1, key->len, stdout);
         putchar('\0');
@@ -119,12 +118,57 @@ static void print_key(const struct args *args, struct report *report, const stru
     row_end(report);
 }
 
+/* ------------------------------------------------------------------------- values */
+
+static const char *const type_names[] = {
+    [SHMKV_BYTES] = "bytes",     [SHMKV_TEXT] = "text",       [SHMKV_INT64] = "int64",
+    [SHMKV_FLOAT64] = "float64", [SHMKV_BOOLEAN] = "boolean", [SHMKV_NULL] = "null",
+    [SHMKV_JSON] = "json",       [SHMKV_CODED] = "coded",
+};
+
+/* A number as a number. The library gives one whose length does not fit its type as bytes. */
+static void field_value(struct report *report, const struct shmkv_item *item) {
+    int64_t integer;
+    double number;
+
+    switch (report->hex ? SHMKV_BYTES : item->type) {
+    case SHMKV_INT64:
+        memcpy(&integer, item->data, sizeof integer);
+        field_integer(report, "value", integer);
+        break;
+    case SHMKV_FLOAT64:
+        memcpy(&number, item->data, sizeof number);
+        field_float(report, "value", number);
+        break;
+    case SHMKV_BOOLEAN:
+        field_word_of_json(report, "value", *(const unsigned char *)item->data ? "true" : "false");
+        break;
+    case SHMKV_NULL:
+        field_word_of_json(report, "value", "null");
+        break;
+    default:
+        field_bytes(report, "value", item->data, item->len);
+    }
+}
+
+/* What lines have no room for: which of the values that look alike it is, and its end. */
+static void fields_of_json(struct report *report, const struct shmkv_item *item) {
+    if (report->form != REPORT_JSON)
+        return;
+    field_text(report, "type", type_names[item->type]);
+    if (item->expires_ns)
+        field_time(report, "expires", item->expires_ns);
+    if (item->flags & SHMKV_BOUND)
+        field_bool(report, "bound", true);
+}
+
 static void print_entry(const struct args *args, struct report *report, const struct bytes *key,
-                        const struct bytes *value) {
+                        const struct shmkv_item *item) {
     (void)args;
     row_begin(report);
     field_bytes(report, "key", key->data, key->len);
-    field_bytes(report, "value", value->data, value->len);
+    field_value(report, item);
+    fields_of_json(report, item);
     row_end(report);
 }
 
@@ -136,57 +180,59 @@ static int dump_run(const struct args *args) { return walk_segment(args, 0, prin
 
 /* ---------------------------------------------------------------------------- get */
 
-/* Read a value of any size. Free value->data in any case. */
-static int read_value(shmkv_t *kv, const struct bytes *key, struct bytes *value) {
+/* Read a value of any size into @p buf. Free that in any case. */
+static int read_value(shmkv_t *kv, const struct bytes *key, void **buf, struct shmkv_item *item) {
     size_t room = FIRST_VALUE;
     int err = SHMKV_ETOOSMALL;
 
-    value->data = NULL;
     for (int i = 0; i < VALUE_ATTEMPTS && err == SHMKV_ETOOSMALL; i++) {
-        unsigned char *larger = realloc(value->data, room);
+        void *larger = realloc(*buf, room);
         if (!larger)
             return ENOMEM;
-        value->data = larger;
-        err = shmkv_get(kv, key->data, key->len, value->data, room, &value->len);
-        room = value->len;
+        *buf = larger;
+        err = shmkv_get_item(kv, key->data, key->len, *buf, room, item);
+        room = item->len;
     }
     return err == SHMKV_ETOOSMALL ? SHMKV_EBUSY : err;
 }
 
 static void print_value(const struct args *args, const struct bytes *key,
-                        const struct bytes *value) {
+                        const struct shmkv_item *item) {
     struct report report;
 
     if (args->raw) {
-        fwrite(value->data, 1, value->len, stdout);
+        fwrite(item->data, 1, item->len, stdout);
         return;
     }
     report_open(&report, args->json ? REPORT_JSON : REPORT_ROWS, args->hex, NULL);
     row_begin(&report);
     if (args->json)
         field_bytes(&report, "key", key->data, key->len);
-    field_bytes(&report, "value", value->data, value->len);
+    field_value(&report, item);
+    fields_of_json(&report, item);
     row_end(&report);
 }
 
 static int get_run(const struct args *args) {
     const char *segment = args->operands[0];
-    struct bytes key, value = {0};
+    struct bytes key;
+    struct shmkv_item item;
+    void *buf = NULL;
     int status;
 
     status = args_bytes(args, "key", args->operands[1], strlen(args->operands[1]), &key);
     shmkv_t *kv = status == STATUS_OK ? open_or_complain(segment, &status) : NULL;
     if (!kv)
         goto out;
-    int err = read_value(kv, &key, &value);
+    int err = read_value(kv, &key, &buf, &item);
     if (err)
         status = explain(segment, err);
     else
-        print_value(args, &key, &value);
+        print_value(args, &key, &item);
     shmkv_close(kv);
 out:
     free(key.data);
-    free(value.data);
+    free(buf);
     return status;
 }
 
@@ -212,8 +258,9 @@ const struct command command_get = {
     .options = "jxer",
     .summary = "Print the value of a key",
     .text =
-        "The value is escaped as keys and dump do it, and followed by a newline; --raw gives the\n"
-        "bytes alone. Exit status 1 if there is no such key.\n"
+        "Text and bytes are escaped as keys and dump do it; a number, true, false or null is\n"
+        "printed as such. --json tells the type, and when the entry ends. --raw gives the bytes\n"
+        "alone. Exit status 1 if there is no such key.\n"
         "A key that begins with a dash goes after --.\n",
     .run = get_run,
 };
@@ -225,9 +272,11 @@ const struct command command_dump = {
     .most = 1,
     .options = "jxenps",
     .summary = "Print keys and values",
-    .text = "One entry on a line: key, tab, value, escaped: \\n, \\t, \\r, \\\\, \\xHH. With "
-            "--json an object\n"
-            "with \"key\" and \"value\"; one that is not UTF-8 comes in Base64 as \"key_b64\" or\n"
-            "\"value_b64\". --escaped is about the operand of --prefix.\n",
+    .text =
+        "One entry on a line: key, tab, value, escaped: \\n, \\t, \\r, \\\\, \\xHH; a number, "
+        "true,\n"
+        "false or null as such. With --json an object with \"key\", \"value\", \"type\", and what\n"
+        "ends the entry, \"expires\" or \"bound\"; bytes that are not UTF-8 come in Base64 as\n"
+        "\"key_b64\" or \"value_b64\". --escaped is about the operand of --prefix.\n",
     .run = dump_run,
 };

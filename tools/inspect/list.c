@@ -167,7 +167,8 @@ const struct command command_list = {
     .summary = "List the segments in shared memory",
     .text =
         "State is one of: ok; damaged; newer (made by a newer version of shmkv); leftover (of a\n"
-        "process that died while it created or replaced a segment; nobody needs it); busy; error.\n"
+        "process that creates or replaces a segment, or died at it: then nobody needs it); busy;\n"
+        "error.\n"
         "Other files are left out, unless --all is given: foreign (no segment), denied (may not\n"
         "be read by you).\n",
     .run = list_run,

@@ -42,10 +42,8 @@ static void print_help(FILE *stream) {
         fprintf(stream, "  %-8s  %s\n", commands[i]->name, commands[i]->summary);
     fputs("\n"
           "'shmkv-inspect COMMAND --help' tells more; 'shmkv-inspect --version' the version.\n"
-          "All but put, del, import, freeze and unlink only read: they take no lock, and work "
-          "while a "
-          "writer\n"
-          "is stopped or dead.\n"
+          "All but put, del, import, freeze and unlink only read: they take no lock, and work\n"
+          "while a writer is stopped or dead.\n"
           "\n"
           "Exit status: 0 done; 1 no such key or segment; 2 wrong usage; 3 not a segment,\n"
           "damaged, or of a newer format; 4 busy, try again; 5 refused: permission, frozen,\n"
@@ -106,6 +104,9 @@ static int dispatch(int argc, char **argv) {
         return STATUS_USAGE;
     }
     command_name = command->name;
+    char name[40]; /* before getopt's messages, as before ours */
+    snprintf(name, sizeof name, "shmkv-inspect %s", command->name);
+    argv[1] = name;
     return run(command, argc - 1, argv + 1);
 }
 

@@ -8,6 +8,7 @@
 #include "tools/inspect/output.h"
 
 #include <inttypes.h>
+#include <math.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -132,6 +133,32 @@ void field_number(struct report *report, const char *name, uint64_t number) {
 
     snprintf(text, sizeof text, "%" PRIu64, number);
     field_plain(report, name, text, false);
+}
+
+void field_integer(struct report *report, const char *name, int64_t number) {
+    char text[24];
+
+    snprintf(text, sizeof text, "%" PRId64, number);
+    field_plain(report, name, text, false);
+}
+
+/* With as many digits as it takes, and so that it is seen to be no integer. JSON knows
+ * neither infinity nor NaN: there they are strings. */
+void field_float(struct report *report, const char *name, double number) {
+    char text[40];
+
+    for (int digits = 15; digits <= 17; digits++) {
+        snprintf(text, sizeof text, "%.*g", digits, number);
+        if (strtod(text, NULL) == number)
+            break;
+    }
+    if (strspn(text, "-0123456789") == strlen(text))
+        strcat(text, ".0");
+    field_plain(report, name, text, !isfinite(number));
+}
+
+void field_word_of_json(struct report *report, const char *name, const char *word) {
+    field_plain(report, name, word, false);
 }
 
 void field_bool(struct report *report, const char *name, bool value) {

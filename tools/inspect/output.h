@@ -30,6 +30,9 @@ void row_end(struct report *report);
 /* One field of the row. In JSON a number is a number, and bytes that are not UTF-8
  * come as Base64 under NAME_b64; with `hex`, all bytes as digits under NAME_hex. */
 void field_number(struct report *report, const char *name, uint64_t number);
+void field_integer(struct report *report, const char *name, int64_t number);
+void field_float(struct report *report, const char *name, double number); /* reads back the same */
+void field_word_of_json(struct report *report, const char *name, const char *word); /* true, null */
 void field_bool(struct report *report, const char *name, bool value);
 void field_text(struct report *report, const char *name, const char *text);
 void field_bytes(struct report *report, const char *name, const void *data, size_t len);
