@@ -531,6 +531,8 @@ static Suite *single_step_suite(void) {
     tcase_add_loop_test(tc,
                         test_every_instruction_of_an_operation_leaves_old_or_new_and_loses_nothing,
                         0, SCENARIO_COUNT);
+    tc = case_new(s, "replacing");
+    tcase_set_timeout(tc, 900);
     tcase_add_test(tc, test_every_instruction_of_creating_leaves_nothing_or_a_whole_segment);
     tcase_add_test(tc, test_every_instruction_of_replacing_leaves_the_old_or_the_new_segment);
     tc = case_new(s, "recovery");
