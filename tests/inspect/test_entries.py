@@ -136,6 +136,32 @@ class Types(Case):
         for key, entry in expected.items():
             self.assertEqual(objects(run("get", "--json", self.segment, key)), [{"key": key, **entry}])
 
+    def stored(self, key):
+        entry, = objects(run("get", "--json", "--hex", self.segment, key.encode().hex()))
+        return entry["type"], entry["value_hex"]
+
+    def test_put_reads_back_what_get_prints(self):
+        for key in self.LINES:
+            kind, value = self.stored(key)
+            if kind == "coded":
+                continue
+            with self.subTest(key):
+                text = run("get", self.segment, key)  # a newline behind a number does no harm
+                text = text if kind in ("int64", "float64", "boolean", "null") else bytes.fromhex(value)
+                run("put", "--type=" + kind, self.segment, "copy", input=text)
+                self.assertEqual(self.stored("copy"), (kind, value))
+
+    def test_put_of_what_is_not_of_the_type(self):
+        run("put", self.segment, "k", "v")
+        for kind, text in (
+            ("int64", "9223372036854775808"), ("int64", "1.5"), ("int64", ""), ("int64", "1 2"), ("float64", "1e999"),
+            ("float64", "x"), ("float64", "1" * 100), ("boolean", "1"), ("null", ""), ("text", b"\xff"), ("json", b"\xff"),
+            ("coded", "x"), ("int", "1"), ("", "1"),
+        ):
+            with self.subTest(kind=kind, text=text):
+                complaint("put", "--type", kind, self.segment, "k", text, status=USAGE)
+        self.assertEqual(self.stored("k"), ("bytes", "76"))
+
     def test_bytes_of_a_number(self):
         self.assertEqual(run("get", "--hex", self.segment, b"int64".hex()), b"0000000000000080\n")
         self.assertEqual(run("get", "--raw", self.segment, "int64"), b"\0\0\0\0\0\0\0\x80")

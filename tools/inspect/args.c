@@ -44,6 +44,7 @@ static const struct option_text option_texts[] = {
     A_SWITCH('a', "all", all, "show also what is usually left out"),
     A_SWITCH('x', "hex", hex, "keys and values are hexadecimal digits, in and out"),
     A_SWITCH('e', "escaped", escaped, "operands are written as this program prints them: \\n, \\x00, \\\\"),
+    A_TEXT('T', "type", "TYPE", type, "the type of the value (bytes)"),
     A_SWITCH('r', "raw", raw, "print the bytes as they are, without a newline"),
     A_SWITCH('0', "null", null, "print keys as they are, each followed by a zero byte"),
     A_NUMBER('n', "limit", "N", limit, UINT64_MAX, "stop after N entries"),

@@ -15,6 +15,7 @@
 #include "tools/inspect/output.h"
 #include "tools/inspect/segment.h"
 #include "tools/inspect/text.h"
+#include "tools/inspect/typed.h"
 
 enum { CHUNK = 64 * 1024 };
 static const size_t longest_value = UINT32_MAX;
@@ -67,6 +68,7 @@ static int parse_value(const struct args *args, struct bytes *value) {
 
 static int put_run(const struct args *args) {
     struct bytes key = {0}, value = {0};
+    struct typed typed;
     shmkv_t *kv = NULL;
     int err = SHMKV_OK;
 
@@ -74,9 +76,11 @@ static int put_run(const struct args *args) {
     if (status == STATUS_OK)
         status = parse_value(args, &value);
     if (status == STATUS_OK)
+        status = typed_parse(args->type, &value, &typed);
+    if (status == STATUS_OK)
         kv = open_writer(args, &status);
     if (kv)
-        err = shmkv_put(kv, key.data, key.len, value.data, value.len);
+        err = shmkv_put_item(kv, key.data, key.len, &typed.item);
     if (err)
         status = explain(args->operands[0], err);
     shmkv_close(kv);
@@ -166,11 +170,13 @@ const struct command command_put = {
     .operands = "SEGMENT KEY [VALUE]",
     .least = 2,
     .most = 3,
-    .options = "xecut",
+    .options = "xeTcut",
     .summary = "Store a value",
     .text =
         "Without VALUE, standard input is stored, to its end and as it is: a newline at its end\n"
         "belongs to the value. --hex and --escaped apply to KEY and VALUE, from either source.\n"
+        "It is bytes, unless --type says what else the text means: text, int64, float64, boolean\n"
+        "(true, false), null (null), json.\n"
         "A key or value that begins with a dash goes after --.\n",
     .run = put_run,
 };

@@ -14,6 +14,7 @@
 #include "tools/inspect/output.h"
 #include "tools/inspect/segment.h"
 #include "tools/inspect/text.h"
+#include "tools/inspect/typed.h"
 
 enum {
     FIRST_VALUE = 64 * 1024, /* buffer of the first attempt at a value, bytes */
@@ -116,50 +117,6 @@ static void print_key(const struct args *args, struct report *report, const stru
     row_begin(report);
     field_bytes(report, "key", key->data, key->len);
     row_end(report);
-}
-
-/* ------------------------------------------------------------------------- values */
-
-static const char *const type_names[] = {
-    [SHMKV_BYTES] = "bytes",     [SHMKV_TEXT] = "text",       [SHMKV_INT64] = "int64",
-    [SHMKV_FLOAT64] = "float64", [SHMKV_BOOLEAN] = "boolean", [SHMKV_NULL] = "null",
-    [SHMKV_JSON] = "json",       [SHMKV_CODED] = "coded",
-};
-
-/* A number as a number. The library gives one whose length does not fit its type as bytes. */
-static void field_value(struct report *report, const struct shmkv_item *item) {
-    int64_t integer;
-    double number;
-
-    switch (report->hex ? SHMKV_BYTES : item->type) {
-    case SHMKV_INT64:
-        memcpy(&integer, item->data, sizeof integer);
-        field_integer(report, "value", integer);
-        break;
-    case SHMKV_FLOAT64:
-        memcpy(&number, item->data, sizeof number);
-        field_float(report, "value", number);
-        break;
-    case SHMKV_BOOLEAN:
-        field_word_of_json(report, "value", *(const unsigned char *)item->data ? "true" : "false");
-        break;
-    case SHMKV_NULL:
-        field_word_of_json(report, "value", "null");
-        break;
-    default:
-        field_bytes(report, "value", item->data, item->len);
-    }
-}
-
-/* What lines have no room for: which of the values that look alike it is, and its end. */
-static void fields_of_json(struct report *report, const struct shmkv_item *item) {
-    if (report->form != REPORT_JSON)
-        return;
-    field_text(report, "type", type_names[item->type]);
-    if (item->expires_ns)
-        field_time(report, "expires", item->expires_ns);
-    if (item->flags & SHMKV_BOUND)
-        field_bool(report, "bound", true);
 }
 
 static void print_entry(const struct args *args, struct report *report, const struct bytes *key,

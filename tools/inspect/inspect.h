@@ -45,6 +45,7 @@ struct args {
     uint64_t timeout_ms; /* 0: the library's default */
     const char *prefix;  /* NULL: every key */
     const char *parts;   /* NULL: every part, hexdump */
+    const char *type;    /* NULL: bytes, put */
     const char *dir;     /* NULL: /dev/shm, list */
     int count;           /* operands */
     char **operands;
