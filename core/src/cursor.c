@@ -426,7 +426,7 @@ int shmkv_cursor_prefix(shmkv_cursor_t *c, const void *prefix, size_t len) {
     if (!c || (!prefix && len))
         return fail(SHMKV_EARGUMENT, "cursor");
     if (len > SHMKV_MAX_KEY)
-        return fail(SHMKV_EKEY, "a prefix of %zu bytes", len);
+        return fail(SHMKV_EKEY, "%s: a prefix of %zu bytes", kv_name(c->kv), len);
     if (!c->unread) /* in the middle of a bucket, which was copied by the old one */
         return fail(SHMKV_EARGUMENT, "a prefix for a cursor that is under way");
     int err = bytes_reserve(&c->prefix, len);

@@ -237,7 +237,7 @@ int shmkv_dump(shmkv_t *kv, int fd, unsigned flags, uint64_t *entries) {
     if (!kv)
         return fail(SHMKV_ECLOSED, "segment");
     if (flags & ~(unsigned)SHMKV_DUMP_SNAPSHOT)
-        return fail(SHMKV_EARGUMENT, "dump flags 0x%x", flags);
+        return fail(SHMKV_EARGUMENT, "%s: dump flags 0x%x", kv_name(kv), flags);
     struct writer w = {.fd = fd, .buffer = malloc(BUFFER)};
     if (!w.buffer)
         return fail(ENOMEM, "dump");

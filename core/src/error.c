@@ -113,7 +113,7 @@ static size_t begin_key(int err, struct guard *g, const void *key, size_t key_le
         err == SHMKV_ETOOSMALL)
         return 0;
     char escaped[64];
-    escape_key(escaped, sizeof escaped, key, key_len);
+    escape_key(escaped, sizeof escaped, key, key ? key_len : 0); /* NULL is a bad key, too */
     size_t n = strlen(g->detail);
     snprintf(g->detail + n, sizeof g->detail - n, " (key \"%s\"", escaped);
     return strlen(g->detail);
@@ -129,7 +129,7 @@ int fail_at_key(int err, const void *key, size_t key_len) {
 
 int fail_at_one_of(int err, const struct shmkv_bytes *key, size_t done, size_t all) {
     struct guard *g = texts();
-    size_t n = begin_key(err, g, key->data, key->data ? key->len : 0);
+    size_t n = begin_key(err, g, key->data, key->len);
     if (n)
         snprintf(g->detail + n, sizeof g->detail - n, "; %zu of %zu done)", done, all);
     return err;

@@ -305,8 +305,10 @@ int handle_enter_slowly(shmkv_t *kv, struct segment **out) {
 
 /* ------------------------------------------------------------------------ read */
 
-int refuse_key(const void *key, size_t key_len) {
-    return fail(SHMKV_EKEY, "a key of %zu bytes", key ? key_len : 0);
+const char *kv_name(const shmkv_t *kv) { return kv ? kv->loc.path : "segment"; }
+
+int refuse_key(const shmkv_t *kv, const void *key, size_t key_len) {
+    return fail(SHMKV_EKEY, "%s: a key of %zu bytes", kv_name(kv), key ? key_len : 0);
 }
 
 int shmkv_count(shmkv_t *kv, uint64_t *n) {
@@ -405,9 +407,9 @@ static inline int make_checked(struct context *ctx, void *arg) {
 }
 
 int handle_change(shmkv_t *kv, struct change *c) {
-    int err = key_check(c->key, c->key_len);
+    int err = key_check(kv, c->key, c->key_len);
     if (unlikely(err))
-        return err;
+        return fail_at_key(err, c->key, c->key_len);
     err = work_following(kv, make_checked, c);
     return likely(!err) ? err : fail_at_key(err, c->key, c->key_len);
 }

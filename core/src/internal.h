@@ -605,7 +605,7 @@ int cursor_open_locks(shmkv_t *kv, shmkv_cursor_t **out);
 
 bool utf8_valid(const uint8_t *p, size_t len);
 /* May this be stored? */
-int item_check(const struct shmkv_item *item);
+int item_check(const shmkv_t *kv, const struct shmkv_item *item);
 const char *type_name(int type);
 /* What a value of this type and length counts as: bytes, unless they fit each other
  * [LAYOUT-26]. */
@@ -916,11 +916,14 @@ int handle_write(shmkv_t *kv, int (*work)(struct context *ctx, void *arg), void 
 /* [LAYOUT-25] EKEY or EVALUE if key or value are longer than this segment's may be. */
 int change_check_lengths(const struct segment *seg, const struct change *c);
 
-int refuse_key(const void *key, size_t key_len);
+/* For messages about arguments, before any segment has been entered. */
+const char *kv_name(const shmkv_t *kv);
+int refuse_key(const shmkv_t *kv, const void *key, size_t key_len);
 
-static inline int key_check(const void *key, size_t key_len) {
+/* What the caller says with fail_at_key() is still to be added. */
+static inline int key_check(const shmkv_t *kv, const void *key, size_t key_len) {
     bool good = key && key_len - 1 < SHMKV_MAX_KEY;
-    return likely(good) ? SHMKV_OK : refuse_key(key, key_len);
+    return likely(good) ? SHMKV_OK : refuse_key(kv, key, key_len);
 }
 
 #endif

@@ -359,7 +359,7 @@ static int check_handle(shmkv_t *kv, unsigned flags) {
     struct segment *seg;
     if (flags & ~(unsigned)(SHMKV_LOAD_KEEP | SHMKV_LOAD_REPLACE) ||
         flags == (SHMKV_LOAD_KEEP | SHMKV_LOAD_REPLACE))
-        return fail(SHMKV_EARGUMENT, "load flags 0x%x", flags);
+        return fail(SHMKV_EARGUMENT, "%s: load flags 0x%x", kv_name(kv), flags);
     int err = handle_enter(kv, &seg);
     if (err)
         return err;

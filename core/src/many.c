@@ -106,11 +106,11 @@ static int check_then_make(struct context *ctx, void *arg) {
                                           : fail_at_one_of(err, &m->keys[m->next], m->next, m->n);
 }
 
-static int check_arguments(struct many *m) {
+static int check_arguments(const shmkv_t *kv, struct many *m) {
     for (size_t i = 0; i < m->n; i++) {
-        int err = key_check(m->keys[i].data, m->keys[i].len);
+        int err = key_check(kv, m->keys[i].data, m->keys[i].len);
         if (!err && !m->remove)
-            err = item_check(&m->items[i]);
+            err = item_check(kv, &m->items[i]);
         if (err)
             return refuse(m, i, err);
     }
@@ -118,7 +118,7 @@ static int check_arguments(struct many *m) {
 }
 
 static int change_many(shmkv_t *kv, struct many *m) {
-    int err = check_arguments(m);
+    int err = check_arguments(kv, m);
     return err ? err : handle_write(kv, check_then_make, m);
 }
 

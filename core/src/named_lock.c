@@ -200,7 +200,7 @@ static int compute(const struct wish *w) {
         return err;
     err = w->fn(w->arg, &item);
     if (!err)
-        err = item_check(&item);
+        err = item_check(w->kv, &item);
     if (err)
         return err;
     struct change c = {.key = w->key, .key_len = w->key_len, .item = &item};

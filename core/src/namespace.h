@@ -76,6 +76,7 @@
 #define intent_join shmkv_private_intent_join
 #define intent_replay shmkv_private_intent_replay
 #define item_check shmkv_private_item_check
+#define kv_name shmkv_private_kv_name
 #define large_bound shmkv_private_large_bound
 #define large_take shmkv_private_large_take
 #define location_find shmkv_private_location_find

@@ -169,10 +169,15 @@ static int make_f64(void *arg, const uint64_t *old_bits, uint64_t *value) {
     return keep ? E_SAME : SHMKV_OK;
 }
 
+static int refuse_number(const shmkv_t *kv, const void *key, size_t key_len) {
+    fail(SHMKV_EARGUMENT, "%s: the number is not finite", kv_name(kv));
+    return fail_at_key(SHMKV_EARGUMENT, key, key_len);
+}
+
 static int change_f64(shmkv_t *kv, const void *key, size_t key_len, struct f64_change n,
                       double *result) {
     if (!isfinite(n.operand) || !isfinite(n.initial))
-        return fail(SHMKV_EARGUMENT, "the number is not finite");
+        return refuse_number(kv, key, key_len);
     int err = change_number(kv, key, key_len, SHMKV_FLOAT64, make_f64, &n);
     if (!err && result)
         *result = n.result;

@@ -540,9 +540,9 @@ static int read_many(struct segment *seg, size_t n, const struct shmkv_bytes *ke
 static COLD int get_slowly(shmkv_t *kv, const void *key, size_t key_len, void *buf, size_t buf_len,
                            size_t *val_len) {
     struct segment *seg;
-    int err = key_check(key, key_len);
+    int err = key_check(kv, key, key_len);
     if (err)
-        return err;
+        return fail_at_key(err, key, key_len);
     if (!buf && buf_len)
         return fail(SHMKV_EARGUMENT, "no buffer");
     err = handle_enter(kv, &seg);
@@ -594,9 +594,10 @@ static int read_exists(struct segment *seg, const void *key, size_t key_len) {
 
 int shmkv_exists(shmkv_t *kv, const void *key, size_t key_len) {
     struct segment *seg;
-    int err = key_check(key, key_len);
-    if (!err)
-        err = handle_enter(kv, &seg);
+    int err = key_check(kv, key, key_len);
+    if (err)
+        return fail_at_key(err, key, key_len);
+    err = handle_enter(kv, &seg);
     if (err)
         return err;
     err = read_exists(seg, key, key_len);
@@ -625,16 +626,19 @@ int shmkv_get_many(shmkv_t *kv, size_t n, const struct shmkv_bytes *keys, struct
     size_t good = good_keys(n, keys);
     err = read_many(seg, good, keys, items, &(struct room){buf, buf_len}, finished);
     handle_leave();
-    if (!err && good < n)
-        err = items[good].result = refuse_key(keys[good].data, keys[good].len);
-    return err;
+    if (err || good == n)
+        return err;
+    err = items[good].result = refuse_key(kv, keys[good].data, keys[good].len);
+    return fail_at_key(err, keys[good].data, keys[good].len);
 }
 
 static COLD int get_item_slowly(shmkv_t *kv, const void *key, size_t key_len, void *buf,
                                 size_t buf_len, struct shmkv_item *item) {
     struct segment *seg;
-    int err = key_check(key, key_len);
-    if (!err && (!item || (!buf && buf_len)))
+    int err = key_check(kv, key, key_len);
+    if (err)
+        return fail_at_key(err, key, key_len);
+    if ((!item || (!buf && buf_len)))
         err = fail(SHMKV_EARGUMENT, "no place for the item");
     if (!err)
         err = handle_enter(kv, &seg);

@@ -53,6 +53,7 @@ struct keyed {
 };
 
 struct shmkv_txn {
+    const shmkv_t *kv; /* for what is said about arguments */
     size_t n;
     struct keyed *keys;
     struct keyed **sorted; /* by shard, then bucket */
@@ -566,7 +567,7 @@ static struct keyed *key_of(const struct shmkv_txn *txn, size_t i) {
     if (!txn || !txn->running)
         refuse("not inside a transaction");
     else if (i >= txn->n)
-        fail(SHMKV_EARGUMENT, "key %zu of a transaction of %zu", i, txn->n);
+        fail(SHMKV_EARGUMENT, "%s: key %zu of a transaction of %zu", kv_name(txn->kv), i, txn->n);
     else
         return &txn->keys[i];
     return NULL;
@@ -590,9 +591,9 @@ int shmkv_txn_put(shmkv_txn_t *txn, size_t i, const struct shmkv_item *item) {
     struct keyed *k = key_of(txn, i);
     if (!k)
         return SHMKV_EARGUMENT;
-    int err = item_check(item);
+    int err = item_check(txn->kv, item);
     if (err)
-        return err;
+        return fail_at_key(err, k->key, k->len);
     void *data = malloc(item->len ? item->len : 1);
     if (!data)
         return fail(ENOMEM, "a value of %zu bytes", item->len);
@@ -670,30 +671,32 @@ static int prepare(struct shmkv_txn *txn, size_t n, const struct shmkv_bytes *ke
     return SHMKV_OK;
 }
 
-static int check_arguments(size_t n, const struct shmkv_bytes *keys, shmkv_txn_fn fn) {
+static int check_arguments(const shmkv_t *kv, size_t n, const struct shmkv_bytes *keys,
+                           shmkv_txn_fn fn) {
     if (!fn)
         return refuse("no function");
     if (!n || !keys)
-        return refuse("no keys");
+        return fail(SHMKV_EARGUMENT, "%s: a transaction of no keys", kv_name(kv));
     if (n > SHMKV_MAX_TRANSACTION)
-        return fail(SHMKV_EARGUMENT, "%zu keys; a transaction has at most %d", n,
+        return fail(SHMKV_EARGUMENT, "%s: %zu keys; a transaction has at most %d", kv_name(kv), n,
                     SHMKV_MAX_TRANSACTION);
     for (size_t i = 0; i < n; i++) {
-        int err = key_check(keys[i].data, keys[i].len);
+        int err = key_check(kv, keys[i].data, keys[i].len);
         if (err)
-            return err;
+            return fail_at_key(err, keys[i].data, keys[i].len);
     }
     return SHMKV_OK;
 }
 
 int shmkv_transaction(shmkv_t *kv, size_t n, const struct shmkv_bytes *keys, shmkv_txn_fn fn,
                       void *arg) {
-    int err = check_arguments(n, keys, fn);
+    int err = check_arguments(kv, n, keys, fn);
     if (err)
         return err;
     if (!kv)
         return fail(SHMKV_ECLOSED, "segment");
-    struct shmkv_txn txn = {.deadline = now_ns() + (uint64_t)kv->opts.lock_timeout_ms * 1000000u};
+    struct shmkv_txn txn = {.kv = kv,
+                            .deadline = now_ns() + (uint64_t)kv->opts.lock_timeout_ms * 1000000u};
     err = prepare(&txn, n, keys);
     for (bool again = !err; again;) {
         err = run(kv, &txn, fn, arg, &again);

@@ -84,9 +84,9 @@ static int append_as(int type, shmkv_t *kv, const void *key, size_t key_len, con
                      size_t len, size_t *new_len) {
     struct append a = {.key = key, .data = data, .key_len = key_len, .len = len, .type = type};
     const struct shmkv_item item = {.data = data, .len = len, .type = type};
-    int err = key_check(key, key_len);
+    int err = key_check(kv, key, key_len);
     if (!err)
-        err = item_check(&item);
+        err = item_check(kv, &item);
     if (!err)
         err = handle_write(kv, append, &a);
     if (err)
@@ -140,7 +140,7 @@ static int touch(struct context *ctx, void *arg) {
 
 int shmkv_touch(shmkv_t *kv, const void *key, size_t key_len, uint64_t expires_ns) {
     struct touch t = {.key = key, .key_len = key_len, .expires_ns = expires_ns};
-    int err = key_check(key, key_len);
+    int err = key_check(kv, key, key_len);
     if (!err)
         err = handle_write(kv, touch, &t);
     return err ? fail_at_key(err, key, key_len) : SHMKV_OK;
@@ -237,9 +237,9 @@ static int set(shmkv_t *kv, const void *key, size_t key_len, const struct shmkv_
 
 int shmkv_get_or_set(shmkv_t *kv, const void *key, size_t key_len, const struct shmkv_item *initial,
                      void *buf, size_t buf_len, struct shmkv_item *out) {
-    int err = item_check(initial);
+    int err = item_check(kv, initial);
     if (err)
-        return err;
+        return fail_at_key(err, key, key_len);
     for (int n = 0; n < MAX_ATTEMPTS; n++) {
         err = shmkv_get_item(kv, key, key_len, buf, buf_len, out);
         if (err == SHMKV_ENOTFOUND)

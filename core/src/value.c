@@ -80,18 +80,19 @@ static bool fits_type(const struct shmkv_item *item) {
     }
 }
 
-int item_check(const struct shmkv_item *item) {
+int item_check(const shmkv_t *kv, const struct shmkv_item *item) {
     if (!item)
-        return fail(SHMKV_EARGUMENT, "no value");
+        return fail(SHMKV_EARGUMENT, "%s: no value", kv_name(kv));
     if (item->len > SHMKV_MAX_VALUE)
-        return fail(SHMKV_EVALUE, "a value of %zu bytes", item->len);
+        return fail(SHMKV_EVALUE, "%s: a value of %zu bytes", kv_name(kv), item->len);
     if (!item->data && item->len)
-        return fail(SHMKV_EARGUMENT, "no value");
+        return fail(SHMKV_EARGUMENT, "%s: no value", kv_name(kv));
     if (item->type < SHMKV_BYTES || item->type > SHMKV_CODED)
-        return fail(SHMKV_EARGUMENT, "type %d", item->type);
+        return fail(SHMKV_EARGUMENT, "%s: type %d", kv_name(kv), item->type);
     if (item->flags & ~(unsigned)(SHMKV_BOUND | SHMKV_NO_DEFAULT_EXPIRY))
-        return fail(SHMKV_EARGUMENT, "item flags 0x%x", item->flags);
+        return fail(SHMKV_EARGUMENT, "%s: item flags 0x%x", kv_name(kv), item->flags);
     if (!fits_type(item))
-        return fail(SHMKV_EVALUE, "%zu bytes are not %s", item->len, type_name(item->type));
+        return fail(SHMKV_EVALUE, "%s: %zu bytes are not %s", kv_name(kv), item->len,
+                    type_name(item->type));
     return SHMKV_OK;
 }

@@ -222,9 +222,9 @@ int wait_for(shmkv_t *kv, const struct waited *f, uint64_t deadline) {
 }
 
 int shmkv_wait(shmkv_t *kv, const void *key, size_t key_len, uint64_t version, int timeout_ms) {
-    int err = key_check(key, key_len);
+    int err = key_check(kv, key, key_len);
     struct waited f = {.key = key, .key_len = key_len, .version = version};
-    return err ? err : wait_for(kv, &f, deadline_after(timeout_ms));
+    return err ? fail_at_key(err, key, key_len) : wait_for(kv, &f, deadline_after(timeout_ms));
 }
 
 /* --------------------------------------------------------------------- the store */

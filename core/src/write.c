@@ -13,11 +13,17 @@ static bool bad_place(const void *buf, size_t buf_len, const struct shmkv_item *
 
 /* --------------------------------------------------------------------- put, delete */
 
+static int refuse_value(const shmkv_t *kv, int err, const void *key, size_t key_len, size_t len) {
+    fail(err, err == SHMKV_EVALUE ? "%s: a value of %zu bytes" : "%s: no value, of %zu bytes",
+         kv_name(kv), len);
+    return fail_at_key(err, key, key_len);
+}
+
 int shmkv_put(shmkv_t *kv, const void *key, size_t key_len, const void *val, size_t val_len) {
     if (unlikely(val_len > SHMKV_MAX_VALUE))
-        return fail(SHMKV_EVALUE, "a value of %zu bytes", val_len);
+        return refuse_value(kv, SHMKV_EVALUE, key, key_len, val_len);
     if (unlikely(!val && val_len))
-        return fail(SHMKV_EARGUMENT, "no value");
+        return refuse_value(kv, SHMKV_EARGUMENT, key, key_len, val_len);
     const struct shmkv_item item = {.data = val, .len = val_len};
     struct change c = {.key = key, .key_len = key_len, .item = &item};
     return handle_change(kv, &c);
@@ -25,9 +31,10 @@ int shmkv_put(shmkv_t *kv, const void *key, size_t key_len, const void *val, siz
 
 /* The version of what was stored, for those who asked. */
 static int change_and_tell(shmkv_t *kv, struct change *c, uint64_t *version) {
-    int err = item_check(c->item);
-    if (!err)
-        err = handle_change(kv, c);
+    int err = item_check(kv, c->item);
+    if (unlikely(err))
+        return fail_at_key(err, c->key, c->key_len);
+    err = handle_change(kv, c);
     if (!err && version)
         *version = c->made;
     return err;
@@ -75,9 +82,9 @@ int shmkv_cas(shmkv_t *kv, const void *key, size_t key_len, uint64_t version,
 
 int shmkv_cas_value(shmkv_t *kv, const void *key, size_t key_len, const struct shmkv_item *expected,
                     const struct shmkv_item *item) {
-    int err = item_check(expected);
+    int err = item_check(kv, expected);
     if (err)
-        return err;
+        return fail_at_key(err, key, key_len);
     struct change c = {
         .key = key, .key_len = key_len, .item = item, .when = IF_VALUE, .expected = expected};
     return as_changed(change_and_tell(kv, &c, NULL));
@@ -91,8 +98,8 @@ int shmkv_delete_if(shmkv_t *kv, const void *key, size_t key_len, uint64_t versi
 
 int shmkv_delete_value(shmkv_t *kv, const void *key, size_t key_len,
                        const struct shmkv_item *expected) {
-    int err = item_check(expected);
-    return err ? err
+    int err = item_check(kv, expected);
+    return err ? fail_at_key(err, key, key_len)
                : handle_change(kv, &(struct change){.key = key,
                                                     .key_len = key_len,
                                                     .when = IF_VALUE,

@@ -89,9 +89,7 @@ END_TEST
 
 /* ----------------------------------------------------------------------- detail */
 
-START_TEST(test_detail_before_any_failure_is_empty) {
-    ck_assert_str_eq(shmkv_error_detail(), "");
-}
+START_TEST(test_detail_before_any_failure_is_empty) { ck_assert_str_eq(shmkv_error_detail(), ""); }
 END_TEST
 
 START_TEST(test_detail_after_a_failure_names_the_segment_and_the_meaning) {
@@ -113,6 +111,89 @@ START_TEST(test_detail_when_the_key_is_absent_stays_as_it_was) {
     ck_assert_err(shmkv_exists(kv, "absent", 6), SHMKV_ENOTFOUND);
     ck_assert_err(shmkv_delete(kv, "absent", 6), SHMKV_ENOTFOUND);
     ck_assert_str_eq(shmkv_error_detail(), before);
+    finish(kv, name);
+}
+END_TEST
+
+/* Each call with a bad key, and each with a value of which its type knows better. */
+static int call_number(int n, shmkv_t *kv, const char *key, size_t len,
+                       const struct shmkv_item *bad) {
+    static const struct shmkv_item good = {.data = "v", .len = 1};
+    const struct shmkv_item *item = bad ? bad : &good;
+    struct shmkv_item out = {0};
+    struct shmkv_bytes keys = {key, len};
+    char buf[8];
+    int64_t number;
+    switch (n) {
+    case 0:
+        return shmkv_put_item(kv, key, len, item);
+    case 1:
+        return shmkv_add(kv, key, len, item, NULL);
+    case 2:
+        return shmkv_swap(kv, key, len, item, buf, sizeof buf, &out);
+    case 3:
+        return shmkv_cas(kv, key, len, 1, item);
+    case 4:
+        return shmkv_cas_value(kv, key, len, item, &good);
+    case 5:
+        return shmkv_delete_value(kv, key, len, item);
+    case 6:
+        return shmkv_get_or_set(kv, key, len, item, buf, sizeof buf, &out);
+    case 7:
+        out = *item;
+        return shmkv_put_many(kv, 1, &keys, &out, NULL);
+    case 8: /* The rest take no value, or make it themselves. */
+        return bad ? shmkv_append_text(kv, key, len, bad->data, bad->len, NULL)
+                   : shmkv_append(kv, key, len, "v", 1, NULL);
+    case 9:
+        return shmkv_get(kv, key, len, buf, sizeof buf, NULL);
+    case 10:
+        return shmkv_get_item(kv, key, len, buf, sizeof buf, &out);
+    case 11:
+        return shmkv_exists(kv, key, len);
+    case 12:
+        return shmkv_delete(kv, key, len);
+    case 13:
+        return shmkv_touch(kv, key, len, 0);
+    case 14:
+        return shmkv_wait(kv, key, len, 1, 0);
+    case 15:
+        return shmkv_take(kv, key, len, buf, sizeof buf, &out);
+    case 16:
+        return shmkv_get_many(kv, 1, &keys, &out, buf, sizeof buf, NULL);
+    case 17:
+        return shmkv_delete_many(kv, 1, &keys, NULL, NULL, NULL);
+    case 18:
+        return shmkv_incr_i64(kv, key, len, 1, 0, &number);
+    default:
+        return shmkv_put(kv, key, len, "v", 1);
+    }
+}
+enum { WITH_VALUE = 9, WITH_KEY = 20 };
+
+START_TEST(test_detail_of_a_bad_key_names_segment_and_key) {
+    const char *name = unique_name();
+    shmkv_t *kv = open_ok(name, NULL);
+    char key[65537];
+    memset(key, 'k', sizeof key);
+    ck_assert_err(call_number(_i, kv, key, sizeof key, NULL), SHMKV_EKEY);
+    ck_assert_detail(name);
+    ck_assert_detail("a key of 65537 bytes");
+    ck_assert_detail("(key \"kkkk");
+    ck_assert_err(call_number(_i, kv, NULL, 5, NULL), SHMKV_EKEY);
+    ck_assert_detail("(key \"\"");
+    finish(kv, name);
+}
+END_TEST
+
+START_TEST(test_detail_of_a_bad_value_names_segment_and_key) {
+    const char *name = unique_name();
+    shmkv_t *kv = open_ok(name, NULL);
+    const struct shmkv_item bad = {.data = "\xff", .len = 1, .type = SHMKV_TEXT};
+    ck_assert_err(call_number(_i, kv, "the key", 7, &bad), SHMKV_EVALUE);
+    ck_assert_detail(name);
+    ck_assert_detail("1 bytes are not text");
+    ck_assert_detail("(key \"the key\"");
     finish(kv, name);
 }
 END_TEST
@@ -177,6 +258,8 @@ static Suite *error_suite(void) {
     tcase_add_test(tc, test_detail_before_any_failure_is_empty);
     tcase_add_test(tc, test_detail_after_a_failure_names_the_segment_and_the_meaning);
     tcase_add_test(tc, test_detail_when_the_key_is_absent_stays_as_it_was);
+    tcase_add_loop_test(tc, test_detail_of_a_bad_key_names_segment_and_key, 0, WITH_KEY);
+    tcase_add_loop_test(tc, test_detail_of_a_bad_value_names_segment_and_key, 0, WITH_VALUE);
     tcase_add_test(tc, test_detail_when_very_long_is_cut);
     tcase_add_test(tc, test_detail_when_it_quotes_the_former_detail_is_right);
     tcase_add_test(tc, test_fail_keeps_errno);
