@@ -99,6 +99,23 @@ subtest 'what would be lost is refused, and nothing has changed' => sub {
     @$circular = ();
 };
 
+# proves [VAL-07]
+subtest 'what others could not read is refused' => sub {
+    my $kv = ShmKV->open(segment());
+    my $nested = [];
+    $nested = [$nested] for 1 .. 511;
+    $kv->put(k => $nested);
+    my ($depth, $level) = (0, $kv->get('k'));
+    while ($level) {
+        $depth++;
+        $level = $level->[0];
+    }
+    is($depth, 512, 'as deep as that is allowed');
+    ok(!eval { $kv->put(k => { 'one more' => $nested }); 1 }, 'and no more');
+    isa_ok($@, 'ShmKV::Error::BadValue');
+    like($@, qr/more than 512/, 'it says so');
+};
+
 # proves [VAL-05]
 subtest 'text and JSON that are none' => sub {
     my $kv = ShmKV->open(segment());

@@ -3,6 +3,7 @@
 import json
 
 _INT64 = range(-(2**63), 2**63)
+_DEEPEST = 512  # [VAL-07]
 
 
 def _check(value, above=()):
@@ -15,6 +16,8 @@ def _check(value, above=()):
     elif isinstance(value, (list, tuple, dict)):
         if any(value is outer for outer in above):
             raise ValueError("bad value: a list or dict that contains itself")
+        if len(above) >= _DEEPEST:
+            raise ValueError("bad value: more than %d lists and dicts inside each other" % _DEEPEST)
         above += (value,)
         for name in value if isinstance(value, dict) else ():
             if not isinstance(name, str):

@@ -85,7 +85,7 @@ class Values(SegmentTest):
             ({1: "int key"}, TypeError),
             ([b"bytes"], TypeError),
             (circular, ValueError),
-            (deep, RecursionError),
+            (deep, ValueError),
             ("\ud800", UnicodeEncodeError),
             (["\ud800"], UnicodeEncodeError),
             (object(), TypeError),
@@ -94,6 +94,17 @@ class Values(SegmentTest):
             with self.subTest(bad=type(bad)), self.assertRaises(error):
                 self.kv["k"] = bad
             self.assertEqual(self.kv["k"], "before")
+
+    # proves [VAL-07]
+    def test_what_others_could_not_read_is_refused(self):
+        nested = []
+        for _ in range(511):
+            nested = [nested]
+        self.kv["k"] = nested
+        self.assertEqual(self.kv["k"], nested)
+        with self.assertRaisesRegex(ValueError, "more than 512"):
+            self.kv["k"] = {"one more": nested}
+        self.assertEqual(self.kv["k"], nested)
 
     def test_subclasses_are_stored_as_what_they_extend(self):
         class Colour(enum.IntEnum):

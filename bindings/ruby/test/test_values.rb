@@ -78,6 +78,19 @@ class TestValues < SegmentTest
     end
   end
 
+  # proves [VAL-07]
+  def test_what_others_could_not_read_is_refused
+    nested = []
+    511.times { nested = [nested] }
+    @kv["k"] = nested
+    assert_equal nested, @kv["k"]
+    error = assert_raises(ShmKV::BadValue) { @kv["k"] = { "one more" => nested } }
+    assert_match(/more than 512/, error.message)
+    assert_equal nested, @kv["k"]
+    100_000.times { nested = [nested] }
+    assert_raises(ShmKV::BadValue) { @kv["k"] = nested }
+  end
+
   def test_symbols_and_other_encodings_are_text
     @kv["s"] = :name
     @kv["w"] = "caf\u00e9".encode("UTF-16LE")

@@ -16,7 +16,7 @@ use overload ();
 use JSON::PP ();
 use Scalar::Util qw(blessed reftype);
 
-use constant DEEPEST => 512;    # of JSON::PP, when it reads
+use constant DEEPEST => 512;    # [VAL-07]; JSON::PP reads no more
 
 my $strings = JSON::PP->new->allow_nonref;
 my $reader  = JSON::PP->new->utf8(0)->boolean_values(!!0, !!1);
@@ -61,11 +61,12 @@ sub _encode {
         return $strings->encode("$value") if overload::Method($value, '""');
         _refuse('an object of ' . ref($value) . ' inside an array or hash');
     }
-    _refuse('arrays and hashes that contain themselves, or too many inside each other') if $depth > DEEPEST;
+    _refuse('arrays and hashes that contain themselves, or more than ' . DEEPEST . ' inside each other')
+        if $depth > DEEPEST;
     if (reftype $value eq 'ARRAY') {
         return '[' . join(',', map { _encode($_, $depth + 1) } @$value) . ']';
     }
-    _refuse('a reference to something that is no plain array or hash') if reftype $value ne 'HASH';
+    _refuse('a reference to something that is no plain array or hash, inside one') if reftype $value ne 'HASH';
     return '{' . join(',', map { $strings->encode("$_") . ':' . _encode($value->{$_}, $depth + 1) } sort keys %$value) . '}';
 }
 

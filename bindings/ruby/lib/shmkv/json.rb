@@ -7,7 +7,8 @@ require "json"
 module ShmKV
   JSON_ERROR = JSON::JSONError
   INT64 = (-2**63..2**63 - 1).freeze
-  private_constant :JSON_ERROR, :INT64
+  DEEPEST = 512 # [VAL-07]
+  private_constant :JSON_ERROR, :INT64, :DEEPEST
 
   class << self
     private
@@ -38,6 +39,7 @@ module ShmKV
 
     def json_check_members(value, above)
       refuse_value("an Array or Hash that contains itself") if above.any? { |outer| outer.equal?(value) }
+      refuse_value("more than #{DEEPEST} Arrays and Hashes inside each other") if above.size >= DEEPEST
       above += [value]
       if value.is_a?(Hash)
         value.each_key do |name|
@@ -59,7 +61,7 @@ module ShmKV
     end
 
     def json_decode(text)
-      JSON.parse(text, max_nesting: 512, create_additions: false)
+      JSON.parse(text, max_nesting: DEEPEST, create_additions: false)
     end
   end
 end
