@@ -60,6 +60,36 @@ static done_t put_short(Store *self, const void *key, size_t key_len, const void
     return err;
 }
 
+/*
+ * SWIG's check of the number of arguments, which would show C: "Usage: Store_put(self,KEY,KEY_LEN,ITEM);"
+ * becomes put(key, item). "Store_" and the like, the object and lengths of strings are left out.
+ */
+static void raise_usage(const char *usage)
+{
+    char shown[128];
+    const char *method = strchr(usage, '_'), *open = strchr(usage, '('), *word = strchr(usage, ',');
+    size_t n = 0;
+
+    method = method && method < open ? method + 1 : usage + strlen("Usage: ");
+    n = (size_t)snprintf(shown, sizeof shown, "%.*s(", (int)(open - method), method);
+    for (; word && n < sizeof shown; word = strchr(word + 1, ',')) {
+        size_t len = strcspn(word + 1, ",)"), i;
+
+        if (len > 4 && !strncmp(word + 1 + len - 4, "_LEN", 4))
+            continue;
+        n += (size_t)snprintf(shown + n, sizeof shown - n, "%s%.*s", shown[n - 1] == '(' ? "" : ", ", (int)len, word + 1);
+        for (i = n - len; i < n && i < sizeof shown; i++)
+            shown[i] = (char)toLOWER(shown[i]);
+    }
+    raise_error(refuse(SHMKV_EARGUMENT, "bad argument: wrong number of arguments; usage: %s)", shown));
+}
+#undef SWIG_croak
+#define SWIG_croak(text)   \
+    do {                   \
+        raise_usage(text); \
+        SWIG_fail;         \
+    } while (0)
+
 /* What code of the user died with comes out as it was; SWIG makes a string of a plain reference. */
 #define SWIG_croak_null() croak_sv(ERRSV)
 
@@ -75,7 +105,7 @@ static done_t put_short(Store *self, const void *key, size_t key_len, const void
 
 /* A value as Shared::Simple wants it. */
 %typemap(in) (const void *SHORT_VALUE, size_t SHORT_VALUE_LEN) (int refused) {
-    refused = bytes_of($input, SHMKV_EVALUE, "value", (const void **)&$1, &$2);
+    refused = bytes_of(PLACE(arg1, NULL, 0), $input, SHMKV_EVALUE, "value", (const void **)&$1, &$2);
     if (!refused && $2 == 0)
         refused = refuse(SHMKV_EVALUE, "bad value: it is empty");
     if (!refused && $2 > 32)

@@ -143,6 +143,15 @@ static inline Store *store_in(PyObject *object)
     return (Store *)((SwigPyObject *)object)->ptr;
 }
 
+static inline int key_of(const Store *store, PyObject *key, const void **data, size_t *size, Py_buffer **view)
+{
+    int refused = bytes_of(key, "key", data, size, view);
+
+    if (refused)
+        add_place(PLACE(store, NULL, 0));
+    return refused;
+}
+
 /* The value, or NULL: raised, or with ENOTFOUND in *err, absent. */
 static inline PyObject *look_up(PyObject *self, PyObject *key, int *err)
 {
@@ -153,7 +162,7 @@ static inline PyObject *look_up(PyObject *self, PyObject *key, int *err)
     size_t size;
 
     *err = RAISED;
-    if (bytes_of(key, "key", &data, &size, &view))
+    if (key_of(store_in(self), key, &data, &size, &view))
         return NULL;
     if (IS_OPEN(store))
         value = read_value(store, data, size, err);
@@ -182,7 +191,7 @@ static int store_delete(Store *store, PyObject *key)
     size_t size;
     int err;
 
-    if (bytes_of(key, "key", &data, &size, &view))
+    if (key_of(store, key, &data, &size, &view))
         return -1;
     err = IS_OPEN(store) ? shmkv_delete(store->kv, data, size) : RAISED;
     drop_view(view);
@@ -205,9 +214,9 @@ static int store_ass_subscript(PyObject *self, PyObject *key, PyObject *object)
 
     if (!object)
         return store_delete(store, key);
-    if (bytes_of(key, "key", &data, &size, &view))
+    if (key_of(store_in(self), key, &data, &size, &view))
         return -1;
-    failed = value_in(store ? &store->codec : NULL, object, &value) || Store_put(store, data, size, &value);
+    failed = value_in(PLACE(store, data, size), object, &value) || Store_put(store, data, size, &value);
     value_drop(&value);
     drop_view(view);
     return failed ? -1 : 0;
@@ -221,7 +230,7 @@ static int store_contains(PyObject *self, PyObject *key)
     size_t size;
     int found;
 
-    if (bytes_of(key, "key", &data, &size, &view))
+    if (key_of(store_in(self), key, &data, &size, &view))
         return -1;
     found = Store_exists(store, data, size);
     drop_view(view);
@@ -270,11 +279,61 @@ static int expect(const char *method, Py_ssize_t given, Py_ssize_t least, Py_ssi
     return -1;
 }
 
-static PyObject *store_get(PyObject *self, PyObject *const *args, Py_ssize_t count)
+enum { MOST_ARGUMENTS = 2 };
+
+/* Where the name is among those of the arguments; -1: nowhere, or given already, and raised. */
+static int place_of_name(const char *method, const char *const *names, PyObject *name, PyObject *const *all)
 {
-    PyObject *value;
+    int i;
+
+    for (i = 0; i < MOST_ARGUMENTS; i++) {
+        if (PyUnicode_CompareWithASCIIString(name, names[i]))
+            continue;
+        if (!all[i])
+            return i;
+        PyErr_Format(PyExc_TypeError, "%s() got multiple values for argument '%U'", method, name);
+        return -1;
+    }
+    PyErr_Format(PyExc_TypeError, "%s() got an unexpected keyword argument '%U'%s", method, name,
+                 strcmp(method, "put") ? "" : "; set() takes ttl and bound");
+    return -1;
+}
+
+/* Arguments by name, which are rare: all of them by place, and how many there are. NULL: raised. */
+static PyObject *const *by_place(const char *method, const char *const *names, PyObject *const *args, Py_ssize_t *count,
+                                 PyObject *given, PyObject **all)
+{
+    Py_ssize_t i;
+
+    memset(all, 0, MOST_ARGUMENTS * sizeof *all);
+    if (*count > MOST_ARGUMENTS)
+        return args; /* which expect() refuses */
+    memcpy(all, args, (size_t)*count * sizeof *all);
+    for (i = 0; i < PyTuple_GET_SIZE(given); i++) {
+        int place = place_of_name(method, names, PyTuple_GET_ITEM(given, i), all);
+
+        if (place < 0)
+            return NULL;
+        all[place] = args[*count + i];
+    }
+    if (!all[0]) {
+        PyErr_Format(PyExc_TypeError, "%s() missing argument '%s'", method, names[0]);
+        return NULL;
+    }
+    *count = all[1] ? 2 : 1;
+    return all;
+}
+
+static const char *const key_and_default[MOST_ARGUMENTS] = {"key", "default"};
+static const char *const key_and_value[MOST_ARGUMENTS] = {"key", "value"};
+
+static PyObject *store_get(PyObject *self, PyObject *const *args, Py_ssize_t count, PyObject *given)
+{
+    PyObject *value, *all[MOST_ARGUMENTS];
     int err;
 
+    if (given && !(args = by_place("get", key_and_default, args, &count, given, all)))
+        return NULL;
     if (expect("get", count, 1, 2))
         return NULL;
     value = look_up(self, args[0], &err);
@@ -286,14 +345,16 @@ static PyObject *store_get(PyObject *self, PyObject *const *args, Py_ssize_t cou
 }
 
 /* As get(), for what take() found: None may be a value. */
-static PyObject *store_take(PyObject *self, PyObject *const *args, Py_ssize_t count)
+static PyObject *store_take(PyObject *self, PyObject *const *args, Py_ssize_t count, PyObject *given)
 {
     struct reading how = {store_in(self), NULL, 0, 0, NULL};
     Py_buffer *view = NULL;
-    PyObject *value = NULL;
+    PyObject *value = NULL, *all[MOST_ARGUMENTS];
     int err = RAISED;
 
-    if (expect("take", count, 1, 2) || bytes_of(args[0], "key", &how.key, &how.key_len, &view))
+    if (given && !(args = by_place("take", key_and_default, args, &count, given, all)))
+        return NULL;
+    if (expect("take", count, 1, 2) || key_of(how.store, args[0], &how.key, &how.key_len, &view))
         return NULL;
     if (IS_OPEN(how.store))
         value = read_through(&how, take_entry, &err);
@@ -309,8 +370,12 @@ static PyObject *store_take(PyObject *self, PyObject *const *args, Py_ssize_t co
     return value;
 }
 
-static PyObject *store_put(PyObject *self, PyObject *const *args, Py_ssize_t count)
+static PyObject *store_put(PyObject *self, PyObject *const *args, Py_ssize_t count, PyObject *given)
 {
+    PyObject *all[MOST_ARGUMENTS];
+
+    if (given && !(args = by_place("put", key_and_value, args, &count, given, all)))
+        return NULL;
     if (expect("put", count, 2, 2) || store_ass_subscript(self, args[0], args[1]))
         return NULL;
     return nothing();
@@ -324,19 +389,19 @@ static PyObject *store_exists(PyObject *self, PyObject *key)
 }
 
 static PyMethodDef fast_methods[] = {
-    {"get", (PyCFunction)(void (*)(void))store_get, METH_FASTCALL,
-     "get(key, default=None)\n\nThe value of key, or default when there is none.\n"
+    {"get", (PyCFunction)(void (*)(void))store_get, METH_FASTCALL | METH_KEYWORDS,
+     "get($self, key, default=None)\n--\n\nThe value of key, or default when there is none.\n"
      "Never blocks. Raises BadKey, Closed and, if the segment is at fault, other errors."},
-    {"put", (PyCFunction)(void (*)(void))store_put, METH_FASTCALL,
-     "put(key, value)\n\nStore value under key, in place of any earlier value.\n"
+    {"put", (PyCFunction)(void (*)(void))store_put, METH_FASTCALL | METH_KEYWORDS,
+     "put($self, key, value)\n--\n\nStore value under key, in place of any earlier value.\n"
      "Waits for another process that writes nearby, up to the lock timeout.\n"
      "Raises BadKey, BadValue, ReadOnly, NoSpace, TimedOut, Closed and others;\n"
      "then nothing has changed."},
-    {"take", (PyCFunction)(void (*)(void))store_take, METH_FASTCALL,
-     "take(key, default=None)\n\nRemove key and return its value, or default when there was none.\n"
+    {"take", (PyCFunction)(void (*)(void))store_take, METH_FASTCALL | METH_KEYWORDS,
+     "take($self, key, default=None)\n--\n\nRemove key and return its value, or default when there was none.\n"
      "Waits and raises as put() does."},
     {"exists", store_exists, METH_O,
-     "exists(key)\n\nWhether key is present. Never blocks. Raises as get() does."},
+     "exists($self, key, /)\n--\n\nWhether key is present. Never blocks. Raises as get() does."},
     {NULL, NULL, 0, NULL},
 };
 

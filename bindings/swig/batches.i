@@ -41,12 +41,29 @@ static void keys_drop(keys_t *keys)
     Py_XDECREF(keys->held);
 }
 
+/* What an iterable itself raises is left as it is. */
+static int no_iterable(const struct place *of, PyObject *object, const char *wanted)
+{
+    if (Py_TYPE(object)->tp_iter || PySequence_Check(object))
+        return 0;
+    PyErr_Format(PyExc_TypeError, "%s, not %.80s", wanted, Py_TYPE(object)->tp_name);
+    add_place(of);
+    return -1;
+}
+
 /* Not 0: raised. Either way keys_drop() is due. */
-static int keys_in(PyObject *object, keys_t *keys)
+static int keys_in(const struct place *of, PyObject *object, keys_t *keys)
 {
     size_t i, n;
 
     memset(keys, 0, sizeof *keys);
+    if (PyUnicode_Check(object) || PyBytes_Check(object) || PyByteArray_Check(object)) {
+        PyErr_Format(PyExc_TypeError, "keys are several, not one %.80s", Py_TYPE(object)->tp_name);
+        add_place(of);
+        return -1;
+    }
+    if (no_iterable(of, object, "keys are a list or another iterable"))
+        return -1;
     keys->held = PySequence_Tuple(object);
     if (!keys->held)
         return -1;
@@ -60,8 +77,10 @@ static int keys_in(PyObject *object, keys_t *keys)
     keys->n = n;
     for (i = 0; i < n; i++)
         if (bytes_of(PyTuple_GET_ITEM(keys->held, i), "key", &keys->keys[i].data, &keys->keys[i].len,
-                     &keys->views[i]))
+                     &keys->views[i])) {
+            add_place(of);
             return -1;
+        }
     return 0;
 }
 
@@ -75,7 +94,7 @@ static int map_put_given(native_t map, const keys_t *keys, size_t i, native_t va
 %}
 
 %typemap(in) keys_t *KEYS (keys_t keys) {
-    if (keys_in($input, &keys)) {
+    if (keys_in(PLACE(arg1, NULL, 0), $input, &keys)) {
         keys_drop(&keys);
         SWIG_fail;
     }
@@ -104,18 +123,21 @@ static void entries_drop(entries_t *entries)
 }
 
 /* The pairs as two tuples. */
-static int unzip(PyObject *pairs, PyObject *keys, PyObject *values)
+static int unzip(const struct place *of, PyObject *pairs, PyObject *keys, PyObject *values)
 {
     Py_ssize_t i, n = PyTuple_GET_SIZE(pairs);
 
     for (i = 0; i < n; i++) {
         PyObject *pair = PySequence_Fast(PyTuple_GET_ITEM(pairs, i), "put_many() takes pairs of a key and a value");
 
-        if (!pair)
+        if (!pair) {
+            add_place(of);
             return -1;
+        }
         if (PySequence_Fast_GET_SIZE(pair) != 2) {
             Py_DECREF(pair);
             PyErr_SetString(PyExc_ValueError, "put_many() takes pairs of a key and a value");
+            add_place(of);
             return -1;
         }
         PyTuple_SET_ITEM(keys, i, Py_NewRef(PySequence_Fast_GET_ITEM(pair, 0)));
@@ -126,11 +148,11 @@ static int unzip(PyObject *pairs, PyObject *keys, PyObject *values)
 }
 
 /* Of the tuples in entries->held. */
-static int entries_of(const struct codec *codec, PyObject *keys, PyObject *values, entries_t *entries)
+static int entries_of(const struct place *of, PyObject *keys, PyObject *values, entries_t *entries)
 {
     size_t i, n = (size_t)PyTuple_GET_SIZE(keys);
 
-    if (keys_in(keys, &entries->keys))
+    if (keys_in(of, keys, &entries->keys))
         return -1;
     entries->items = PyMem_Calloc(n, sizeof *entries->items);
     entries->values = PyMem_Calloc(n, sizeof *entries->values);
@@ -139,7 +161,9 @@ static int entries_of(const struct codec *codec, PyObject *keys, PyObject *value
         return -1;
     }
     for (i = 0; i < n; i++) {
-        if (value_in(codec, PyTuple_GET_ITEM(values, i), &entries->values[i]))
+        struct place at = {of->segment, of->codec, entries->keys.keys[i].data, entries->keys.keys[i].len};
+
+        if (value_in(&at, PyTuple_GET_ITEM(values, i), &entries->values[i]))
             return -1;
         entries->items[i] = entries->values[i].item;
     }
@@ -147,18 +171,21 @@ static int entries_of(const struct codec *codec, PyObject *keys, PyObject *value
 }
 
 /* Not 0: raised. Either way entries_drop() is due. */
-static int entries_in(const struct codec *codec, PyObject *object, entries_t *entries)
+static int entries_in(const struct place *of, PyObject *object, entries_t *entries)
 {
-    PyObject *pairs = PySequence_Tuple(object), *keys, *values;
+    PyObject *pairs, *keys, *values;
     int failed;
 
     memset(entries, 0, sizeof *entries);
+    if (no_iterable(of, object, "put_many() takes a mapping or pairs of a key and a value"))
+        return -1;
+    pairs = PySequence_Tuple(object);
     if (!pairs)
         return -1;
     keys = PyTuple_New(PyTuple_GET_SIZE(pairs));
     values = PyTuple_New(PyTuple_GET_SIZE(pairs));
     entries->held = PyTuple_New(2);
-    failed = !keys || !values || !entries->held || unzip(pairs, keys, values);
+    failed = !keys || !values || !entries->held || unzip(of, pairs, keys, values);
     if (entries->held) {
         PyTuple_SET_ITEM(entries->held, 0, keys);
         PyTuple_SET_ITEM(entries->held, 1, values);
@@ -167,12 +194,12 @@ static int entries_in(const struct codec *codec, PyObject *object, entries_t *en
         Py_XDECREF(values);
     }
     Py_DECREF(pairs);
-    return failed ? -1 : entries_of(codec, keys, values, entries);
+    return failed ? -1 : entries_of(of, keys, values, entries);
 }
 %}
 
 %typemap(in) entries_t *ENTRIES (entries_t entries) {
-    if (entries_in(arg1 ? &arg1->codec : NULL, $input, &entries)) {
+    if (entries_in(PLACE(arg1, NULL, 0), $input, &entries)) {
         entries_drop(&entries);
         SWIG_fail;
     }
@@ -186,16 +213,18 @@ static int entries_in(const struct codec *codec, PyObject *object, entries_t *en
 #define keys_drop(keys) RB_GC_GUARD((keys)->memory), RB_GC_GUARD((keys)->held)
 
 /* All memory is the collector's, so that whatever raises here leaves nothing behind. */
-static void keys_in(VALUE object, keys_t *keys)
+static void keys_in(const struct place *of, VALUE object, keys_t *keys)
 {
-    VALUE list = rb_convert_type(object, T_ARRAY, "Array", "to_ary");
+    VALUE list = rb_check_array_type(object);
     size_t i;
 
+    if (NIL_P(list))
+        raise_type_error(of, "keys are an Array, not %s", rb_obj_classname(object));
     keys->held = rb_ary_new();
     for (i = 0; i < (size_t)RARRAY_LEN(list); i++) {
         VALUE key = rb_ary_entry(list, (long)i);
 
-        StringValue(key);
+        key = string_of(of, key, "key");
         rb_ary_push(keys->held, rb_str_new_frozen(key));
     }
     keys->n = (size_t)RARRAY_LEN(keys->held);
@@ -217,7 +246,7 @@ static int map_put_given(native_t map, const keys_t *keys, size_t i, native_t va
 %}
 
 %typemap(in) keys_t *KEYS (keys_t keys) {
-    keys_in($input, &keys);
+    keys_in(PLACE(arg1, NULL, 0), $input, &keys);
     $1 = &keys;
 }
 %typemap(freearg) keys_t *KEYS "keys_drop($1);"
@@ -242,27 +271,27 @@ static VALUE held_string(VALUE string, VALUE held)
     return string;
 }
 
-static void key_in(VALUE key, struct shmkv_bytes *bytes, VALUE held)
+static void key_in(const struct place *of, VALUE key, struct shmkv_bytes *bytes, VALUE held)
 {
-    StringValue(key);
+    key = string_of(of, key, "key");
     key = held_string(key, held);
     bytes->data = RSTRING_PTR(key);
     bytes->len = (size_t)RSTRING_LEN(key);
 }
 
 /* The item points into `held`, or into the scalar, which does not move. */
-static struct shmkv_item held_item(const struct codec *codec, VALUE object, value_t *value, VALUE held)
+static struct shmkv_item held_item(const struct place *at, VALUE object, value_t *value, VALUE held)
 {
     if (RB_TYPE_P(object, T_STRING))
         object = held_string(object, held);
-    value_in(codec, object, value);
+    value_in(at, object, value);
     if (value->made && value->made != object)
         rb_ary_push(held, value->made);
     return value->item;
 }
 
 /* A list of keys and values by turns, which is nobody else's. */
-static void entries_in(const struct codec *codec, VALUE list, entries_t *entries)
+static void entries_in(const struct place *of, VALUE list, entries_t *entries)
 {
     size_t i, n = (size_t)RARRAY_LEN(list) / 2;
     VALUE scalars = rb_str_tmp_new((long)(n * sizeof(value_t)));
@@ -278,15 +307,19 @@ static void entries_in(const struct codec *codec, VALUE list, entries_t *entries
     entries->items = (struct shmkv_item *)RSTRING_PTR(entries->memory);
     memset(values, 0, n * sizeof *values);
     for (i = 0; i < n; i++) {
-        key_in(rb_ary_entry(list, (long)(2 * i)), &entries->keys.keys[i], entries->held);
-        entries->items[i] = held_item(codec, rb_ary_entry(list, (long)(2 * i + 1)), &values[i], entries->held);
+        struct place at = *of;
+
+        key_in(of, rb_ary_entry(list, (long)(2 * i)), &entries->keys.keys[i], entries->held);
+        at.key = entries->keys.keys[i].data;
+        at.key_len = entries->keys.keys[i].len;
+        entries->items[i] = held_item(&at, rb_ary_entry(list, (long)(2 * i + 1)), &values[i], entries->held);
     }
     RB_GC_GUARD(list);
 }
 %}
 
 %typemap(in) entries_t *ENTRIES (entries_t entries) {
-    entries_in(arg1 ? &arg1->codec : NULL, $input, &entries);
+    entries_in(PLACE(arg1, NULL, 0), $input, &entries);
     $1 = &entries;
 }
 %typemap(freearg) entries_t *ENTRIES "entries_drop($1);"
@@ -301,14 +334,14 @@ static void entries_in(const struct codec *codec, VALUE list, entries_t *entries
 #define keys_drop(keys) ((void)(keys))
 
 /* Not 0: refused. */
-static int keys_in(SV *object, keys_t *keys)
+static int keys_in(const struct place *of, SV *object, keys_t *keys)
 {
     AV *list, *held = (AV *)sv_2mortal((SV *)newAV());
     size_t i;
 
     memset(keys, 0, sizeof *keys);
     if (!SvROK(object) || SvTYPE(SvRV(object)) != SVt_PVAV)
-        return refuse(SHMKV_EARGUMENT, "bad argument: no reference to an array of keys");
+        return refuse_at(of, SHMKV_EARGUMENT, "bad argument: no reference to an array of keys");
     list = (AV *)SvRV(object);
     keys->n = (size_t)(av_len(list) + 1);
     keys->held = (SV *)held;
@@ -319,7 +352,7 @@ static int keys_in(SV *object, keys_t *keys)
         int refused;
 
         av_push(held, key);
-        refused = bytes_of(key, SHMKV_EKEY, "key", &keys->keys[i].data, &keys->keys[i].len);
+        refused = bytes_of(of, key, SHMKV_EKEY, "key", &keys->keys[i].data, &keys->keys[i].len);
         if (refused)
             return refused;
     }
@@ -334,7 +367,7 @@ static int map_put_given(native_t map, const keys_t *keys, size_t i, native_t va
 %}
 
 %typemap(in) keys_t *KEYS (keys_t keys, int refused) {
-    refused = keys_in($input, &keys);
+    refused = keys_in(PLACE(arg1, NULL, 0), $input, &keys);
     if (refused) {
         raise_error(refused);
         SWIG_fail;
@@ -387,15 +420,16 @@ static AV *copies_of(AV *list)
     return copies;
 }
 
-static int entry_in(const struct codec *codec, SV *key, SV *value, value_t *made, entries_t *entries, size_t i)
+static int entry_in(const struct place *of, SV *key, SV *value, value_t *made, entries_t *entries, size_t i)
 {
-    int refused = bytes_of(key, SHMKV_EKEY, "key", &entries->keys.keys[i].data, &entries->keys.keys[i].len);
+    struct shmkv_bytes *bytes = &entries->keys.keys[i];
+    int refused = bytes_of(of, key, SHMKV_EKEY, "key", &bytes->data, &bytes->len);
 
     if (refused) {
         raise_error(refused);
         return refused;
     }
-    refused = value_in(codec, value, made);
+    refused = value_in(&(const struct place){of->segment, of->codec, bytes->data, bytes->len}, value, made);
     if (made->made)
         sv_2mortal(made->made);
     entries->items[i] = made->item;
@@ -403,9 +437,9 @@ static int entry_in(const struct codec *codec, SV *key, SV *value, value_t *made
 }
 
 /* A list of keys and values by turns. Not 0: raised. */
-static int entries_in(const struct codec *codec, SV *reference, entries_t *entries)
+static int entries_in(const struct place *of, SV *reference, entries_t *entries)
 {
-    AV *given = (AV *)SvRV(reference), *list = all_plain(codec, given) ? given : copies_of(given);
+    AV *given = (AV *)SvRV(reference), *list = all_plain(of->codec, given) ? given : copies_of(given);
     size_t i, n = (size_t)(av_len(list) + 1) / 2;
     value_t *values = mortal_memory(n * sizeof *values);
     int refused = 0;
@@ -415,13 +449,13 @@ static int entries_in(const struct codec *codec, SV *reference, entries_t *entri
     entries->keys.keys = mortal_memory(n * sizeof *entries->keys.keys);
     entries->items = mortal_memory(n * sizeof *entries->items);
     for (i = 0; i < n && !refused; i++)
-        refused = entry_in(codec, AvARRAY(list)[2 * i], AvARRAY(list)[2 * i + 1], &values[i], entries, i);
+        refused = entry_in(of, AvARRAY(list)[2 * i], AvARRAY(list)[2 * i + 1], &values[i], entries, i);
     return refused;
 }
 %}
 
 %typemap(in) entries_t *ENTRIES (entries_t entries) {
-    if (entries_in(arg1 ? &arg1->codec : NULL, $input, &entries))
+    if (entries_in(PLACE(arg1, NULL, 0), $input, &entries))
         SWIG_fail;
     $1 = &entries;
 }
@@ -449,7 +483,9 @@ static int put_found(native_t map, struct batch *job, size_t n)
 
     for (i = 0; i < n && !failed; i++)
         if (job->items[i].result == SHMKV_OK)
-            failed = map_put_given(map, job->keys, job->from + i, value_new(&job->store->codec, &job->items[i]));
+            failed = map_put_given(map, job->keys, job->from + i,
+                                   value_new(PLACE(job->store, job->keys->keys[job->from + i].data,
+                                                   job->keys->keys[job->from + i].len), &job->items[i]));
     job->from += n;
     return failed;
 }
@@ -559,7 +595,7 @@ static done_t Store_put_many(Store *self, entries_t *ENTRIES, double TTL, int BO
     uint64_t expires_ns;
     unsigned flags = BOUND ? SHMKV_BOUND : 0;
     size_t i;
-    int err = expiry_of(TTL, &expires_ns, &flags);
+    int err = expiry_of(PLACE(self, NULL, 0), TTL, &expires_ns, &flags);
 
     if (err) {
         raise_error(err);

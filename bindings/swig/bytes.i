@@ -77,10 +77,16 @@ static inline int bytes_of(PyObject *object, const char *what, const void **data
 %}
 
 %typemap(in) (const void *KEY, size_t KEY_LEN) (Py_buffer *view = NULL) {
-    if (bytes_of($input, "key", (const void **)&$1, &$2, &view)) SWIG_fail;
+    if (bytes_of($input, "key", (const void **)&$1, &$2, &view)) {
+        add_place(PLACE(arg1, NULL, 0));
+        SWIG_fail;
+    }
 }
 %typemap(in) (const void *VALUE, size_t VALUE_LEN) (Py_buffer *view = NULL) {
-    if (bytes_of($input, "value", (const void **)&$1, &$2, &view)) SWIG_fail;
+    if (bytes_of($input, "value", (const void **)&$1, &$2, &view)) {
+        add_place(PLACE(arg1, NULL, 0));
+        SWIG_fail;
+    }
 }
 %typemap(freearg) (const void *KEY, size_t KEY_LEN) "drop_view(view$argnum);"
 %typemap(freearg) (const void *VALUE, size_t VALUE_LEN) "drop_view(view$argnum);"
@@ -88,8 +94,10 @@ static inline int bytes_of(PyObject *object, const char *what, const void **data
 %typemap(in) (const void *MAYBE, size_t MAYBE_LEN) (Py_buffer *view = NULL) {
     $1 = NULL;
     $2 = 0;
-    if ($input != Py_None && bytes_of($input, "prefix or position", (const void **)&$1, &$2, &view))
+    if ($input != Py_None && bytes_of($input, "prefix or position", (const void **)&$1, &$2, &view)) {
+        add_place(PLACE(arg1, NULL, 0));
         SWIG_fail;
+    }
 }
 %typemap(freearg) (const void *MAYBE, size_t MAYBE_LEN) "drop_view(view$argnum);"
 
@@ -107,9 +115,21 @@ static inline int bytes_of(PyObject *object, const char *what, const void **data
 
 #elif defined(SWIGRUBY)
 
+%{
+/* All but Strings. */
+static VALUE make_string(const struct place *at, VALUE object, const char *what)
+{
+    VALUE string = rb_check_string_type(object);
+
+    if (NIL_P(string))
+        raise_type_error(at, "a %s must be a String, not %s", what, rb_obj_classname(object));
+    return string;
+}
+#define string_of(at, object, what) (RB_TYPE_P((object), T_STRING) ? (object) : make_string((at), (object), (what)))
+%}
+
 %typemap(in) (const void *KEY, size_t KEY_LEN) (VALUE string) {
-    string = $input;
-    StringValue(string);
+    string = string_of(PLACE(arg1, NULL, 0), $input, "key");
     $1 = RSTRING_PTR(string);
     $2 = (size_t)RSTRING_LEN(string);
 }
@@ -122,7 +142,7 @@ static inline int bytes_of(PyObject *object, const char *what, const void **data
     $1 = NULL;
     $2 = 0;
     if (!NIL_P(string)) {
-        StringValue(string);
+        string = string_of(PLACE(arg1, NULL, 0), string, "prefix or position");
         $1 = RSTRING_PTR(string);
         $2 = (size_t)RSTRING_LEN(string);
     }
@@ -150,24 +170,24 @@ static int is_overloaded(SV *sv)
 }
 
 /* All but plain byte strings. */
-static int unusual_bytes_of(SV *sv, int err, const char *what, const void **data, size_t *size)
+static int unusual_bytes_of(const struct place *at, SV *sv, int err, const char *what, const void **data, size_t *size)
 {
     STRLEN length;
     char *text;
     bool is_utf8 = TRUE;
 
     if (!SvOK(sv))
-        return refuse(err, "bad %s: it is undefined", what);
+        return refuse_at(at, err, "bad %s: it is undefined", what);
     if (SvROK(sv) && !is_overloaded(sv))
-        return refuse(err, "bad %s: it is a reference, not a string", what);
+        return refuse_at(at, err, "bad %s: it is a reference, not a string", what);
     text = SvPV_nomg(sv, length);
     if (SvUTF8(sv)) {
         char *narrow = (char *)bytes_from_utf8((U8 *)text, &length, &is_utf8);
         SV *holder;
 
         if (is_utf8)
-            return refuse(err, "bad %s: wide character; encode it first, for example with "
-                               "Encode::encode_utf8", what);
+            return refuse_at(at, err, "bad %s: wide character; encode it first, for example with "
+                                      "Encode::encode_utf8", what);
         if (narrow != text) {
             /* Until the statement ends, and also if what runs before then dies. */
             holder = sv_newmortal();
@@ -182,7 +202,7 @@ static int unusual_bytes_of(SV *sv, int err, const char *what, const void **data
 }
 
 /* The bytes of a key or value. */
-static inline int bytes_of(SV *sv, int err, const char *what, const void **data, size_t *size)
+static inline int bytes_of(const struct place *at, SV *sv, int err, const char *what, const void **data, size_t *size)
 {
     SvGETMAGIC(sv);
     if (SvPOK(sv) && !SvUTF8(sv)) {
@@ -190,19 +210,19 @@ static inline int bytes_of(SV *sv, int err, const char *what, const void **data,
         *size = SvCUR(sv);
         return 0;
     }
-    return unusual_bytes_of(sv, err, what, data, size);
+    return unusual_bytes_of(at, sv, err, what, data, size);
 }
 %}
 
 %typemap(in) (const void *KEY, size_t KEY_LEN) (int refused) {
-    refused = bytes_of($input, SHMKV_EKEY, "key", (const void **)&$1, &$2);
+    refused = bytes_of(PLACE(arg1, NULL, 0), $input, SHMKV_EKEY, "key", (const void **)&$1, &$2);
     if (refused) {
         raise_error(refused);
         SWIG_fail;
     }
 }
 %typemap(in) (const void *VALUE, size_t VALUE_LEN) (int refused) {
-    refused = bytes_of($input, SHMKV_EVALUE, "value", (const void **)&$1, &$2);
+    refused = bytes_of(PLACE(arg1, NULL, 0), $input, SHMKV_EVALUE, "value", (const void **)&$1, &$2);
     if (refused) {
         raise_error(refused);
         SWIG_fail;
@@ -213,7 +233,7 @@ static inline int bytes_of(SV *sv, int err, const char *what, const void **data,
     $1 = NULL;
     $2 = 0;
     SvGETMAGIC($input);
-    refused = SvOK($input) ? bytes_of($input, SHMKV_EARGUMENT, "prefix or position", (const void **)&$1, &$2) : 0;
+    refused = SvOK($input) ? bytes_of(PLACE(arg1, NULL, 0), $input, SHMKV_EARGUMENT, "prefix or position", (const void **)&$1, &$2) : 0;
     if (refused) {
         raise_error(refused);
         SWIG_fail;
@@ -222,7 +242,7 @@ static inline int bytes_of(SV *sv, int err, const char *what, const void **data,
 
 %define NO_NUL_TYPEMAPS(ARGUMENT, ERROR, WHAT)
 %typemap(in) const char *ARGUMENT (int refused, const void *data, size_t size) {
-    refused = bytes_of($input, ERROR, WHAT, &data, &size);
+    refused = bytes_of(&(const struct place){0}, $input, ERROR, WHAT, &data, &size);
     if (!refused && memchr(data, 0, size))
         refused = refuse(ERROR, "bad " WHAT ": it contains a NUL byte");
     if (refused) {

@@ -20,7 +20,7 @@ static PyObject *step_object(step_t step)
         return NULL;
     if (step.yield == YIELD_KEYS)
         return key;
-    val = value_new(step.codec, &step.item);
+    val = value_new(PLACE(step.store, step.key, step.key_len), &step.item);
     if (step.yield == YIELD_VALUES)
         return val;
     if (val)
@@ -51,7 +51,7 @@ static VALUE step_object(step_t step)
     key = step.yield == YIELD_VALUES ? Qnil : bytes_new(step.key, step.key_len);
     if (step.yield == YIELD_KEYS)
         return key;
-    val = value_new(step.codec, &step.item);
+    val = value_new(PLACE(step.store, step.key, step.key_len), &step.item);
     return step.yield == YIELD_VALUES ? val : rb_assoc_new(key, val);
 }
 %}
@@ -134,7 +134,7 @@ OBJECT_TYPEMAPS(Cursor, "ShmKV::Cursor")
     if ($1.state && $1.yield != YIELD_VALUES)
         ST(argvi++) = sv_2mortal(bytes_new($1.key, $1.key_len));
     if ($1.state && $1.yield != YIELD_KEYS) {
-        SV *value = value_new($1.codec, &$1.item);
+        SV *value = value_new(PLACE($1.store, $1.key, $1.key_len), &$1.item);
 
         if (!value)
             SWIG_fail;
@@ -168,26 +168,26 @@ typedef struct Store {
         answer_t exists(const void *KEY, size_t KEY_LEN);
 
         native_t get_item(const void *KEY, size_t KEY_LEN);
-        answer_t store_as(int how, const void *KEY, size_t KEY_LEN, value_t *ITEM, double TTL, int BOUND);
+        answer_t store_as(const void *KEY, size_t KEY_LEN, int how, value_t *ITEM, double TTL, int BOUND);
         reply_t swap(const void *KEY, size_t KEY_LEN, value_t *ITEM, double TTL, int BOUND);
         reply_t get_or_set(const void *KEY, size_t KEY_LEN, value_t *ITEM, double TTL, int BOUND);
         reply_t take(const void *KEY, size_t KEY_LEN);
-        answer_t cas(const void *KEY, size_t KEY_LEN, uint64_t version, value_t *ITEM, double TTL, int BOUND);
+        answer_t cas(const void *KEY, size_t KEY_LEN, uint64_t VERSION, value_t *ITEM, double TTL, int BOUND);
         answer_t cas_value(const void *KEY, size_t KEY_LEN, value_t *EXPECTED, value_t *ITEM, double TTL,
                            int BOUND);
-        answer_t delete_if(const void *KEY, size_t KEY_LEN, uint64_t version);
+        answer_t delete_if(const void *KEY, size_t KEY_LEN, uint64_t VERSION);
         answer_t delete_value(const void *KEY, size_t KEY_LEN, value_t *EXPECTED);
 
-        native_t count_with(int how, const void *KEY, size_t KEY_LEN, value_t *AMOUNT, value_t *INITIAL);
+        native_t count_with(const void *KEY, size_t KEY_LEN, int how, value_t *AMOUNT, value_t *INITIAL);
         native_t append(const void *KEY, size_t KEY_LEN, value_t *ITEM);
 
         answer_t touch(const void *KEY, size_t KEY_LEN, double TTL);
         native_t pop_pair();
         native_t clear();
-        native_t sweep(uint64_t max_steps);
+        native_t sweep(uint64_t MAX_STEPS);
 
         native_t get_many(keys_t *KEYS);
-        done_t put_many(entries_t *ENTRIES, double TTL, int BOUND);
+        done_t put_many(entries_t *ENTRIES, double PERIOD, int BOUND);
         native_t delete_many(keys_t *KEYS);
 
         native_t get_size();
@@ -200,10 +200,10 @@ typedef struct Store {
         native_t locks();
         native_t owners();
 
-        answer_t wait(const void *KEY, size_t KEY_LEN, int KNOWN, uint64_t version, double TIMEOUT);
+        answer_t wait(const void *KEY, size_t KEY_LEN, int KNOWN, uint64_t VERSION, double TIMEOUT);
         native_t lock_name(const void *KEY, size_t KEY_LEN, double TIMEOUT);
         done_t unlock_name(const void *KEY, size_t KEY_LEN, uint64_t token);
-        native_t watch(uint64_t position, double TIMEOUT);
+        native_t watch(uint64_t FROM, double PERIOD);
 
         native_t transaction(keys_t *KEYS, native_t FUNCTION);
 
@@ -233,6 +233,6 @@ typedef struct Cursor {
 } Cursor;
 
 done_t unlink_segment(const char *NAME);
-done_t refuse_argument(const char *text);
+done_t refuse_argument(const char *of, const char *text);
 done_t refuse_value(const char *text);
 native_t library_version();

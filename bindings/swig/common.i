@@ -65,26 +65,81 @@ enum { STACK_VALUE = 4096 };
  */
 static __thread char *refusal;
 
+/*
+ * What an operation is about, for what is to be said if it fails: pointers only, so that
+ * one that succeeds pays nothing for it.
+ */
+struct codec;
+struct place {
+    const char *segment;       /* its name, or NULL */
+    const struct codec *codec; /* of the Store, or NULL */
+    const void *key;           /* or NULL */
+    size_t key_len;
+};
+
+/* Of a Store or a Transaction, which may be NULL, and a key, which may be. */
+#define PLACE(self, key, len)                                                                  \
+    (&(const struct place){(self) ? (self)->name : NULL, (self) ? &(self)->codec : NULL, (key), (len)})
+
 static void forget_refusal(void)
 {
     free(refusal);
     refusal = NULL;
 }
 
+/* Printable ASCII as it is, the rest as \xNN, and no more of it than helps: as the core does. */
+static void escape_key(char *out, size_t size, const void *key, size_t len)
+{
+    const unsigned char *bytes = key;
+    size_t i, n = 0;
+
+    for (i = 0; i < len && n + 8 <= size; i++) {
+        int plain = bytes[i] >= ' ' && bytes[i] < 0x7f && bytes[i] != '\\' && bytes[i] != '"';
+
+        n += (size_t)snprintf(out + n, size - n, plain ? "%c" : "\\x%02x", bytes[i]);
+    }
+    snprintf(out + n, size - n, "%s", i < len ? "..." : "");
+}
+
+enum { LONGEST_TEXT = 1024 };
+
+/* The text with the segment in front of it, and the key behind: as the core's own. */
+static void tell(char text[LONGEST_TEXT], const struct place *at, const char *what)
+{
+    char key[64];
+
+    if (at->key)
+        escape_key(key, sizeof key, at->key, at->key_len);
+    snprintf(text, LONGEST_TEXT, "%s%s%.700s%s%s%s", at->segment ? at->segment : "", at->segment ? ": " : "", what,
+             at->key ? " (key \"" : "", at->key ? key : "", at->key ? "\")" : "");
+}
+
 /* Note why an argument is refused, and give back the code. */
 static int refuse(int err, const char *format, ...)
 {
-    enum { LONGEST = 1024 };
     va_list args;
 
     if (!refusal)
-        refusal = malloc(LONGEST);
+        refusal = malloc(LONGEST_TEXT);
     if (!refusal)
         return ENOMEM;
     va_start(args, format);
-    vsnprintf(refusal, LONGEST, format, args);
+    vsnprintf(refusal, LONGEST_TEXT, format, args);
     va_end(args);
     return err;
+}
+
+/* The same, of that place. */
+static int refuse_at(const struct place *at, int err, const char *format, ...)
+{
+    char what[LONGEST_TEXT], text[LONGEST_TEXT];
+    va_list args;
+
+    va_start(args, format);
+    vsnprintf(what, sizeof what, format, args);
+    va_end(args);
+    tell(text, at, what);
+    return refuse(err, "%s", text);
 }
 %}
 

@@ -57,6 +57,8 @@ static const char *error_detail(int err)
 #if defined(SWIGPYTHON)
 
 %{
+static PyObject *base_error_class;
+
 /* Sets the exception; `key` is named by a missing key, and may be NULL. */
 static void raise_error_for(int err, PyObject *key)
 {
@@ -85,6 +87,15 @@ static void raise_error_for(int err, PyObject *key)
 
 #define raise_error(err) raise_error_for((err), NULL)
 
+/* For an argument of the wrong type. */
+static void raise_wrong_type(const struct place *at, const char *what)
+{
+    char text[LONGEST_TEXT];
+
+    tell(text, at, what);
+    PyErr_SetString(PyExc_TypeError, text);
+}
+
 static void raise_error_after(int err, size_t done)
 {
     PyObject *type, *error, *trace, *number = PyLong_FromSize_t(done);
@@ -95,6 +106,42 @@ static void raise_error_after(int err, size_t done)
     if (!number || !error || PyObject_SetAttrString(error, "done", number))
         PyErr_Clear();
     Py_XDECREF(number);
+    PyErr_Restore(type, error, trace);
+}
+
+/*
+ * Python's own exception that says what is wrong with a key or a value is told where, too. What
+ * is ours says so already.
+ */
+static void add_place(const struct place *at)
+{
+    PyObject *type, *error, *trace, *what, *said = NULL, *args = NULL;
+    char text[LONGEST_TEXT];
+    const char *plain = NULL;
+    int unicode;
+
+    PyErr_Fetch(&type, &error, &trace);
+    PyErr_NormalizeException(&type, &error, &trace);
+    unicode = PyErr_GivenExceptionMatches(type, PyExc_UnicodeError);
+    if (!PyErr_GivenExceptionMatches(type, base_error_class)
+        && (unicode || PyErr_GivenExceptionMatches(type, PyExc_TypeError) || PyErr_GivenExceptionMatches(type, PyExc_ValueError)
+            || PyErr_GivenExceptionMatches(type, PyExc_BufferError) || PyErr_GivenExceptionMatches(type, PyExc_RecursionError))) {
+        what = unicode ? PyObject_GetAttrString(error, "reason") : PyObject_Str(error);
+        if (what && PyUnicode_Check(what))
+            plain = PyUnicode_AsUTF8(what);
+        if (plain) {
+            tell(text, at, plain);
+            said = text_new(text);
+            args = said && !unicode ? PyTuple_Pack(1, said) : said;
+            if (args)
+                (void)PyObject_SetAttrString(error, unicode ? "reason" : "args", args);
+        }
+        if (args != said)
+            Py_XDECREF(args);
+        Py_XDECREF(said);
+        Py_XDECREF(what);
+        PyErr_Clear(); /* of this attempt */
+    }
     PyErr_Restore(type, error, trace);
 }
 
@@ -141,6 +188,7 @@ static int make_error_classes(PyObject *module_dict)
 
     if (!all || !base)
         return -1;
+    base_error_class = base;
     SYSTEM_FAILURE->name = "SystemFailure";
     SYSTEM_FAILURE->object = new_error_class(SYSTEM_FAILURE->name,
                                              "A system call failed; `errno` says why.",
@@ -184,11 +232,25 @@ static VALUE error_new(int err)
     return error;
 }
 
+static void raise_type_error(const struct place *at, const char *format, ...)
+{
+    char what[LONGEST_TEXT], text[LONGEST_TEXT];
+    va_list args;
+
+    va_start(args, format);
+    vsnprintf(what, sizeof what, format, args);
+    va_end(args);
+    tell(text, at, what);
+    rb_raise(rb_eTypeError, "%s", text);
+}
+
 /* Raises; does not return. */
 static void raise_error(int err)
 {
     rb_exc_raise(error_new(err));
 }
+
+#define raise_wrong_type(at, what) raise_type_error((at), "%s", (what))
 
 static void raise_error_after(int err, size_t done)
 {
@@ -225,7 +287,7 @@ static void make_error_classes(VALUE module)
 /* Our own packages: errors are reported from the line that called into them. */
 static int is_ours(const COP *cop)
 {
-    static const char *const ours[] = {"ShmKV", "ShmKV::Error", "ShmKV::Value", "Shared::Simple"};
+    static const char *const ours[] = {"ShmKV", "ShmKV::Error", "ShmKV::Value", "ShmKV::Transaction", "Shared::Simple"};
     const char *package = CopSTASHPV(cop);
     size_t i;
 
@@ -264,6 +326,27 @@ static void raise_error(int err)
     sv_bless(error, gv_stashpv(class, GV_ADD));
     forget_refusal();
     sv_setsv(ERRSV, error);
+}
+
+/* For an argument of the wrong type: in Perl, a value like any other that will not do. */
+static void raise_wrong_type(const struct place *at, const char *what)
+{
+    raise_error(refuse_at(at, SHMKV_EVALUE, "bad value: %s", what));
+}
+
+/* The error of the code in Perl that looks into a value, which does not know the place. */
+static void add_place(const struct place *at)
+{
+    SV **detail;
+    char text[LONGEST_TEXT];
+
+    if (!sv_isobject(ERRSV) || !sv_derived_from(ERRSV, "ShmKV::Error"))
+        return;
+    detail = hv_fetchs((HV *)SvRV(ERRSV), "detail", 0);
+    if (!detail)
+        return;
+    tell(text, at, SvPV_nolen(*detail));
+    sv_setpv(*detail, text);
 }
 
 static void raise_error_after(int err, size_t done)

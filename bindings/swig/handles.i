@@ -46,7 +46,7 @@ typedef struct step_t {
     const void *key;
     size_t key_len;
     struct shmkv_item item;
-    const struct codec *codec;
+    const Store *store;
 } step_t;
 
 static int raise_closed(const Store *store)
@@ -75,10 +75,11 @@ static void open_segment(void *argument)
 }
 
 /* Seconds as nanoseconds; infinity is no end, hence 0. False: raised. */
-static int lifetime_of(double seconds, uint64_t *ns)
+static int lifetime_of(const char *name, double seconds, uint64_t *ns)
 {
     if (!(seconds >= 0) || (!isinf(seconds) && seconds * 1e9 >= 18446744073709551616.0)) {
-        raise_error(refuse(SHMKV_EARGUMENT, "bad argument: a default time to live of %g seconds", seconds));
+        raise_error(refuse_at(&(const struct place){.segment = name}, SHMKV_EARGUMENT,
+                              "bad argument: a default time to live of %g seconds", seconds));
         return 0;
     }
     *ns = isinf(seconds) ? 0 : (uint64_t)ceil(seconds * 1e9);
@@ -106,7 +107,7 @@ static Store *new_Store(const char *NAME, int mode, unsigned flags, uint64_t res
             .evict = evict,
         },
     };
-    int refused = !lifetime_of(default_ttl, &job.options.default_ttl_ns);
+    int refused = !lifetime_of(NAME, default_ttl, &job.options.default_ttl_ns);
     size_t name_size = strlen(NAME) + 1;
     Store *self;
 
@@ -222,9 +223,9 @@ static done_t Store_use_codec(Store *self, native_t ENCODE, native_t DECODE)
 }
 
 /* For what the code in the language itself refuses. */
-static done_t refuse_argument(const char *text)
+static done_t refuse_argument(const char *of, const char *text)
 {
-    raise_error(refuse(SHMKV_EARGUMENT, "bad argument: %s", text));
+    raise_error(refuse_at(&(const struct place){.segment = of}, SHMKV_EARGUMENT, "bad argument: %s", text));
     return -1;
 }
 
@@ -336,7 +337,7 @@ static inline reply_t reply_for(const struct reading *how, struct shmkv_item *it
 
     if (how->as_bytes)
         item->type = SHMKV_BYTES;
-    value = value_reply(&how->store->codec, item);
+    value = value_reply(PLACE(how->store, how->key, how->key_len), item);
     if (!value)
         *err = RAISED;
     return value;
@@ -489,7 +490,7 @@ static native_t map_of_snapshot(void *argument)
     native_t map = map_new();
 
     while (map && !shmkv_snapshot_next_item(job->snapshot, &key, &key_len, &item)) {
-        if (map_put_key(map, key, key_len, value_new(&job->store->codec, &item))) {
+        if (map_put_key(map, key, key_len, value_new(PLACE(job->store, key, key_len), &item))) {
             release(map);
             map = NO_OBJECT;
         }
@@ -521,7 +522,7 @@ static native_t Store_get_all(Store *self)
 /* ---------------------------------------------------------------- iterate */
 
 /* Of the keys that begin with the prefix, and from the position on, if there are such. */
-static int begin_walk(shmkv_cursor_t *cursor, const void *prefix, size_t prefix_len, const void *position,
+static int begin_walk(const struct place *of, shmkv_cursor_t *cursor, const void *prefix, size_t prefix_len, const void *position,
                       size_t position_len)
 {
     struct shmkv_position at;
@@ -530,7 +531,7 @@ static int begin_walk(shmkv_cursor_t *cursor, const void *prefix, size_t prefix_
     if (err || !position)
         return err;
     if (position_len != sizeof at)
-        return refuse(SHMKV_EARGUMENT, "bad argument: a position has %zu bytes, not %zu", sizeof at, position_len);
+        return refuse_at(of, SHMKV_EARGUMENT, "bad argument: a position has %zu bytes, not %zu", sizeof at, position_len);
     memcpy(&at, position, sizeof at);
     return shmkv_cursor_seek(cursor, &at);
 }
@@ -549,7 +550,7 @@ static Cursor *Store_cursor(Store *self, int yield, const void *MAYBE, size_t MA
     err = cursor ? shmkv_cursor_open(self->kv, yield == YIELD_KEYS ? SHMKV_KEYS_ONLY : 0, &cursor->cursor)
                  : ENOMEM;
     if (!err) {
-        err = begin_walk(cursor->cursor, MAYBE, MAYBE_LEN, POSITION, POSITION_LEN);
+        err = begin_walk(PLACE(self, NULL, 0), cursor->cursor, MAYBE, MAYBE_LEN, POSITION, POSITION_LEN);
         if (err)
             shmkv_cursor_close(cursor->cursor);
     }
@@ -582,7 +583,7 @@ static step_t Cursor_step(Cursor *self)
     if (!self->cursor)
         return step;
     step.yield = self->yield;
-    step.codec = &self->store->codec;
+    step.store = self->store;
     err = shmkv_cursor_next_item(self->cursor, &step.key, &step.key_len, &step.item);
     if (!err) {
         step.state = 1;

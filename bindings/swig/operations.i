@@ -14,14 +14,14 @@
 #include <math.h>
 #include <time.h>
 
-static int expiry_of(double ttl, uint64_t *expires_ns, unsigned *flags)
+static int expiry_of(const struct place *at, double ttl, uint64_t *expires_ns, unsigned *flags)
 {
     struct timespec now;
     double end;
 
     *expires_ns = 0;
     if (isnan(ttl))
-        return refuse(SHMKV_EARGUMENT, "bad argument: a time to live that is no number");
+        return refuse_at(at, SHMKV_EARGUMENT, "bad argument: a time to live that is no number");
     if (ttl < 0)
         return SHMKV_OK;
     if (isinf(ttl)) {
@@ -31,18 +31,18 @@ static int expiry_of(double ttl, uint64_t *expires_ns, unsigned *flags)
     clock_gettime(CLOCK_REALTIME, &now);
     end = (double)now.tv_sec + (double)now.tv_nsec / 1e9 + ttl;
     if (end >= 18446744073.0)
-        return refuse(SHMKV_EARGUMENT, "bad argument: a time to live of %g seconds; for ever is infinity", ttl);
+        return refuse_at(at, SHMKV_EARGUMENT, "bad argument: a time to live of %g seconds; for ever is infinity", ttl);
     *expires_ns = (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec + (uint64_t)(ttl * 1e9);
     return SHMKV_OK;
 }
 
 /* The value as it is to be stored. Not 0: raised. */
-static int value_for(value_t *value, double ttl, int bound)
+static int value_for(const struct place *at, value_t *value, double ttl, int bound)
 {
     int err;
 
     value->item.flags = bound ? SHMKV_BOUND : 0;
-    err = expiry_of(ttl, &value->item.expires_ns, &value->item.flags);
+    err = expiry_of(at, ttl, &value->item.expires_ns, &value->item.flags);
     if (err)
         raise_error(err);
     return err;
@@ -60,12 +60,12 @@ static answer_t answer_or(int err, int no)
 
 enum storing { STORE_ALWAYS, STORE_IF_ABSENT, STORE_IF_PRESENT };
 
-static answer_t Store_store_as(Store *self, int how, const void *KEY, size_t KEY_LEN, value_t *ITEM,
+static answer_t Store_store_as(Store *self, const void *KEY, size_t KEY_LEN, int how, value_t *ITEM,
                                double TTL, int BOUND)
 {
     if (!IS_OPEN(self))
         return raise_closed(self);
-    if (value_for(ITEM, TTL, BOUND))
+    if (value_for(PLACE(self, KEY, KEY_LEN), ITEM, TTL, BOUND))
         return -1;
     switch (how) {
     case STORE_IF_ABSENT:
@@ -112,7 +112,7 @@ static reply_t read_with(reader_fn *read, Store *self, const void *key, size_t k
 
 static reply_t Store_swap(Store *self, const void *KEY, size_t KEY_LEN, value_t *ITEM, double TTL, int BOUND)
 {
-    if (value_for(ITEM, TTL, BOUND))
+    if (value_for(PLACE(self, KEY, KEY_LEN), ITEM, TTL, BOUND))
         return NO_OBJECT;
     return read_with(swap_entry, self, KEY, KEY_LEN, ITEM);
 }
@@ -125,17 +125,17 @@ static reply_t Store_take(Store *self, const void *KEY, size_t KEY_LEN)
 static reply_t Store_get_or_set(Store *self, const void *KEY, size_t KEY_LEN, value_t *ITEM, double TTL,
                                 int BOUND)
 {
-    if (value_for(ITEM, TTL, BOUND))
+    if (value_for(PLACE(self, KEY, KEY_LEN), ITEM, TTL, BOUND))
         return NO_OBJECT;
     return read_with(get_or_set_entry, self, KEY, KEY_LEN, ITEM);
 }
 
 /* A value with its facts, as a map. */
-static native_t item_map(const struct codec *codec, const struct shmkv_item *item)
+static native_t item_map(const struct place *at, const struct shmkv_item *item)
 {
     static const char *const types[] = {"bytes", "text", "int64", "float64", "boolean", "null", "json", "coded"};
     native_t map = map_new();
-    int failed = !map || map_put(map, "value", value_new(codec, item))
+    int failed = !map || map_put(map, "value", value_new(at, item))
         || map_put(map, "type", text_new(types[item->type]))
         || map_put(map, "version", number_new(item->version))
         || map_put(map, "expires_ns", item->expires_ns ? number_new(item->expires_ns) : nothing())
@@ -172,7 +172,7 @@ static native_t look_closely(void *argument)
         raise_error(job->err);
         return NO_OBJECT;
     }
-    return item_map(&job->how.store->codec, &job->item);
+    return item_map(PLACE(job->how.store, job->how.key, job->how.key_len), &job->item);
 }
 
 static void drop_look(void *argument)
@@ -198,7 +198,7 @@ static answer_t Store_cas(Store *self, const void *KEY, size_t KEY_LEN, uint64_t
 {
     if (!IS_OPEN(self))
         return raise_closed(self);
-    if (value_for(ITEM, TTL, BOUND))
+    if (value_for(PLACE(self, KEY, KEY_LEN), ITEM, TTL, BOUND))
         return -1;
     return answer_or(shmkv_cas(self->kv, KEY, KEY_LEN, version, &ITEM->item), SHMKV_ECHANGED);
 }
@@ -208,7 +208,7 @@ static answer_t Store_cas_value(Store *self, const void *KEY, size_t KEY_LEN, va
 {
     if (!IS_OPEN(self))
         return raise_closed(self);
-    if (value_for(ITEM, TTL, BOUND))
+    if (value_for(PLACE(self, KEY, KEY_LEN), ITEM, TTL, BOUND))
         return -1;
     return answer_or(shmkv_cas_value(self->kv, KEY, KEY_LEN, &EXPECTED->item, &ITEM->item), SHMKV_ECHANGED);
 }
@@ -256,7 +256,8 @@ static int count_integer(Store *self, int how, const void *key, size_t key_len, 
         return shmkv_min_i64(self->kv, key, key_len, amount, result);
     case COUNT_SUBTRACT:
         if (amount == INT64_MIN)
-            return refuse(SHMKV_EOVERFLOW, "a decrement of -2^63");
+            return refuse_at(PLACE(self, key, key_len), SHMKV_EOVERFLOW, "a decrement of -2^63: %s",
+                             shmkv_strerror(SHMKV_EOVERFLOW));
         amount = -amount;
         /* fall through */
     default:
@@ -278,7 +279,7 @@ static int count_float(Store *self, int how, const void *key, size_t key_len, do
 }
 
 /* Integers stay integers: only a float makes it the float operation. */
-static native_t Store_count_with(Store *self, int how, const void *KEY, size_t KEY_LEN, value_t *AMOUNT,
+static native_t Store_count_with(Store *self, const void *KEY, size_t KEY_LEN, int how, value_t *AMOUNT,
                                  value_t *INITIAL)
 {
     int64_t integer;
@@ -290,7 +291,7 @@ static native_t Store_count_with(Store *self, int how, const void *KEY, size_t K
         return NO_OBJECT;
     }
     if (!is_number(AMOUNT) || !is_number(INITIAL)) {
-        raise_error(refuse(SHMKV_EVALUE, "bad value: a counter takes an integer or a float"));
+        raise_wrong_type(PLACE(self, KEY, KEY_LEN), "a counter takes an integer or a float");
         return NO_OBJECT;
     }
     whole = AMOUNT->item.type == SHMKV_INT64 && INITIAL->item.type == SHMKV_INT64;
@@ -313,7 +314,8 @@ static int append_item(Store *self, const void *key, size_t key_len, const struc
     case SHMKV_TEXT:
         return shmkv_append_text(self->kv, key, key_len, tail->data, tail->len, len);
     default:
-        return refuse(SHMKV_EVALUE, "bad value: only bytes and text can be appended");
+        raise_wrong_type(PLACE(self, key, key_len), "only bytes and text can be appended");
+        return RAISED;
     }
 }
 
@@ -329,7 +331,8 @@ static native_t Store_append(Store *self, const void *KEY, size_t KEY_LEN, value
     }
     err = append_item(self, KEY, KEY_LEN, &ITEM->item, &len);
     if (err) {
-        raise_error(err);
+        if (err != RAISED)
+            raise_error(err);
         return NO_OBJECT;
     }
     return number_new(len);
@@ -345,7 +348,7 @@ static answer_t Store_touch(Store *self, const void *KEY, size_t KEY_LEN, double
 
     if (!IS_OPEN(self))
         return raise_closed(self);
-    err = expiry_of(TTL, &expires_ns, &flags);
+    err = expiry_of(PLACE(self, KEY, KEY_LEN), TTL, &expires_ns, &flags);
     if (err) {
         raise_error(err);
         return -1;
@@ -442,7 +445,7 @@ static native_t pop_into_list(void *argument)
         return NO_OBJECT;
     }
     list = list_new();
-    return finished(list, !list || list_push(list, bytes_new(job->key, job->key_len)) || list_push(list, value_new(&job->store->codec, &job->item)));
+    return finished(list, !list || list_push(list, bytes_new(job->key, job->key_len)) || list_push(list, value_new(PLACE(job->store, job->key, job->key_len), &job->item)));
 }
 
 static void drop_popping(void *argument)

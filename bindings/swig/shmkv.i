@@ -7,6 +7,7 @@
  *   errors.i    one exception class per error code
  *   bytes.i     keys, names and plain bytes as arguments
  *   values.i    values with their types, as arguments and results
+ *   numbers.i   seconds, versions and counts as arguments
  *   handles.i   Store and Cursor, open and closed; get, put, walks and reports
  *   operations.i  the conditional writes, counters and facts of one key
  *   batches.i   many keys in one call
@@ -19,6 +20,7 @@
 %include "errors.i"
 %include "bytes.i"
 %include "values.i"
+%include "numbers.i"
 %include "handles.i"
 %include "operations.i"
 %include "batches.i"

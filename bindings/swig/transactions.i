@@ -15,7 +15,8 @@ typedef struct Transaction {
     shmkv_txn_t *txn;    /* NULL: the function does not run */
     const keys_t *keys;  /* those declared */
     size_t last;         /* the one that was asked for last */
-    struct codec codec;  /* of the Store, which outlives the function */
+    struct codec codec;  /* of the Store, which outlives the function, */
+    const char *name;    /* as does this */
 } Transaction;
 
 struct transacting {
@@ -153,6 +154,7 @@ static native_t Store_transaction(Store *self, const keys_t *KEYS, native_t FUNC
         return NO_OBJECT;
     job.txn->keys = KEYS;
     job.txn->codec = self->codec;
+    job.txn->name = self->name;
     kv = begin_unlocked(self); /* the function may close it */
     err = shmkv_transaction(kv, KEYS->n, KEYS->keys, run_function, &job);
     memset(job.txn, 0, sizeof *job.txn);
@@ -174,7 +176,8 @@ static int place_of(Transaction *self, const void *key, size_t key_len, size_t *
     size_t n = self && self->txn ? self->keys->n : 0, i;
 
     if (!n)
-        return refuse(SHMKV_EARGUMENT, "bad argument: the function of this transaction is not running");
+        return refuse_at(PLACE(self, key, key_len), SHMKV_EARGUMENT,
+                         "bad argument: the function of this transaction is not running");
     for (i = 0; i < n; i++) {
         const struct shmkv_bytes *declared;
 
@@ -185,7 +188,7 @@ static int place_of(Transaction *self, const void *key, size_t key_len, size_t *
             return SHMKV_OK;
         }
     }
-    return refuse(SHMKV_EARGUMENT, "bad argument: a key that was not given to the transaction");
+    return refuse_at(PLACE(self, key, key_len), SHMKV_EARGUMENT, "bad argument: a key that was not given to the transaction");
 }
 
 static int look_in_transaction(Transaction *self, const void *key, size_t key_len, struct shmkv_item *item)
@@ -203,7 +206,7 @@ static reply_t Transaction_get(Transaction *self, const void *KEY, size_t KEY_LE
 
     if (err)
         return found(NO_OBJECT, err);
-    return value_reply(&self->codec, &item);
+    return value_reply(PLACE(self, KEY, KEY_LEN), &item);
 }
 
 static answer_t Transaction_exists(Transaction *self, const void *KEY, size_t KEY_LEN)
@@ -227,7 +230,7 @@ static done_t Transaction_put(Transaction *self, const void *KEY, size_t KEY_LEN
 
 static done_t Transaction_set(Transaction *self, const void *KEY, size_t KEY_LEN, value_t *ITEM, double TTL, int BOUND)
 {
-    return value_for(ITEM, TTL, BOUND) ? -1 : Transaction_put(self, KEY, KEY_LEN, ITEM);
+    return value_for(PLACE(self, KEY, KEY_LEN), ITEM, TTL, BOUND) ? -1 : Transaction_put(self, KEY, KEY_LEN, ITEM);
 }
 
 static answer_t Transaction_delete(Transaction *self, const void *KEY, size_t KEY_LEN)
@@ -237,6 +240,14 @@ static answer_t Transaction_delete(Transaction *self, const void *KEY, size_t KE
 
     return answer(err ? err : shmkv_txn_delete(self->txn, place));
 }
+
+#if defined(SWIGPERL)
+/* Its name, for messages of the code in Perl. */
+static native_t Transaction_segment(Transaction *self)
+{
+    return text_new(self && self->name ? self->name : "");
+}
+#endif
 %}
 
 %nodefaultctor Transaction;
@@ -249,5 +260,8 @@ typedef struct Transaction {
         done_t put(const void *KEY, size_t KEY_LEN, value_t *ITEM);
         done_t set(const void *KEY, size_t KEY_LEN, value_t *ITEM, double TTL, int BOUND);
         answer_t delete(const void *KEY, size_t KEY_LEN);
+#if defined(SWIGPERL)
+        native_t segment();
+#endif
     }
 } Transaction;

@@ -3,8 +3,8 @@
  * another finds as a value of its own. Spec 10 has the rules for every corner.
  *
  *   value_t *ITEM   a value as an argument of a method of Store
- *   value_new(codec, item)  an entry of the store as a value of the language. NO_OBJECT: raised.
- *   value_reply(codec, item) the same, as a reply_t
+ *   value_new(at, item)     an entry of the store as a value of the language. NO_OBJECT: raised.
+ *   value_reply(at, item)   the same, as a reply_t
  *
  * value_in() makes an item of an object. Strings are not copied: the item points
  * into the object, which the caller's arguments keep alive until value_drop().
@@ -70,18 +70,18 @@ static inline int value_is_truth(value_t *value, int truth)
     return value_is(value, SHMKV_BOOLEAN, &value->scalar.truth, sizeof value->scalar.truth);
 }
 
-static int refuse_integer(void)
+static int refuse_integer(const struct place *at)
 {
-    return refuse(SHMKV_EVALUE, "bad value: an integer beyond 64 bits; store it as text");
+    return refuse_at(at, SHMKV_EVALUE, "bad value: an integer beyond 64 bits; store it as text");
 }
 
 /* Its bytes are not what its type says. */
-static void raise_bad_value(const struct shmkv_item *item)
+static void raise_bad_value(const struct place *at, const struct shmkv_item *item)
 {
     static const char *const names[] = {"bytes", "text", "an integer", "a float", "a boolean", "null", "JSON", "coded"};
 
-    raise_error(refuse(SHMKV_ETYPE, "the value says that it is %s, and is not; get_bytes gives what it is",
-                       names[item->type]));
+    raise_error(refuse_at(at, SHMKV_ETYPE, "the value says that it is %s, and is not; get_bytes gives what it is",
+                          names[item->type]));
 }
 
 /* A scalar of fixed size, read without regard to alignment. */
@@ -123,13 +123,13 @@ static int text_value(value_t *value, int type, PyObject *text)
     return data ? value_is(value, type, data, (size_t)length) : -1;
 }
 
-static int integer_value(value_t *value, PyObject *object)
+static int integer_value(const struct place *at, value_t *value, PyObject *object)
 {
     int overflow;
     long long integer = PyLong_AsLongLongAndOverflow(object, &overflow);
 
     if (overflow) {
-        raise_error(refuse_integer());
+        raise_error(refuse_integer(at));
         return -1;
     }
     return value_is_integer(value, integer);
@@ -187,9 +187,11 @@ static PyObject *call(PyObject *function, PyObject *argument)
     return result;
 }
 
-/* After a refusal. */
-static int coded_value(const struct codec *codec, PyObject *object, value_t *value)
+/* After a refusal. What the codec raises is left as it is. */
+static int coded_value(const struct place *at, PyObject *object, value_t *value)
 {
+    const struct codec *codec = at->codec;
+
     if (!PyErr_ExceptionMatches(PyExc_TypeError) && !PyErr_ExceptionMatches(PyExc_ValueError)
         && !PyErr_ExceptionMatches(PyExc_RecursionError))
         return -1;
@@ -201,6 +203,7 @@ static int coded_value(const struct codec *codec, PyObject *object, value_t *val
         return -1;
     if (!PyBytes_Check(value->made)) {
         PyErr_Format(PyExc_TypeError, "dumps() of the codec must return bytes, not %.80s", Py_TYPE(value->made)->tp_name);
+        add_place(at);
         return -1;
     }
     return value_is(value, SHMKV_CODED, PyBytes_AS_STRING(value->made), (size_t)PyBytes_GET_SIZE(value->made));
@@ -216,7 +219,7 @@ static PyObject *decoded(const struct codec *codec, const struct shmkv_item *ite
     return value;
 }
 
-static inline int typed_value(PyObject *object, value_t *value)
+static inline int typed_value(const struct place *at, PyObject *object, value_t *value)
 {
     memset(value, 0, sizeof *value);
     if (PyBytes_Check(object))
@@ -226,7 +229,7 @@ static inline int typed_value(PyObject *object, value_t *value)
     if (PyBool_Check(object))
         return value_is_truth(value, object == Py_True);
     if (PyLong_Check(object))
-        return integer_value(value, object);
+        return integer_value(at, value, object);
     if (PyFloat_Check(object))
         return value_is_number(value, PyFloat_AS_DOUBLE(object));
     if (object == Py_None)
@@ -237,39 +240,42 @@ static inline int typed_value(PyObject *object, value_t *value)
 }
 
 /* Not 0: raised. Either way value_drop() is due. */
-static inline int value_in(const struct codec *codec, PyObject *object, value_t *value)
+static inline int value_in(const struct place *at, PyObject *object, value_t *value)
 {
-    int refused = typed_value(object, value);
-
-    return refused && codec && codec->encode ? coded_value(codec, object, value) : refused;
+    if (!typed_value(at, object, value))
+        return 0;
+    if (at->codec && at->codec->encode)
+        return coded_value(at, object, value);
+    add_place(at);
+    return -1;
 }
 
-static PyObject *text_new_from(const struct shmkv_item *item)
+static PyObject *text_new_from(const struct place *at, const struct shmkv_item *item)
 {
     PyObject *text = PyUnicode_DecodeUTF8(item->data, (Py_ssize_t)item->len, "strict");
 
     if (!text && PyErr_ExceptionMatches(PyExc_UnicodeDecodeError)) {
         PyErr_Clear();
-        raise_bad_value(item);
+        raise_bad_value(at, item);
     }
     return text;
 }
 
-static PyObject *json_new(const struct shmkv_item *item)
+static PyObject *json_new(const struct place *at, const struct shmkv_item *item)
 {
-    PyObject *text = text_new_from(item);
+    PyObject *text = text_new_from(at, item);
     PyObject *value = text ? PyObject_CallFunctionObjArgs(json_decode, text, NULL) : NULL;
 
     Py_XDECREF(text);
     /* Nested too deeply, it is not JSON that we can read either. */
     if (text && !value && (PyErr_ExceptionMatches(PyExc_ValueError) || PyErr_ExceptionMatches(PyExc_RecursionError))) {
         PyErr_Clear();
-        raise_bad_value(item);
+        raise_bad_value(at, item);
     }
     return value;
 }
 
-static PyObject *scalar_new(const struct shmkv_item *item)
+static PyObject *scalar_new(const struct place *at, const struct shmkv_item *item)
 {
     int64_t integer;
     double number;
@@ -292,33 +298,33 @@ static PyObject *scalar_new(const struct shmkv_item *item)
         if (!item->len)
             return nothing();
     }
-    raise_bad_value(item);
+    raise_bad_value(at, item);
     return NULL;
 }
 
-static inline native_t value_new(const struct codec *codec, const struct shmkv_item *item)
+static inline native_t value_new(const struct place *at, const struct shmkv_item *item)
 {
     switch (item->type) {
     case SHMKV_TEXT:
-        return text_new_from(item);
+        return text_new_from(at, item);
     case SHMKV_JSON:
-        return json_new(item);
+        return json_new(at, item);
     case SHMKV_INT64:
     case SHMKV_FLOAT64:
     case SHMKV_BOOLEAN:
     case SHMKV_NULL:
-        return scalar_new(item);
+        return scalar_new(at, item);
     case SHMKV_CODED:
-        return decoded(codec, item);
+        return decoded(at->codec, item);
     default:
         return bytes_new(item->data, item->len);
     }
 }
-#define value_reply(codec, item) value_new((codec), (item))
+#define value_reply(at, item) value_new((at), (item))
 %}
 
 %typemap(in) value_t *ITEM (value_t value) {
-    if (value_in(arg1 ? &arg1->codec : NULL, $input, &value)) {
+    if (value_in(PLACE(arg1, arg2, arg3), $input, &value)) {
         value_drop(&value);
         SWIG_fail;
     }
@@ -336,7 +342,49 @@ int use_json(PyObject *FUNCTION, PyObject *FUNCTION);
 
 #define value_drop(value) RB_GC_GUARD((value)->made)
 
-static int string_value(value_t *value, VALUE string)
+static int is_refusal(VALUE error)
+{
+    return rb_obj_is_kind_of(error, rb_eTypeError) || rb_obj_is_kind_of(error, rb_eEncodingError)
+        || rb_obj_is_kind_of(error, rb_const_get(mShmKV, rb_intern("BadValue")))
+        || rb_obj_is_kind_of(error, rb_const_get(mShmKV, rb_intern("JSON_ERROR")));
+}
+
+/*
+ * What a function of Ruby raises about a value, which says nothing of the place, is raised
+ * again as one that does.
+ */
+static VALUE telling(const struct place *at, VALUE (*function)(VALUE), VALUE argument)
+{
+    int failed;
+    VALUE result = rb_protect(function, argument, &failed), error, message;
+    char text[LONGEST_TEXT];
+
+    if (!failed)
+        return result;
+    error = rb_errinfo();
+    if (!is_refusal(error))
+        rb_jump_tag(failed);
+    rb_set_errinfo(Qnil);
+    message = rb_obj_as_string(error);
+    tell(text, at, StringValueCStr(message));
+    error = rb_funcall(error, rb_intern("exception"), 1, text_new(text));
+    if (rb_ivar_defined(error, rb_intern("@detail")))
+        rb_iv_set(error, "@detail", text_new(text));
+    rb_exc_raise(error);
+    return Qnil;
+}
+
+static VALUE make_utf8(VALUE string)
+{
+    return rb_str_encode(string, rb_enc_from_encoding(rb_utf8_encoding()), 0, Qnil);
+}
+
+static VALUE make_json(VALUE object)
+{
+    return rb_funcall(mShmKV, rb_intern("json_encode"), 1, object);
+}
+
+static int string_value(const struct place *at, value_t *value, VALUE string)
 {
     int encoding = ENCODING_GET(string);
 
@@ -344,14 +392,14 @@ static int string_value(value_t *value, VALUE string)
     if (encoding == rb_ascii8bit_encindex())
         return value_is(value, SHMKV_BYTES, RSTRING_PTR(string), (size_t)RSTRING_LEN(string));
     if (rb_enc_str_coderange(string) == ENC_CODERANGE_BROKEN)
-        raise_error(refuse(SHMKV_EVALUE, "bad value: a String that is not valid %s; for bytes, use .b",
-                           rb_enc_name(rb_enc_from_index(encoding))));
+        raise_error(refuse_at(at, SHMKV_EVALUE, "bad value: a String that is not valid %s; for bytes, use .b",
+                              rb_enc_name(rb_enc_from_index(encoding))));
     if (encoding != rb_utf8_encindex() && encoding != rb_usascii_encindex())
-        string = value->made = rb_str_encode(string, rb_enc_from_encoding(rb_utf8_encoding()), 0, Qnil);
+        string = value->made = telling(at, make_utf8, string);
     return value_is(value, SHMKV_TEXT, RSTRING_PTR(string), (size_t)RSTRING_LEN(string));
 }
 
-static int integer_value(value_t *value, VALUE object)
+static int integer_value(const struct place *at, value_t *value, VALUE object)
 {
     int64_t integer;
     int sign = rb_integer_pack(object, &integer, 1, sizeof integer, 0,
@@ -359,25 +407,24 @@ static int integer_value(value_t *value, VALUE object)
 
     /* Two's complement that fills the word: the sign must still be there. */
     if (sign > 1 || sign < -1 || (sign > 0 && integer < 0) || (sign < 0 && integer >= 0))
-        raise_error(refuse_integer());
+        raise_error(refuse_integer(at));
     return value_is_integer(value, integer);
 }
 
-static int json_value(value_t *value, VALUE object)
+static int json_value(const struct place *at, value_t *value, VALUE object)
 {
-    string_value(value, rb_funcall(mShmKV, rb_intern("json_encode"), 1, object));
+    string_value(at, value, telling(at, make_json, object));
     return value_is(value, SHMKV_JSON, value->item.data, value->item.len);
 }
 
-static int other_value(value_t *value, VALUE object)
+static int other_value(const struct place *at, value_t *value, VALUE object)
 {
     VALUE string = rb_check_string_type(object);
 
     if (NIL_P(string))
-        rb_raise(rb_eTypeError,
-                 "a value must be a String, Symbol, Integer, Float, true, false, nil, Array or Hash, not %s",
-                 rb_obj_classname(object));
-    return string_value(value, string);
+        raise_type_error(at, "a value must be a String, Symbol, Integer, Float, true, false, nil, Array or Hash, not %s",
+                         rb_obj_classname(object));
+    return string_value(at, value, string);
 }
 
 #define codec_drop(codec) ((void)(codec))
@@ -388,18 +435,18 @@ static void codec_set(struct codec *codec, VALUE encode, VALUE decode)
     codec->decode = decode;
 }
 
-static inline int typed_value(VALUE object, value_t *value)
+static inline int typed_value(const struct place *at, VALUE object, value_t *value)
 {
     memset(&value->item, 0, sizeof value->item);
     switch (rb_type(object)) {
     case T_STRING:
-        return string_value(value, object);
+        return string_value(at, value, object);
     case T_SYMBOL:
-        return string_value(value, rb_sym2str(object));
+        return string_value(at, value, rb_sym2str(object));
     case T_FIXNUM:
         return value_is_integer(value, FIX2LONG(object));
     case T_BIGNUM:
-        return integer_value(value, object);
+        return integer_value(at, value, object);
     case T_FLOAT:
         return value_is_number(value, RFLOAT_VALUE(object));
     case T_TRUE:
@@ -409,13 +456,14 @@ static inline int typed_value(VALUE object, value_t *value)
         return value_is(value, SHMKV_NULL, NULL, 0);
     case T_ARRAY:
     case T_HASH:
-        return json_value(value, object);
+        return json_value(at, value, object);
     default:
-        return other_value(value, object);
+        return other_value(at, value, object);
     }
 }
 
 struct typing {
+    const struct place *at;
     VALUE object;
     value_t *value;
 };
@@ -424,20 +472,13 @@ static VALUE try_types(VALUE argument)
 {
     const struct typing *job = (const struct typing *)argument;
 
-    typed_value(job->object, job->value);
+    typed_value(job->at, job->object, job->value);
     return Qnil;
 }
 
-static int is_refusal(VALUE error)
+static void try_codec(const struct place *at, VALUE object, value_t *value)
 {
-    return rb_obj_is_kind_of(error, rb_eTypeError) || rb_obj_is_kind_of(error, rb_eEncodingError)
-        || rb_obj_is_kind_of(error, rb_const_get(mShmKV, rb_intern("BadValue")))
-        || rb_obj_is_kind_of(error, rb_const_get(mShmKV, rb_intern("JSON_ERROR")));
-}
-
-static void try_codec(const struct codec *codec, VALUE object, value_t *value)
-{
-    struct typing job = {object, value};
+    struct typing job = {at, object, value};
     int failed;
 
     rb_protect(try_types, (VALUE)&job, &failed);
@@ -446,17 +487,18 @@ static void try_codec(const struct codec *codec, VALUE object, value_t *value)
     if (!is_refusal(rb_errinfo()))
         rb_jump_tag(failed);
     rb_set_errinfo(Qnil);
-    value->made = rb_funcall(codec->encode, rb_intern("dump"), 1, object);
-    StringValue(value->made);
+    value->made = rb_funcall(at->codec->encode, rb_intern("dump"), 1, object);
+    if (!RB_TYPE_P(value->made, T_STRING))
+        raise_type_error(at, "dump of the codec must return a String, not %s", rb_obj_classname(value->made));
     value_is(value, SHMKV_CODED, RSTRING_PTR(value->made), (size_t)RSTRING_LEN(value->made));
 }
 
-static inline void value_in(const struct codec *codec, VALUE object, value_t *value)
+static inline void value_in(const struct place *at, VALUE object, value_t *value)
 {
-    if (codec && codec->encode)
-        try_codec(codec, object, value);
+    if (at->codec && at->codec->encode)
+        try_codec(at, object, value);
     else
-        typed_value(object, value);
+        typed_value(at, object, value);
 }
 
 static int is_ascii(const char *data, size_t len)
@@ -477,7 +519,7 @@ static int is_ascii(const char *data, size_t len)
  * What rb_utf8_str_new() and rb_enc_str_coderange() make, in a third of the time: the
  * one looks up encodings that are known here, the other looks at one byte after the other.
  */
-static VALUE text_new_from(const struct shmkv_item *item)
+static VALUE text_new_from(const struct place *at, const struct shmkv_item *item)
 {
     VALUE text = rb_str_new(item->data, (long)item->len);
 
@@ -485,7 +527,7 @@ static VALUE text_new_from(const struct shmkv_item *item)
     if (is_ascii(item->data, item->len))
         ENC_CODERANGE_SET(text, ENC_CODERANGE_7BIT);
     else if (rb_enc_str_coderange(text) == ENC_CODERANGE_BROKEN)
-        raise_bad_value(item);
+        raise_bad_value(at, item);
     return text;
 }
 
@@ -494,10 +536,10 @@ static VALUE decode_json(VALUE text)
     return rb_funcall(mShmKV, rb_intern("json_decode"), 1, text);
 }
 
-static VALUE json_new(const struct shmkv_item *item)
+static VALUE json_new(const struct place *at, const struct shmkv_item *item)
 {
     int failed;
-    VALUE value = rb_protect(decode_json, text_new_from(item), &failed);
+    VALUE value = rb_protect(decode_json, text_new_from(at, item), &failed);
 
     if (failed) {
         VALUE error = rb_errinfo();
@@ -505,12 +547,12 @@ static VALUE json_new(const struct shmkv_item *item)
         if (!rb_obj_is_kind_of(error, rb_const_get(mShmKV, rb_intern("JSON_ERROR"))))
             rb_jump_tag(failed);
         rb_set_errinfo(Qnil);
-        raise_bad_value(item);
+        raise_bad_value(at, item);
     }
     return value;
 }
 
-static inline native_t value_new(const struct codec *codec, const struct shmkv_item *item)
+static inline native_t value_new(const struct place *at, const struct shmkv_item *item)
 {
     int64_t integer;
     double number;
@@ -518,9 +560,9 @@ static inline native_t value_new(const struct codec *codec, const struct shmkv_i
 
     switch (item->type) {
     case SHMKV_TEXT:
-        return text_new_from(item);
+        return text_new_from(at, item);
     case SHMKV_JSON:
-        return json_new(item);
+        return json_new(at, item);
     case SHMKV_INT64:
         if (!scalar_of(item, &integer, sizeof integer))
             return LL2NUM(integer);
@@ -538,20 +580,20 @@ static inline native_t value_new(const struct codec *codec, const struct shmkv_i
             return Qnil;
         break;
     case SHMKV_CODED:
-        if (codec->decode)
-            return rb_funcall(codec->decode, rb_intern("load"), 1, bytes_new(item->data, item->len));
+        if (at->codec->decode)
+            return rb_funcall(at->codec->decode, rb_intern("load"), 1, bytes_new(item->data, item->len));
         return bytes_new(item->data, item->len);
     default:
         return bytes_new(item->data, item->len);
     }
-    raise_bad_value(item);
+    raise_bad_value(at, item);
     return Qnil;
 }
-#define value_reply(codec, item) value_new((codec), (item))
+#define value_reply(at, item) value_new((at), (item))
 %}
 
 %typemap(in) value_t *ITEM (value_t value) {
-    value_in(arg1 ? &arg1->codec : NULL, $input, &value);
+    value_in(PLACE(arg1, arg2, arg3), $input, &value);
     $1 = &value;
 }
 %typemap(freearg) value_t *ITEM "value_drop($1);"
@@ -620,25 +662,27 @@ static int string_value(value_t *value, SV *sv)
     return value_is(value, SvUTF8(sv) ? SHMKV_TEXT : SHMKV_BYTES, text, length);
 }
 
-static int json_value(value_t *value, SV *reference)
+static int json_value(const struct place *at, value_t *value, SV *reference)
 {
     STRLEN length;
     const char *text;
 
     value->made = call_in_perl("ShmKV::Value::json_encode", reference);
-    if (!value->made)
+    if (!value->made) {
+        add_place(at);
         return -1;
+    }
     text = SvPV_const(value->made, length);
     return value_is(value, SHMKV_JSON, text, length);
 }
 
-static int refuse_perl_value(const char *why)
+static int refuse_perl_value(const struct place *at, const char *why)
 {
-    raise_error(refuse(SHMKV_EVALUE, "bad value: %s", why));
+    raise_error(refuse_at(at, SHMKV_EVALUE, "bad value: %s", why));
     return -1;
 }
 
-static int reference_value(value_t *value, SV *sv)
+static int reference_value(const struct place *at, value_t *value, SV *sv)
 {
     SV *target = SvRV(sv);
 
@@ -650,18 +694,18 @@ static int reference_value(value_t *value, SV *sv)
         return string_value(value, value->made);
     }
     if (SvOBJECT(target) || (SvTYPE(target) != SVt_PVAV && SvTYPE(target) != SVt_PVHV))
-        return refuse_perl_value("a reference to something that is no plain array or hash");
-    return json_value(value, sv);
+        return refuse_perl_value(at, "a reference to something that is no plain array or hash");
+    return json_value(at, value, sv);
 }
 
 /* All but strings. */
-static int unusual_value(value_t *value, SV *sv)
+static int unusual_value(const struct place *at, value_t *value, SV *sv)
 {
     if (SvROK(sv))
-        return reference_value(value, sv);
+        return reference_value(at, value, sv);
     if (SvIOK(sv)) {
         if (SvIsUV(sv) && SvUVX(sv) > (UV)IV_MAX) {
-            raise_error(refuse_integer());
+            raise_error(refuse_integer(at));
             return -1;
         }
         return value_is_integer(value, SvIVX(sv));
@@ -671,12 +715,12 @@ static int unusual_value(value_t *value, SV *sv)
     if (!SvOK(sv))
         return value_is(value, SHMKV_NULL, NULL, 0);
     if (isGV_with_GP(sv))
-        return refuse_perl_value("a glob");
+        return refuse_perl_value(at, "a glob");
     return string_value(value, sv);
 }
 
 /* After a refusal. */
-static int coded_value(const struct codec *codec, SV *sv, value_t *value)
+static int coded_value(const struct place *at, SV *sv, value_t *value)
 {
     const void *data;
     size_t size;
@@ -686,10 +730,10 @@ static int coded_value(const struct codec *codec, SV *sv, value_t *value)
         return -1;
     sv_setpvs(ERRSV, "");
     value_drop(value);
-    value->made = call_sub(codec->encode, sv);
+    value->made = call_sub(at->codec->encode, sv);
     if (!value->made)
         return -1;
-    refused = bytes_of(value->made, SHMKV_EVALUE, "value of the codec", &data, &size);
+    refused = bytes_of(at, value->made, SHMKV_EVALUE, "value of the codec", &data, &size);
     if (refused) {
         raise_error(refused);
         return -1;
@@ -697,7 +741,7 @@ static int coded_value(const struct codec *codec, SV *sv, value_t *value)
     return value_is(value, SHMKV_CODED, data, size);
 }
 
-static inline int typed_value(SV *sv, value_t *value)
+static inline int typed_value(const struct place *at, SV *sv, value_t *value)
 {
     Zero(value, 1, value_t);
     SvGETMAGIC(sv);
@@ -707,41 +751,41 @@ static inline int typed_value(SV *sv, value_t *value)
 #endif
     if (SvPOK(sv))
         return value_is(value, SvUTF8(sv) ? SHMKV_TEXT : SHMKV_BYTES, SvPVX_const(sv), SvCUR(sv));
-    return unusual_value(value, sv);
+    return unusual_value(at, value, sv);
 }
 
 /* Not 0: raised. Either way value_drop() is due. */
-static inline int value_in(const struct codec *codec, SV *sv, value_t *value)
+static inline int value_in(const struct place *at, SV *sv, value_t *value)
 {
-    int refused = typed_value(sv, value);
+    int refused = typed_value(at, sv, value);
 
-    return refused && codec && codec->encode ? coded_value(codec, sv, value) : refused;
+    return refused && at->codec && at->codec->encode ? coded_value(at, sv, value) : refused;
 }
 
-static SV *text_new_from(const struct shmkv_item *item)
+static SV *text_new_from(const struct place *at, const struct shmkv_item *item)
 {
     /* Which takes a length of 0 for "up to the NUL". */
     if (item->len && !is_strict_utf8_string(item->data, item->len)) {
-        raise_bad_value(item);
+        raise_bad_value(at, item);
         return NULL;
     }
     return newSVpvn_flags(item->data, item->len, SVf_UTF8);
 }
 
-static SV *json_new(const struct shmkv_item *item)
+static SV *json_new(const struct place *at, const struct shmkv_item *item)
 {
-    SV *text = text_new_from(item), *value;
+    SV *text = text_new_from(at, item), *value;
 
     if (!text)
         return NULL;
     value = call_in_perl("ShmKV::Value::json_decode", sv_2mortal(text));
     if (!value)
-        raise_bad_value(item);
+        raise_bad_value(at, item);
     return value;
 }
 
 /* Owned by the caller. */
-static native_t value_new(const struct codec *codec, const struct shmkv_item *item)
+static native_t value_new(const struct place *at, const struct shmkv_item *item)
 {
     int64_t integer;
     double number;
@@ -749,9 +793,9 @@ static native_t value_new(const struct codec *codec, const struct shmkv_item *it
 
     switch (item->type) {
     case SHMKV_TEXT:
-        return text_new_from(item);
+        return text_new_from(at, item);
     case SHMKV_JSON:
-        return json_new(item);
+        return json_new(at, item);
     case SHMKV_INT64:
         if (!scalar_of(item, &integer, sizeof integer))
             return newSViv(integer);
@@ -769,29 +813,29 @@ static native_t value_new(const struct codec *codec, const struct shmkv_item *it
             return newSV(0);
         break;
     case SHMKV_CODED:
-        if (codec->decode)
-            return call_sub(codec->decode, sv_2mortal(bytes_new(item->data, item->len)));
+        if (at->codec->decode)
+            return call_sub(at->codec->decode, sv_2mortal(bytes_new(item->data, item->len)));
         return bytes_new(item->data, item->len);
     default:
         return bytes_new(item->data, item->len);
     }
-    raise_bad_value(item);
+    raise_bad_value(at, item);
     return NULL;
 }
 
-static inline reply_t value_reply(const struct codec *codec, const struct shmkv_item *item)
+static inline reply_t value_reply(const struct place *at, const struct shmkv_item *item)
 {
     native_t value;
 
     if (item->type == SHMKV_BYTES)
         return reply_new(item->data, item->len);
-    value = value_new(codec, item);
+    value = value_new(at, item);
     return value ? reply_of(value) : NO_OBJECT;
 }
 %}
 
 %typemap(in) value_t *ITEM (value_t value) {
-    if (value_in(arg1 ? &arg1->codec : NULL, $input, &value)) {
+    if (value_in(PLACE(arg1, arg2, arg3), $input, &value)) {
         value_drop(&value);
         SWIG_fail;
     }

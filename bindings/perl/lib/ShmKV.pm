@@ -6,6 +6,7 @@ use warnings;
 our $VERSION = '0.1.0';
 
 use IO::Handle ();
+use overload ();
 use Scalar::Util ();
 use ShmKV::Value ();
 
@@ -46,7 +47,7 @@ use constant { ADD => 0, SUBTRACT => 1, AT_LEAST => 2, AT_MOST => 3 };
 sub open {
     my ($class, $name, @options) = @_;
 
-    ShmKV::Error::_refuse_argument('options come in pairs: name => value') if @options % 2;
+    _refuse($name, 'options come in pairs: name => value') if @options % 2;
     my %given = @options;
     my $mode  = CORE::delete $given{mode};
     my $codec = CORE::delete $given{codec};
@@ -56,9 +57,15 @@ sub open {
     my $evict = CORE::delete $given{evict};
 
     $mode = 'shared' if !defined $mode;
-    ShmKV::Error::_refuse_argument("mode is shared, exclusive, existing or readonly, not '$mode'")
+    if (!defined $ttl) {
+        $ttl = 0;
+    }
+    elsif (!Scalar::Util::looks_like_number($ttl) || !($ttl >= 0)) {
+        _refuse($name, "default_ttl is a number of seconds from 0 on, not '$ttl'");
+    }
+    _refuse($name, "mode is shared, exclusive, existing or readonly, not '$mode'")
         if !CORE::exists $MODE{$mode};
-    ShmKV::Error::_refuse_argument('codec is a reference to an array of two subs')
+    _refuse($name, 'codec is a reference to an array of two subs')
         if defined $codec && !(ref $codec eq 'ARRAY' && @$codec == 2 && 2 == grep { ref $_ eq 'CODE' } @$codec);
     for my $option (sort { $a cmp $b } CORE::keys %given) {
         my $value = $given{$option};
@@ -66,95 +73,118 @@ sub open {
             $flags |= $FLAG{$option} if $value;
         }
         elsif (CORE::exists $LIMIT{$option}) {
-            ShmKV::Error::_refuse_argument("option $option is a number from 0 to $LIMIT{$option}")
+            _refuse($name, "option $option is a number from 0 to $LIMIT{$option}")
                 if !defined $value || $value !~ /\A[0-9]{1,20}\z/ || $value > $LIMIT{$option};
             $number{$option} = $value;
         }
         else {
-            ShmKV::Error::_refuse_argument("no such option: $option");
+            _refuse($name, "no such option: $option");
         }
     }
     my $self = new_Store($name, $MODE{$mode}, $flags,
         @number{qw(reserve lock_timeout_ms permissions owner_slots max_size)},
-        defined $ttl ? _seconds($ttl) : 0, @number{qw(max_entries max_bytes)}, $evict ? 1 : 0);
+        $ttl, @number{qw(max_entries max_bytes)}, $evict ? 1 : 0);
     Store_use_codec($self, @$codec) if $codec;
     return bless $self, ref $class || $class;
 }
 
 # The values of these options, from name => value pairs.
 sub _options {
-    my ($names, @options) = @_;
+    my ($self, $names, @options) = @_;
 
-    ShmKV::Error::_refuse_argument('options come in pairs: name => value') if @options % 2;
+    _refuse($self, 'options come in pairs: name => value') if @options % 2;
     my %given = @options;
     my @values = CORE::delete @given{@$names};
-    ShmKV::Error::_refuse_argument("no such option: $_") for CORE::keys %given;
+    _refuse($self, 'no such option: ' . join ', ', sort { $a cmp $b } CORE::keys %given) if %given;
     return @values;
 }
 
 # Time to live and bound, for the extension, from the options behind a value.
 sub _ending {
-    my ($ttl, $bound) = _options([qw(ttl bound)], @_);
-    return (_seconds($ttl), $bound ? 1 : 0);
+    my ($ttl, $bound) = @_ > 1 ? _options(shift, [qw(ttl bound)], @_) : ();
+    return ($ttl, $bound ? 1 : 0);
 }
 
-sub _seconds {
-    my ($ttl) = @_;
+# In what takes a value, undef is one: that there is none is seen by the number of arguments.
+sub _usage {
+    my ($self, $usage) = @_;
 
-    return -1 if !defined $ttl;
-    ShmKV::Error::_refuse_argument("ttl and timeout are numbers of seconds, not '$ttl'")
-        if !Scalar::Util::looks_like_number($ttl) || !($ttl >= 0);
-    return $ttl;
+    return _refuse($self, "wrong number of arguments; usage: $usage");
+}
+
+sub _expect_sub {
+    my ($self, $code, $usage) = @_;
+
+    _refuse($self, $usage) if ref $code ne 'CODE' && !(ref $code && overload::Method($code, '&{}'));
+    return;
+}
+
+# With the name of what it is about: an object, or a segment.
+sub _refuse {
+    my ($of, $why) = @_;
+
+    my $name
+        = UNIVERSAL::isa($of, 'ShmKV::Transaction') ? Transaction_segment($of)
+        : ref $of && UNIVERSAL::isa($of, 'ShmKV')   ? Store_name($of)
+        :                                             $of;
+    return _refuse_argument(ref $name ? undef : $name, $why);
 }
 
 sub set {
     my ($self, $key, undef, @options) = @_;
 
-    Store_store_as($self, ALWAYS, $key, $_[2], _ending(@options));
+    _usage($self, 'set(key, value, options)') if @_ < 3;
+    Store_store_as($self, $key, ALWAYS, $_[2], _ending($self, @options));
     return 1;
 }
 
 sub add {
     my ($self, $key, undef, @options) = @_;
 
-    return Store_store_as($self, IF_ABSENT, $key, $_[2], _ending(@options));
+    _usage($self, 'add(key, value, options)') if @_ < 3;
+    return Store_store_as($self, $key, IF_ABSENT, $_[2], _ending($self, @options));
 }
 
 sub replace {
     my ($self, $key, undef, @options) = @_;
 
-    return Store_store_as($self, IF_PRESENT, $key, $_[2], _ending(@options));
+    _usage($self, 'replace(key, value, options)') if @_ < 3;
+    return Store_store_as($self, $key, IF_PRESENT, $_[2], _ending($self, @options));
 }
 
 sub swap {
     my ($self, $key, undef, @options) = @_;
 
-    return Store_swap($self, $key, $_[2], _ending(@options));
+    _usage($self, 'swap(key, value, options)') if @_ < 3;
+    return Store_swap($self, $key, $_[2], _ending($self, @options));
 }
 
 sub cas {
     my ($self, $key, $version, undef, @options) = @_;
 
-    return Store_cas($self, $key, $version, $_[3], _ending(@options));
+    _usage($self, 'cas(key, version, value, options)') if @_ < 4;
+    return Store_cas($self, $key, $version, $_[3], _ending($self, @options));
 }
 
 sub cas_value {
     my ($self, $key, undef, undef, @options) = @_;
 
-    return Store_cas_value($self, $key, $_[2], $_[3], _ending(@options));
+    _usage($self, 'cas_value(key, expected, value, options)') if @_ < 4;
+    return Store_cas_value($self, $key, $_[2], $_[3], _ending($self, @options));
 }
 
 sub get_or_set {
     my ($self, $key, undef, @options) = @_;
 
-    return Store_get_or_set($self, $key, $_[2], _ending(@options));
+    _usage($self, 'get_or_set(key, value, options)') if @_ < 3;
+    return Store_get_or_set($self, $key, $_[2], _ending($self, @options));
 }
 
 # Without a ttl, never.
 sub touch {
     my ($self, $key, $ttl) = @_;
 
-    return Store_touch($self, $key, _seconds($ttl));
+    return Store_touch($self, $key, $ttl);
 }
 
 sub pop {
@@ -167,32 +197,33 @@ sub pop {
 sub sweep {
     my ($self, $max_steps) = @_;
 
-    return Store_sweep($self, $max_steps || 0);
+    return Store_sweep($self, defined $max_steps ? $max_steps : 0);
 }
 
 sub incr {
     my ($self, $key, $amount, $initial) = @_;
 
-    return Store_count_with($self, ADD, $key, defined $amount ? $amount : 1, defined $initial ? $initial : 0);
+    return Store_count_with($self, $key, ADD, defined $amount ? $amount : 1, defined $initial ? $initial : 0);
 }
 
 sub decr {
     my ($self, $key, $amount, $initial) = @_;
 
-    return Store_count_with($self, SUBTRACT, $key, defined $amount ? $amount : 1, defined $initial ? $initial : 0);
+    return Store_count_with($self, $key, SUBTRACT, defined $amount ? $amount : 1, defined $initial ? $initial : 0);
 }
 
 sub at_least {
-    return Store_count_with($_[0], AT_LEAST, $_[1], $_[2], $_[2]);
+    return Store_count_with($_[0], $_[1], AT_LEAST, $_[2], $_[2]);
 }
 
 sub at_most {
-    return Store_count_with($_[0], AT_MOST, $_[1], $_[2], $_[2]);
+    return Store_count_with($_[0], $_[1], AT_MOST, $_[2], $_[2]);
 }
 
 sub modify {
     my ($self, $key, $code, @options) = @_;
 
+    _expect_sub($self, $code, 'modify takes a key and a sub');
     while (1) {
         my $item  = $self->get_item($key);
         my $value = $code->($item ? $item->{value} : undef);
@@ -203,23 +234,23 @@ sub modify {
 sub wait {
     my ($self, $key, @options) = @_;
 
-    my ($version, $timeout) = _options([qw(version timeout)], @options);
-    return Store_wait($self, $key, defined $version ? 1 : 0, $version || 0, _seconds($timeout));
+    my ($version, $timeout) = _options($self, [qw(version timeout)], @options);
+    return Store_wait($self, $key, defined $version ? 1 : 0, defined $version ? $version : 0, $timeout);
 }
 
 sub watch {
     my ($self, $position, @options) = @_;
 
-    my ($timeout) = _options(['timeout'], @options);
-    return @{ Store_watch($self, $position || 0, _seconds($timeout)) };
+    my ($timeout) = _options($self, ['timeout'], @options);
+    return @{ Store_watch($self, defined $position ? $position : 0, $timeout) };
 }
 
 sub lock {
     my ($self, $name, $code, @options) = @_;
 
-    ShmKV::Error::_refuse_argument('lock takes a name and a sub') if ref $code ne 'CODE';
-    my ($timeout) = _options(['timeout'], @options);
-    my $token = Store_lock_name($self, $name, _seconds($timeout));
+    _expect_sub($self, $code, 'lock takes a name and a sub');
+    my ($timeout) = _options($self, ['timeout'], @options);
+    my $token = Store_lock_name($self, $name, $timeout);
     my $wants = wantarray;
     my @result;
     my $done = eval {
@@ -237,22 +268,22 @@ sub lock {
 sub transaction {
     my ($self, $keys, $code) = @_;
 
-    ShmKV::Error::_refuse_argument('transaction takes keys and a sub') if ref $code ne 'CODE';
+    _expect_sub($self, $code, 'transaction takes keys and a sub');
     return Store_transaction($self, $keys, $code);
 }
 
 sub get_or_compute {
     my ($self, $key, $code, @options) = @_;
 
+    _expect_sub($self, $code, 'get_or_compute takes a key and a sub');
+    my ($timeout, $ttl, $bound) = _options($self, [qw(timeout ttl bound)], @options);
     my $item = $self->get_item($key);
     return $item->{value} if $item;
-    my %given   = @options;
-    my $timeout = CORE::delete $given{timeout};
     return scalar $self->lock($key, sub {
         $item = $self->get_item($key);
         return $item->{value} if $item;
         my $value = $code->();
-        $self->set($key, $value, %given);
+        $self->set($key, $value, ttl => $ttl, bound => $bound);
         return $value;
     }, timeout => $timeout);
 }
@@ -273,8 +304,8 @@ sub put_many {
         ($pairs, @options) = @_;
         $pairs = [%$pairs] if ref $pairs eq 'HASH';
     }
-    ShmKV::Error::_refuse_argument('put_many takes pairs of a key and a value') if @$pairs % 2;
-    return Store_put_many($self, $pairs, _ending(@options));
+    _refuse($self, 'put_many takes pairs of a key and a value') if @$pairs % 2;
+    return Store_put_many($self, $pairs, _ending($self, @options));
 }
 
 sub delete_many {
@@ -285,20 +316,20 @@ sub delete_many {
 
 # What is behind a handle, with its descriptor; nothing for a file's name.
 sub _handle {
-    my ($file) = @_;
+    my ($self, $file) = @_;
 
     my $handle = do { local $@; eval { *{$file}{IO} } if ref $file || ref \$file eq 'GLOB' };
     return if !$handle;
     my $fd = fileno $handle;
-    ShmKV::Error::_refuse_argument('the handle is closed, or has no file behind it') if !defined $fd || $fd < 0;
+    _refuse($self, 'the handle is closed, or has no file behind it') if !defined $fd || $fd < 0;
     return ($handle, $fd);
 }
 
 sub dump {
     my ($self, $file, @options) = @_;
 
-    my ($snapshot) = _options(['snapshot'], @options);
-    my ($handle, $fd) = _handle($file);
+    my ($snapshot) = _options($self, ['snapshot'], @options);
+    my ($handle, $fd) = _handle($self, $file);
     my $flags = $snapshot ? DUMP_SNAPSHOT : 0;
     return Store_dump_path($self, $file, $flags) if !$handle;
     IO::Handle::flush($handle);
@@ -308,8 +339,9 @@ sub dump {
 sub load {
     my ($self, $file, @options) = @_;
 
-    my ($keep, $replace) = _options([qw(keep replace)], @options);
-    my ($handle, $fd) = _handle($file);
+    my ($keep, $replace) = _options($self, [qw(keep replace)], @options);
+    _refuse($self, 'load takes keep or replace, not both') if $keep && $replace;
+    my ($handle, $fd) = _handle($self, $file);
     my $flags = ($keep ? LOAD_KEEP : 0) | ($replace ? LOAD_REPLACE : 0);
     return Store_load_path($self, $file, $flags) if !$handle;
     # What the handle has read ahead goes back to the file before; and after that, it is told
@@ -331,7 +363,7 @@ sub unlink {
 sub keys {
     my ($self, @options) = @_;
 
-    my ($prefix) = _options(['prefix'], @options);
+    my ($prefix) = _options($self, ['prefix'], @options);
     _end_walk($self);
     return $self->get_size if !wantarray && !defined $prefix;
     my $cursor = Store_cursor($self, KEYS, $prefix, undef);
@@ -349,7 +381,7 @@ sub each {
 sub cursor {
     my ($self, @options) = @_;
 
-    my ($prefix, $position, $keys_only) = _options([qw(prefix position keys_only)], @options);
+    my ($prefix, $position, $keys_only) = _options($self, [qw(prefix position keys_only)], @options);
     return Store_cursor($self, $keys_only ? KEYS : ITEMS, $prefix, $position);
 }
 
@@ -407,7 +439,8 @@ BEGIN {
 sub set {
     my ($self, $key, undef, @options) = @_;
 
-    return ShmKV::Transaction_set($self, $key, $_[2], ShmKV::_ending(@options));
+    ShmKV::_usage($self, 'set(key, value, options)') if @_ < 3;
+    return ShmKV::Transaction_set($self, $key, $_[2], ShmKV::_ending($self, @options));
 }
 
 package ShmKV::Error;
@@ -431,7 +464,7 @@ sub message {
 sub throw { die $_[0] }
 
 sub _refuse_argument {
-    return ShmKV::_refuse_argument($_[0]);
+    return ShmKV::_refuse_argument(undef, $_[0]);
 }
 
 1;
@@ -904,6 +937,7 @@ again, or give it more. NoSegment, Foreign, Format, Corrupt, BadDump, WrongOwner
 NoSharedMemory: not there, not ours, or not whole. Changed: a named lock was lost.
 SystemFailure: a system call failed, and C<code> is its errno. NotFound, Exists and
 BufferTooSmall exist as well, but what they say is an answer here and not an error.
+The detail of an operation names the segment and the key.
 
 =head1 SEE ALSO
 

@@ -67,8 +67,8 @@ subtest 'objects' => sub {
     my $number = 12345;
     isa_ok died_with(sub { ShmKV::get(bless(\$number, 'ShmKV'), 'k') }), 'ShmKV::Error::BadArgument', 'a forged pointer:';
     isa_ok died_with(sub { ShmKV::get($kv->cursor, 'k') }), 'ShmKV::Error::BadArgument', 'a cursor:';
-    like died_with(sub { $kv->get }), qr/Usage/, 'too few arguments';
-    like died_with(sub { $kv->put('k', 'v', 'w') }), qr/Usage/, 'too many arguments';
+    like died_with(sub { $kv->get }), qr/usage: get\(key\)/, 'too few arguments';
+    like died_with(sub { $kv->put('k', 'v', 'w') }), qr/usage: put\(key, item\)/, 'too many arguments';
 };
 
 subtest 'what is not ours is left alone' => sub {

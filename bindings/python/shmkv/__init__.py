@@ -23,6 +23,7 @@ BadDump, WrongOwner, NoSharedMemory: not there, not ours, or not whole. Changed:
 lock was lost. SystemFailure (an OSError; ask its errno, since it is none of the classes for
 single numbers): a system call failed. Exists and BufferTooSmall exist as well, but what
 they say is an answer here. A key, value or name of the wrong type is a TypeError.
+A message about an operation names the segment and the key.
 """
 
 import collections.abc
@@ -120,12 +121,14 @@ class _ItemsView(_Prefixed, collections.abc.ItemsView):
         return found is not _ABSENT and self._has(key) and found == value
 
 
-def _seconds(ttl):
-    """For the extension, which takes a negative number for "the segment's default"."""
+def _seconds(ttl, of, what="ttl"):
+    """For what does not go to the extension at once, which takes a negative number for None."""
     if ttl is None:
         return -1.0
+    if not hasattr(type(ttl), "__float__") and not hasattr(type(ttl), "__index__"):
+        raise TypeError("%s: %s must be a number of seconds, not %s" % (of, what, type(ttl).__name__))
     if not ttl >= 0:
-        _shmkv.refuse_argument("ttl and timeout are numbers of seconds, not %r" % (ttl,))
+        _shmkv.refuse_argument(of, "%s is a number of seconds from 0 on, not %r" % (what, ttl))
     return float(ttl)
 
 
@@ -163,7 +166,8 @@ class _Lock:
     __slots__ = "_store", "_name", "_timeout", "_token"
 
     def __init__(self, store, name, timeout):
-        self._store, self._name, self._timeout = store, name, _seconds(timeout)
+        self._store, self._name, self._timeout = store, name, timeout
+        _seconds(timeout, store.name, "timeout")
 
     def __enter__(self):
         self._token = self._store._lock_name(self._name, self._timeout)
@@ -218,7 +222,7 @@ class Transaction:
 
     def set(self, key, value, *, ttl=None, bound=False):
         """The same, with an end; options as of Store.set()."""
-        self._txn.set(key, value, _seconds(ttl), bound)
+        self._txn.set(key, value, ttl, bound)
 
     def delete(self, key):
         """Let key have none; tells whether it had one."""
@@ -232,7 +236,7 @@ class Store(_shmkv.Store):
     with a buffer; what comes back is bytes. Values keep their type, in other languages too:
     bytes (also from anything with a buffer), str, int of 64 bits, float, bool, None, and lists
     and dicts of those but bytes, as JSON. What would lose something is refused: larger
-    integers (BadValue), NaN or other keys than str inside (ValueError, TypeError). Text that a
+    integers (BadValue); inside, NaN, more than 512 levels, other keys than str (ValueError, TypeError). Text that a
     peer stored and that is none raises BadType; get_bytes() gives the bytes of any value.
 
     Any thread may use it. One that was opened before a fork works in both processes.
@@ -250,8 +254,9 @@ class Store(_shmkv.Store):
     def __init__(self, name, flag="c", **options):
         """As open()."""
         mode = _MODES.get(flag) if isinstance(flag, str) else None
+        of = os.fsdecode(name)
         if mode is None:
-            _shmkv.refuse_argument("flag is 'r', 'w', 'c' or 'n', not %r" % (flag,))
+            _shmkv.refuse_argument(of, "flag is 'r', 'w', 'c' or 'n', not %r" % (flag,))
         self._opened_with = (name, flag, options)
         flags = 0
         codec = None
@@ -270,17 +275,17 @@ class Store(_shmkv.Store):
             elif option == "codec":
                 codec = value
             elif option == "default_ttl":
-                default_ttl = 0.0 if value is None else _seconds(value)
+                default_ttl = 0.0 if value is None else _seconds(value, of, option)
             elif option not in _LIMITS:
-                raise TypeError("open() got an unexpected keyword argument %r" % option)
+                raise TypeError("%s: open() got an unexpected keyword argument %r" % (of, option))
             elif not isinstance(value, int):
-                raise TypeError("%s must be an int, not %s" % (option, type(value).__name__))
+                raise TypeError("%s: %s must be an int, not %s" % (of, option, type(value).__name__))
             elif not 0 <= value <= _LIMITS[option]:
-                _shmkv.refuse_argument("%s is from 0 to %d" % (option, _LIMITS[option]))
+                _shmkv.refuse_argument(of, "%s is from 0 to %d, not %d" % (option, _LIMITS[option], value))
             else:
                 numbers[option] = value
         if codec is not None and not (callable(getattr(codec, "dumps", None)) and callable(getattr(codec, "loads", None))):
-            raise TypeError("codec must have dumps() and loads()")
+            raise TypeError("%s: codec must have dumps() and loads()" % of)
         *limits, max_entries, max_bytes = numbers.values()
         super().__init__(os.fsencode(name), mode, flags, *limits, default_ttl, max_entries, max_bytes, evict)
         if codec is not None:
@@ -345,7 +350,7 @@ class Store(_shmkv.Store):
         """
         if hasattr(pairs, "keys"):
             pairs = pairs.items() if isinstance(pairs, collections.abc.Mapping) else [(k, pairs[k]) for k in pairs.keys()]
-        self._put_many(pairs, _seconds(ttl), bound)
+        self._put_many(pairs, ttl, bound)
 
     def set(self, key, value, *, ttl=None, bound=False):
         """Store value under key, as put() does, with an end.
@@ -354,35 +359,40 @@ class Store(_shmkv.Store):
                default; infinity: never
         bound  the entry goes when this Store is closed or this process ends
         """
-        self._store_as(_ALWAYS, key, value, _seconds(ttl), bound)
+        self._store_as(key, _ALWAYS, value, ttl, bound)
 
     def add(self, key, value, *, ttl=None, bound=False):
         """Store value if key is absent; tells whether it was stored. Options as of set()."""
-        return self._store_as(_IF_ABSENT, key, value, _seconds(ttl), bound)
+        return self._store_as(key, _IF_ABSENT, value, ttl, bound)
 
     def replace(self, key, value, *, ttl=None, bound=False):
         """Store value if key is present; tells whether it was stored. Options as of set()."""
-        return self._store_as(_IF_PRESENT, key, value, _seconds(ttl), bound)
+        return self._store_as(key, _IF_PRESENT, value, ttl, bound)
 
     def swap(self, key, value, *, ttl=None, bound=False):
         """Store value and return the one before, or None. Options as of set()."""
-        return super().swap(key, value, _seconds(ttl), bound)
+        return super().swap(key, value, ttl, bound)
 
     def cas(self, key, version, value, *, ttl=None, bound=False):
         """Store value if the present one still has this version, from get_item().
 
         version 0: if there is none. Tells whether it was stored. Options as of set().
         """
-        return super().cas(key, version, value, _seconds(ttl), bound)
+        return super().cas(key, version, value, ttl, bound)
 
     def cas_value(self, key, expected, value, *, ttl=None, bound=False):
         """Store value if the present one is `expected`, of the same type; tells whether
         it was stored. Options as of set()."""
-        return super().cas_value(key, expected, value, _seconds(ttl), bound)
+        return super().cas_value(key, expected, value, ttl, bound)
+
+    def _check_function(self, key, function):
+        if not callable(function):
+            key = "" if key is None else " (key %r)" % key
+            raise TypeError("%s: function must be callable, not %s%s" % (self.name, type(function).__name__, key))
 
     def setdefault(self, key, default=None, *, ttl=None, bound=False):
         """The value of key; when there is none, default, which is stored. Options as of set()."""
-        return super().get_or_set(key, default, _seconds(ttl), bound)
+        return super().get_or_set(key, default, ttl, bound)
 
     get_or_set = setdefault
 
@@ -393,19 +403,19 @@ class Store(_shmkv.Store):
         none. With a float for amount or initial it is a float. BadType when the value
         is no such number.
         """
-        return self._count_with(_ADD, key, amount, initial)
+        return self._count_with(key, _ADD, amount, initial)
 
     def decr(self, key, amount=1, initial=0):
         """Subtract; see incr()."""
-        return self._count_with(_SUBTRACT, key, amount, initial)
+        return self._count_with(key, _SUBTRACT, amount, initial)
 
     def at_least(self, key, number):
         """Make the number under key at least this; the new number. As incr() otherwise."""
-        return self._count_with(_AT_LEAST, key, number, number)
+        return self._count_with(key, _AT_LEAST, number, number)
 
     def at_most(self, key, number):
         """Make the number under key at most this; the new number. As incr() otherwise."""
-        return self._count_with(_AT_MOST, key, number, number)
+        return self._count_with(key, _AT_MOST, number, number)
 
     def modify(self, key, function, *, ttl=None, bound=False):
         """Store what function(value) returns, and return it; value is None when there is none.
@@ -414,6 +424,7 @@ class Store(_shmkv.Store):
         again, so it should do nothing else. An exception from it changes nothing.
         Options as of set().
         """
+        self._check_function(key, function)
         while True:
             item = self.get_item(key)
             value = function(item and item["value"])
@@ -436,7 +447,7 @@ class Store(_shmkv.Store):
 
     def touch(self, key, ttl=None):
         """Let the entry end in ttl seconds, or never; tells whether there is one."""
-        return super().touch(key, _seconds(ttl))
+        return super().touch(key, ttl)
 
     def sweep(self, max_steps=0):
         """Reclaim the memory of entries that have expired or whose process is gone; how many.
@@ -465,8 +476,7 @@ class Store(_shmkv.Store):
         Raises Busy when the keys keep changing for as long as the lock timeout, Closed when
         function closes the store, and what put() does; then nothing has changed.
         """
-        if isinstance(keys, str):
-            raise TypeError("keys are several, not one str")
+        self._check_function(None, function)
         return super().transaction(keys, lambda txn: function(Transaction(txn)))
 
     def wait(self, key, version=None, timeout=None):
@@ -480,12 +490,12 @@ class Store(_shmkv.Store):
         run meanwhile, and signal handlers, within 100 ms, which may raise. Raises ReadOnly on
         a read-only store, and Frozen.
         """
-        return super().wait(key, version is not None, version or 0, _seconds(timeout))
+        return super().wait(key, version is not None, 0 if version is None else version, timeout)
 
     def watch(self, position=0, timeout=None):
         """Wait until anything changes; returns a pair: whether something has, and the position
         from which to watch on without missing anything. 0: from now. Otherwise as wait()."""
-        return tuple(super().watch(position, _seconds(timeout)))
+        return tuple(super().watch(position, timeout))
 
     def lock(self, name, timeout=None):
         """Hold the lock `name` in a with statement: nobody else holds it meanwhile.
@@ -506,6 +516,8 @@ class Store(_shmkv.Store):
         Of all who ask at once one computes, under lock(key), and the others wait for its result,
         at most timeout seconds (TimedOut). If it raises or dies, the next one computes.
         """
+        self._check_function(key, function)
+        _seconds(ttl, self.name)
         value = self.get(key, _ABSENT)
         if value is _ABSENT:
             with self.lock(key, timeout):
@@ -551,6 +563,8 @@ class Store(_shmkv.Store):
         While it waits for the writer of a pipe, Ctrl-C has no effect.
         """
         fd = _descriptor(file)
+        if keep and replace:
+            _shmkv.refuse_argument(self.name, "load takes keep or replace, not both")
         flags = (_KEEP if keep else 0) | (_REPLACE if replace else 0)
         if fd is None:
             return self._load_path(os.fsencode(file), flags)
@@ -568,7 +582,7 @@ class Store(_shmkv.Store):
             pairs = iter(other)
         pairs = itertools.chain(pairs, kwds.items())
         while some := list(itertools.islice(pairs, 1000)):
-            self._put_many(some, -1.0, False)
+            self._put_many(some, None, False)
 
     def __eq__(self, other):
         if not isinstance(other, collections.abc.Mapping):

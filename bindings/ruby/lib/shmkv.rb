@@ -24,7 +24,8 @@ require_relative "shmkv/json"
 # NoSegment, Foreign, Format, Corrupt, BadDump, WrongOwner, NoSharedMemory: not there, not
 # ours, or not whole. Changed: a named lock was lost. SystemFailure: a system call failed;
 # <tt>rescue Errno::EACCES</tt> and the like see it too. NotFound, Exists and BufferTooSmall
-# exist as well, but what they say is an answer here and not an error.
+# exist as well, but what they say is an answer here and not an error. A key, value or number of
+# the wrong class is a TypeError. A message about an operation names the segment and the key.
 module ShmKV
   VERSION = "0.1.0"
 
@@ -71,11 +72,11 @@ module ShmKV
                 default_ttl: nil, max_entries: 0, max_bytes: 0, evict: false, reserve: 0, lock_timeout_ms: 0,
                 stay: false, any_owner: false, huge_pages: false, codec: nil)
     unless codec.nil? || (codec.respond_to?(:dump) && codec.respond_to?(:load))
-      raise TypeError, "codec must have dump and load"
+      raise TypeError, "#{name}: codec must have dump and load"
     end
 
     number = MODES[mode] or
-      refuse_argument("mode is one of #{MODES.keys.map(&:inspect).join(', ')}, not #{mode.inspect}")
+      refuse_argument(name, "mode is one of #{MODES.keys.map(&:inspect).join(', ')}, not #{mode.inspect}")
     limits = { permissions: [permissions, 0o7777], owner_slots: [owner_slots, 2**32 - 1],
                lock_timeout_ms: [lock_timeout_ms, 2**32 - 1], max_size: [max_size, 2**64 - 1],
                reserve: [reserve, 2**64 - 1], max_entries: [max_entries, 2**64 - 1],
@@ -83,10 +84,10 @@ module ShmKV
     limits.each do |option, (value, most)|
       next if value.is_a?(Integer) && value.between?(0, most)
 
-      refuse_argument("#{option} is an integer from 0 to #{most}, not #{value.inspect}")
+      refuse_argument(name, "#{option} is an integer from 0 to #{most}, not #{value.inspect}")
     end
     unless default_ttl.nil? || (default_ttl.is_a?(Numeric) && default_ttl >= 0)
-      refuse_argument("default_ttl is a number of seconds, not #{default_ttl.inspect}")
+      refuse_argument(name, "default_ttl is a number of seconds, not #{default_ttl.inspect}")
     end
     flags = (stay ? 1 : 0) | (any_owner ? 2 : 0) | (huge_pages ? 4 : 0)
     store = Store.send(:new, name, number, flags, reserve, lock_timeout_ms, permissions, owner_slots, max_size,
@@ -337,39 +338,39 @@ module ShmKV
     #       Float::INFINITY: never
     # bound:: the entry goes when this Store is closed or this process ends
     def set(key, value, ttl: nil, bound: false)
-      store_as(ALWAYS, key, value, seconds(ttl), bound ? 1 : 0)
+      store_as(key, ALWAYS, value, ttl, bound ? 1 : 0)
     end
 
     # Store +value+ if +key+ is absent; tells whether it was stored. Options as of #set.
     def add(key, value, ttl: nil, bound: false)
-      store_as(IF_ABSENT, key, value, seconds(ttl), bound ? 1 : 0)
+      store_as(key, IF_ABSENT, value, ttl, bound ? 1 : 0)
     end
 
     # Store +value+ if +key+ is present; tells whether it was stored. Options as of #set.
     def replace(key, value, ttl: nil, bound: false)
-      store_as(IF_PRESENT, key, value, seconds(ttl), bound ? 1 : 0)
+      store_as(key, IF_PRESENT, value, ttl, bound ? 1 : 0)
     end
 
     # Store +value+ and return the one before, or nil. Options as of #set.
     def swap(key, value, ttl: nil, bound: false)
-      swap_in_c(key, value, seconds(ttl), bound ? 1 : 0)
+      swap_in_c(key, value, ttl, bound ? 1 : 0)
     end
 
     # Store +value+ if the present one still has this +version+, from #get_item; 0: if
     # there is none. Tells whether it was stored. Options as of #set.
     def cas(key, version, value, ttl: nil, bound: false)
-      cas_in_c(key, version, value, seconds(ttl), bound ? 1 : 0)
+      cas_in_c(key, version, value, ttl, bound ? 1 : 0)
     end
 
     # Store +value+ if the present one is +expected+, of the same type; tells whether it
     # was stored. Options as of #set.
     def cas_value(key, expected, value, ttl: nil, bound: false)
-      cas_value_in_c(key, expected, value, seconds(ttl), bound ? 1 : 0)
+      cas_value_in_c(key, expected, value, ttl, bound ? 1 : 0)
     end
 
     # The value of +key+; when there is none, +value+, which is stored. Options as of #set.
     def get_or_set(key, value, ttl: nil, bound: false)
-      get_or_set_in_c(key, value, seconds(ttl), bound ? 1 : 0)
+      get_or_set_in_c(key, value, ttl, bound ? 1 : 0)
     end
 
     # Store all of a Hash, or of an Enumerable of pairs, one after the other. If a key or a value is
@@ -379,7 +380,7 @@ module ShmKV
     # that are not frozen are copied, which takes about as long as the core saves. Options as of
     # #set, for all of them. Returns true.
     def put_many(pairs, ttl: nil, bound: false)
-      put_many_in_c(pairs.is_a?(Hash) ? pairs.flatten : flatten_pairs(pairs), seconds(ttl), bound ? 1 : 0)
+      put_many_in_c(pairs.is_a?(Hash) ? pairs.flatten : flatten_pairs(pairs), ttl, bound ? 1 : 0)
     end
 
     # Store all of some Hashes, as Hash#update does; +self+. With a block, a value whose key is
@@ -397,7 +398,7 @@ module ShmKV
 
     # Let the entry end in +ttl+ seconds, or, with nil, never; tells whether there is one.
     def touch(key, ttl = nil)
-      touch_in_c(key, seconds(ttl))
+      touch_in_c(key, ttl)
     end
 
     # Remove some entry and return its key and value, or nil when there is none.
@@ -419,33 +420,35 @@ module ShmKV
     # sum is none. With a Float for +amount+ or +initial+ it is a Float. BadType when
     # the value is no such number.
     def incr(key, amount = 1, initial: 0)
-      count_with(ADD, key, amount, initial)
+      count_with(key, ADD, amount, initial)
     end
 
     # Subtract; see #incr.
     def decr(key, amount = 1, initial: 0)
-      count_with(SUBTRACT, key, amount, initial)
+      count_with(key, SUBTRACT, amount, initial)
     end
 
     # Make the number under +key+ at least this; the new number. As #incr otherwise.
     def at_least(key, number)
-      count_with(AT_LEAST, key, number, number)
+      count_with(key, AT_LEAST, number, number)
     end
 
     # Make the number under +key+ at most this; the new number. As #incr otherwise.
     def at_most(key, number)
-      count_with(AT_MOST, key, number, number)
+      count_with(key, AT_MOST, number, number)
     end
 
     # Store what the block returns for the value of +key+, nil when there is none, and
     # return it. No lock is held while the block runs. If another process comes between,
     # it runs again, so it should do nothing else. An exception changes nothing. Options
     # as of #set.
-    def modify(key, **options)
+    def modify(key, ttl: nil, bound: false)
+      raise LocalJumpError, "no block given (yield)" unless block_given?
+
       loop do
         item = get_item(key)
         value = yield(item && item[:value])
-        return value if cas(key, item ? item[:version] : 0, value, **options)
+        return value if cas(key, item ? item[:version] : 0, value, ttl: ttl, bound: bound)
       end
     end
 
@@ -481,13 +484,13 @@ module ShmKV
     # Tells whether it is; false: time is up. Sleeps until a writer wakes it. Other threads run
     # meanwhile, and may interrupt it. Raises ReadOnly on a read-only Store, and Frozen.
     def wait(key, version: nil, timeout: nil)
-      wait_in_c(key, version ? 1 : 0, version || 0, seconds(timeout))
+      wait_in_c(key, version.nil? ? 0 : 1, version.nil? ? 0 : version, timeout)
     end
 
     # Wait until anything changes; returns two values: whether something has, and the
     # position from which to watch on without missing anything. 0: from now. Otherwise as #wait.
     def watch(position = 0, timeout: nil)
-      watch_in_c(position, seconds(timeout))
+      watch_in_c(position, timeout)
     end
 
     # Hold the lock +name+ while the block runs: nobody else holds it meanwhile. Names of locks
@@ -500,7 +503,9 @@ module ShmKV
     # Deadlock if this thread holds it already, and Changed at the end if it was lost, because
     # the segment was replaced. Other threads run meanwhile, and may interrupt it.
     def lock(name, timeout: nil)
-      token = lock_name(name, seconds(timeout))
+      raise LocalJumpError, "no block given (yield)" unless block_given?
+
+      token = lock_name(name, timeout)
       begin
         result = yield(token)
       rescue Exception
@@ -520,12 +525,14 @@ module ShmKV
     # The value of +key+; when there is none, what the block returns, which is stored. Of all
     # who ask at once one computes, under #lock of the key, and the others wait for its
     # result, at most +timeout+ seconds (TimedOut). If it raises or dies, the next one computes.
-    def get_or_compute(key, timeout: nil, **options)
+    def get_or_compute(key, timeout: nil, ttl: nil, bound: false)
+      raise LocalJumpError, "no block given (yield)" unless block_given?
+
       fetch(key) do
         lock(key, timeout: timeout) do
           fetch(key) do
             value = yield
-            set(key, value, **options)
+            set(key, value, ttl: ttl, bound: bound)
             value
           end
         end
@@ -568,6 +575,8 @@ module ShmKV
     # been stored then. Raises Frozen and what else #put does. Other Ruby threads run
     # meanwhile. A thread that waits for the writer of a pipe here cannot be interrupted.
     def load(file, keep: false, replace: false)
+      ShmKV.send(:refuse_argument, name, "load takes keep or replace, not both") if keep && replace
+
       flags = (keep ? LOAD_KEEP : 0) | (replace ? LOAD_REPLACE : 0)
       io = io_of(file) or return load_path(path_of(file), flags)
       return load_fd(io, flags) if io.is_a?(Integer)
@@ -679,8 +688,6 @@ module ShmKV
 
     private
 
-    def seconds(ttl) = ShmKV.send(:seconds, ttl)
-
     # The IO, or the number of a descriptor; nil for a path. A File is both.
     def io_of(file)
       return file if file.is_a?(Integer)
@@ -694,10 +701,12 @@ module ShmKV
 
     # Keys and values by turns.
     def flatten_pairs(pairs)
+      raise TypeError, "#{name}: put_many takes a Hash or pairs, not #{pairs.class}" unless pairs.respond_to?(:each)
+
       flat = []
       pairs.each do |pair|
         pair = Array.try_convert(pair)
-        raise ArgumentError, "put_many takes pairs of a key and a value" unless pair && pair.size == 2
+        raise ArgumentError, "#{name}: put_many takes pairs of a key and a value" unless pair && pair.size == 2
 
         flat.push(pair[0], pair[1])
       end
@@ -765,7 +774,7 @@ module ShmKV
 
     # #put, with an end; options as of Store#set.
     def set(key, value, ttl: nil, bound: false)
-      set_in_c(key, value, ShmKV.send(:seconds, ttl), bound ? 1 : 0)
+      set_in_c(key, value, ttl, bound ? 1 : 0)
     end
   end
 
@@ -801,13 +810,5 @@ module ShmKV
     end
   end
 
-  # For the extension, which takes a negative number for "the segment's default".
-  def self.seconds(ttl)
-    return -1.0 if ttl.nil?
-    return ttl.to_f if ttl.is_a?(Numeric) && ttl >= 0
-
-    refuse_argument("ttl and timeout are numbers of seconds, not #{ttl.inspect}")
-  end
-
-  private_class_method :unlink_segment, :library_version, :refuse_argument, :refuse_value, :seconds
+  private_class_method :unlink_segment, :library_version, :refuse_argument, :refuse_value
 end

@@ -186,7 +186,8 @@ class TestConditions < SegmentTest
     @kv.set("long", 2, ttl: 1000)
     assert_nil @kv["short"]
     assert_equal 2, @kv["long"]
-    [-1, Float::NAN, "5"].each { |bad| assert_raises(ShmKV::BadArgument) { @kv.set("k", 1, ttl: bad) } }
+    [-1, Float::NAN].each { |bad| assert_raises(ShmKV::BadArgument) { @kv.set("k", 1, ttl: bad) } }
+    ["5", [], 1i].each { |bad| assert_raises(TypeError) { @kv.set("k", 1, ttl: bad) } }
   end
 
   def test_default_time_to_live
@@ -261,7 +262,8 @@ class TestCounters < SegmentTest
     @kv["n"] = 2**63 - 1
     assert_raises(ShmKV::Overflow) { @kv.incr("n") }
     assert_raises(ShmKV::BadType) { @kv.incr("n", 1.0) }
-    ["1", nil, true, 2**64].each { |bad| assert_raises(ShmKV::BadValue) { @kv.incr("n", bad) } }
+    ["1", nil, true].each { |bad| assert_raises(TypeError) { @kv.incr("n", bad) } }
+    [2**64, -2**64].each { |bad| assert_raises(ShmKV::BadValue) { @kv.incr("n", bad) } }
     assert_equal 2**63 - 1, @kv["n"]
   end
 
@@ -272,7 +274,7 @@ class TestCounters < SegmentTest
     assert_equal 1, @kv.append("b", "\xff".b)
     assert_equal "\xff".b, @kv["b"]
     assert_raises(ShmKV::BadValue) { @kv.append("t", "\xff".b) }
-    assert_raises(ShmKV::BadValue) { @kv.append("t", 5) }
+    assert_raises(TypeError) { @kv.append("t", 5) }
     @kv["n"] = 1
     assert_raises(ShmKV::BadType) { @kv.append("n", "1") }
   end
