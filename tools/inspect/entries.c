@@ -26,17 +26,18 @@ enum {
 struct walk {
     shmkv_cursor_t *cursor;
     shmkv_snapshot_t *snapshot;
+    struct bytes prefix;
 };
 
 static int walk_open(shmkv_t *kv, bool snapshot, unsigned flags, struct walk *walk) {
-    *walk = (struct walk){0};
     if (snapshot)
         return shmkv_snapshot(kv, &walk->snapshot);
-    return shmkv_cursor_open(kv, flags, &walk->cursor);
+    int err = shmkv_cursor_open(kv, flags, &walk->cursor);
+    return err ? err : shmkv_cursor_prefix(walk->cursor, walk->prefix.data, walk->prefix.len);
 }
 
-/* Key and value are borrowed from the walk until its next step. */
-static int walk_next(struct walk *walk, struct bytes *key, struct shmkv_item *item) {
+/* Of all entries, whatever their keys. */
+static int any_next(struct walk *walk, struct bytes *key, struct shmkv_item *item) {
     const void *k;
 
     int err = walk->snapshot ? shmkv_snapshot_next_item(walk->snapshot, &k, &key->len, item)
@@ -46,14 +47,24 @@ static int walk_next(struct walk *walk, struct bytes *key, struct shmkv_item *it
     return err;
 }
 
-static void walk_close(struct walk *walk) {
-    shmkv_cursor_close(walk->cursor);
-    shmkv_snapshot_free(walk->snapshot);
-}
-
 static bool begins_with(const struct bytes *key, const struct bytes *prefix) {
     return key->len >= prefix->len &&
            (prefix->len == 0 || memcmp(key->data, prefix->data, prefix->len) == 0);
+}
+
+/* Key and value are borrowed from the walk until its next step. A snapshot has all keys. */
+static int walk_next(struct walk *walk, struct bytes *key, struct shmkv_item *item) {
+    int err;
+
+    do
+        err = any_next(walk, key, item);
+    while (!err && walk->snapshot && !begins_with(key, &walk->prefix));
+    return err;
+}
+
+static void walk_close(struct walk *walk) {
+    shmkv_cursor_close(walk->cursor);
+    shmkv_snapshot_free(walk->snapshot);
 }
 
 /* How keys and dump print one entry. */
@@ -61,22 +72,18 @@ typedef void (*print_entry_fn)(const struct args *args, struct report *report,
                                const struct bytes *key, const struct shmkv_item *item);
 
 /* Print what a walk finds. The result of the library. */
-static int print_walk(const struct args *args, struct walk *walk, const struct bytes *prefix,
-                      print_entry_fn print) {
+static int print_walk(const struct args *args, struct walk *walk, print_entry_fn print) {
     struct report report;
     struct bytes key;
     struct shmkv_item item;
     int err = SHMKV_OK;
 
     report_open(&report, args->json ? REPORT_JSON : REPORT_ROWS, args->hex, NULL);
-    for (uint64_t n = 0; n < args->limit && !ferror(stdout);) {
+    for (uint64_t n = 0; n < args->limit && !ferror(stdout); n++) {
         err = walk_next(walk, &key, &item);
         if (err)
             break;
-        if (!begins_with(&key, prefix))
-            continue;
         print(args, &report, &key, &item);
-        n++;
     }
     return err == SHMKV_ENOTFOUND ? SHMKV_OK : err;
 }
@@ -84,17 +91,16 @@ static int print_walk(const struct args *args, struct walk *walk, const struct b
 static int walk_segment(const struct args *args, unsigned flags, print_entry_fn print) {
     const char *segment = args->operands[0];
     const char *prefix_text = args->prefix ? args->prefix : "";
-    struct bytes prefix;
     struct walk walk = {0};
     int status;
 
-    status = args_bytes(args, "prefix", prefix_text, strlen(prefix_text), &prefix);
+    status = args_bytes(args, "prefix", prefix_text, strlen(prefix_text), &walk.prefix);
     shmkv_t *kv = status == STATUS_OK ? open_or_complain(segment, &status) : NULL;
     if (!kv)
         goto out;
     int err = walk_open(kv, args->snapshot, flags, &walk);
     if (!err)
-        err = print_walk(args, &walk, &prefix, print);
+        err = print_walk(args, &walk, print);
     if (err) {
         fflush(stdout); /* what was found, and then why there is no more */
         status = explain(segment, err);
@@ -102,7 +108,7 @@ static int walk_segment(const struct args *args, unsigned flags, print_entry_fn 
     walk_close(&walk);
     shmkv_close(kv);
 out:
-    free(prefix.data);
+    free(walk.prefix.data);
     return status;
 }
 
