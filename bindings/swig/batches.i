@@ -423,13 +423,16 @@ static AV *copies_of(AV *list)
 static int entry_in(const struct place *of, SV *key, SV *value, value_t *made, entries_t *entries, size_t i)
 {
     struct shmkv_bytes *bytes = &entries->keys.keys[i];
+    struct place at = *of;
     int refused = bytes_of(of, key, SHMKV_EKEY, "key", &bytes->data, &bytes->len);
 
     if (refused) {
         raise_error(refused);
         return refused;
     }
-    refused = value_in(&(const struct place){of->segment, of->codec, bytes->data, bytes->len}, value, made);
+    at.key = bytes->data;
+    at.key_len = bytes->len;
+    refused = value_in(&at, value, made);
     if (made->made)
         sv_2mortal(made->made);
     entries->items[i] = made->item;

@@ -201,17 +201,19 @@ static int unusual_bytes_of(const struct place *at, SV *sv, int err, const char 
     return 0;
 }
 
-/* The bytes of a key or value. */
-static inline int bytes_of(const struct place *at, SV *sv, int err, const char *what, const void **data, size_t *size)
+static inline int plain_bytes_of(SV *sv, const void **data, size_t *size)
 {
     SvGETMAGIC(sv);
-    if (SvPOK(sv) && !SvUTF8(sv)) {
-        *data = SvPVX_const(sv);
-        *size = SvCUR(sv);
+    if (!SvPOK(sv) || SvUTF8(sv))
         return 0;
-    }
-    return unusual_bytes_of(at, sv, err, what, data, size);
+    *data = SvPVX_const(sv);
+    *size = SvCUR(sv);
+    return 1;
 }
+
+/* The bytes of a key or value. Plain ones need no place made for them. */
+#define bytes_of(at, sv, err, what, data, size) \
+    (plain_bytes_of((sv), (data), (size)) ? 0 : unusual_bytes_of((at), (sv), (err), (what), (data), (size)))
 %}
 
 %typemap(in) (const void *KEY, size_t KEY_LEN) (int refused) {

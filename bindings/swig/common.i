@@ -81,6 +81,9 @@ struct place {
 #define PLACE(self, key, len)                                                                  \
     (&(const struct place){(self) ? (self)->name : NULL, (self) ? &(self)->codec : NULL, (key), (len)})
 
+/* Of a Store that is open. */
+#define PLACE_IN(store, key, len) (&(const struct place){(store)->name, &(store)->codec, (key), (len)})
+
 static void forget_refusal(void)
 {
     free(refusal);

@@ -337,7 +337,7 @@ static inline reply_t reply_for(const struct reading *how, struct shmkv_item *it
 
     if (how->as_bytes)
         item->type = SHMKV_BYTES;
-    value = value_reply(PLACE(how->store, how->key, how->key_len), item);
+    value = value_reply(PLACE_IN(how->store, how->key, how->key_len), item);
     if (!value)
         *err = RAISED;
     return value;

@@ -302,7 +302,7 @@ static PyObject *scalar_new(const struct place *at, const struct shmkv_item *ite
     return NULL;
 }
 
-static inline native_t value_new(const struct place *at, const struct shmkv_item *item)
+static inline native_t typed_new(const struct place *at, const struct shmkv_item *item)
 {
     switch (item->type) {
     case SHMKV_TEXT:
@@ -320,6 +320,9 @@ static inline native_t value_new(const struct place *at, const struct shmkv_item
         return bytes_new(item->data, item->len);
     }
 }
+/* Bytes, which go wrong nowhere, need no place made for them. */
+#define value_new(at, item) \
+    ((item)->type == SHMKV_BYTES ? bytes_new((item)->data, (item)->len) : typed_new((at), (item)))
 #define value_reply(at, item) value_new((at), (item))
 %}
 
@@ -493,13 +496,32 @@ static void try_codec(const struct place *at, VALUE object, value_t *value)
     value_is(value, SHMKV_CODED, RSTRING_PTR(value->made), (size_t)RSTRING_LEN(value->made));
 }
 
-static inline void value_in(const struct place *at, VALUE object, value_t *value)
+static void any_value(const struct place *at, VALUE object, value_t *value)
 {
     if (at->codec && at->codec->encode)
         try_codec(at, object, value);
     else
         typed_value(at, object, value);
 }
+
+/* Strings that are bytes or text, which are most, need no place made for them. */
+static inline int plain_string(VALUE object, value_t *value)
+{
+    int encoding;
+
+    if (!RB_TYPE_P(object, T_STRING))
+        return 0;
+    encoding = ENCODING_GET(object);
+    if (encoding != rb_ascii8bit_encindex()
+        && (encoding != rb_utf8_encindex() || rb_enc_str_coderange(object) == ENC_CODERANGE_BROKEN))
+        return 0;
+    memset(&value->item, 0, sizeof value->item);
+    value->made = object;
+    value_is(value, encoding == rb_ascii8bit_encindex() ? SHMKV_BYTES : SHMKV_TEXT, RSTRING_PTR(object),
+             (size_t)RSTRING_LEN(object));
+    return 1;
+}
+#define value_in(at, object, value) (plain_string((object), (value)) ? (void)0 : any_value((at), (object), (value)))
 
 static int is_ascii(const char *data, size_t len)
 {
@@ -552,7 +574,7 @@ static VALUE json_new(const struct place *at, const struct shmkv_item *item)
     return value;
 }
 
-static inline native_t value_new(const struct place *at, const struct shmkv_item *item)
+static inline native_t typed_new(const struct place *at, const struct shmkv_item *item)
 {
     int64_t integer;
     double number;
@@ -589,6 +611,9 @@ static inline native_t value_new(const struct place *at, const struct shmkv_item
     raise_bad_value(at, item);
     return Qnil;
 }
+/* Bytes, which go wrong nowhere, need no place made for them. */
+#define value_new(at, item) \
+    ((item)->type == SHMKV_BYTES ? bytes_new((item)->data, (item)->len) : typed_new((at), (item)))
 #define value_reply(at, item) value_new((at), (item))
 %}
 
@@ -755,12 +780,27 @@ static inline int typed_value(const struct place *at, SV *sv, value_t *value)
 }
 
 /* Not 0: raised. Either way value_drop() is due. */
-static inline int value_in(const struct place *at, SV *sv, value_t *value)
+static int any_value(const struct place *at, SV *sv, value_t *value)
 {
     int refused = typed_value(at, sv, value);
 
     return refused && at->codec && at->codec->encode ? coded_value(at, sv, value) : refused;
 }
+
+/* Strings, which are most, need no place made for them. */
+static inline int plain_value(SV *sv, value_t *value)
+{
+    if (SvGMAGICAL(sv) || !SvPOK(sv))
+        return 0;
+#ifdef SvIsBOOL
+    if (SvIsBOOL(sv))
+        return 0;
+#endif
+    Zero(value, 1, value_t);
+    value_is(value, SvUTF8(sv) ? SHMKV_TEXT : SHMKV_BYTES, SvPVX_const(sv), SvCUR(sv));
+    return 1;
+}
+#define value_in(at, sv, value) (plain_value((sv), (value)) ? 0 : any_value((at), (sv), (value)))
 
 static SV *text_new_from(const struct place *at, const struct shmkv_item *item)
 {
@@ -785,7 +825,7 @@ static SV *json_new(const struct place *at, const struct shmkv_item *item)
 }
 
 /* Owned by the caller. */
-static native_t value_new(const struct place *at, const struct shmkv_item *item)
+static inline native_t typed_new(const struct place *at, const struct shmkv_item *item)
 {
     int64_t integer;
     double number;
@@ -823,15 +863,17 @@ static native_t value_new(const struct place *at, const struct shmkv_item *item)
     return NULL;
 }
 
-static inline reply_t value_reply(const struct place *at, const struct shmkv_item *item)
+static reply_t typed_reply(const struct place *at, const struct shmkv_item *item)
 {
-    native_t value;
+    native_t value = typed_new(at, item);
 
-    if (item->type == SHMKV_BYTES)
-        return reply_new(item->data, item->len);
-    value = value_new(at, item);
     return value ? reply_of(value) : NO_OBJECT;
 }
+
+/* Bytes, which go wrong nowhere, need no place made for them. */
+#define value_new(at, item) typed_new((at), (item))
+#define value_reply(at, item) \
+    ((item)->type == SHMKV_BYTES ? reply_new((item)->data, (item)->len) : typed_reply((at), (item)))
 %}
 
 %typemap(in) value_t *ITEM (value_t value) {
