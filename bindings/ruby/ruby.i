@@ -22,4 +22,22 @@ static void mark_store(void *pointer)
     if (store && store->codec.decode)
         rb_gc_mark(store->codec.decode);
 }
+
+/* SWIG's check of the number of arguments, "wrong # of arguments(3 for 2)", in Ruby's words. */
+static void raise_as_ruby(VALUE class, const char *format, ...)
+{
+    char text[LONGEST_TEXT];
+    int given, expected;
+    ID method = rb_frame_this_func();
+    va_list args;
+
+    va_start(args, format);
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    if (sscanf(text, "wrong # of arguments(%d for %d)", &given, &expected) == 2)
+        snprintf(text, sizeof text, "wrong number of arguments (given %d, expected %d)%s", given, expected,
+                 given == 3 && (method == rb_intern("put") || method == rb_intern("store")) ? "; set takes ttl: and bound:" : "");
+    rb_raise(class, "%s", text);
+}
+#define rb_raise raise_as_ruby
 %}

@@ -256,6 +256,9 @@ class TestBadInput < SegmentTest
     [-> { kv.modify("n") }, -> { kv.get_or_compute("k") }, -> { kv.get_or_compute("n") }, -> { kv.lock("n") },
      -> { kv.transaction("n") }].each { |call| assert_raises(LocalJumpError, &call) }
     assert_raises(KeyError) { kv.fetch("none") }
+    error = assert_raises(ArgumentError) { kv.put("k", 1, ttl: 5) }
+    assert_equal "wrong number of arguments (given 3, expected 2); set takes ttl: and bound:", error.message
+    assert_equal "wrong number of arguments (given 0, expected 1)", assert_raises(ArgumentError) { kv.get }.message
   end
 
   def test_closed
