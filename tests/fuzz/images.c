@@ -97,10 +97,15 @@ void images_add(const char *dir, const char *path) {
         }
 }
 
+/* @p bound: of entries; 0: it is no cache. */
 static void image_make(const char *name, unsigned keys, unsigned stride, size_t value, bool chain,
-                       const char *path) {
+                       unsigned bound, const char *path) {
     const char *at = scratch_path(name);
-    struct shmkv_options o = {.size = sizeof o, .owner_slots = 4, .reserve = 64u << 20};
+    struct shmkv_options o = {.size = sizeof o,
+                              .owner_slots = 4,
+                              .reserve = 64u << 20,
+                              .max_entries = bound,
+                              .max_bytes = bound * value};
     shmkv_t *kv;
     char key[KEY_TEXT_SIZE];
     uint8_t *val = calloc(1, value + 1);
@@ -116,6 +121,8 @@ static void image_make(const char *name, unsigned keys, unsigned stride, size_t 
             give_up(shmkv_error_detail());
         if (stride && i % stride == 0)
             shmkv_delete(kv, key, strlen(key));
+        else if (i % 2) /* in a cache, it marks */
+            shmkv_exists(kv, key, strlen(key));
     }
     shmkv_close(kv);
     free(val);
@@ -123,12 +130,14 @@ static void image_make(const char *name, unsigned keys, unsigned stride, size_t 
     shmkv_unlink(at);
 }
 
-/* Many groups, long chains, slabs with holes and runs in lists. */
+/* Many groups, long chains, slabs with holes and runs in lists; a cache that has evicted and split.
+ */
 void images_make(const char *path) {
     randomness_fix(true);
-    image_make("made-many", 700, 0, 60, false, path);
-    image_make("made-holes", 300, 2, 5000, false, path);
-    image_make("made-chain", 60, 7, 20, true, path);
-    image_make("made-large", 6, 3, 60000, false, path);
+    image_make("made-many", 700, 0, 60, false, 0, path);
+    image_make("made-holes", 300, 2, 5000, false, 0, path);
+    image_make("made-chain", 60, 7, 20, true, 0, path);
+    image_make("made-large", 6, 3, 60000, false, 0, path);
+    image_make("made-cache", 900, 9, 300, false, 300, path);
     randomness_fix(false);
 }

@@ -5,8 +5,10 @@
  * The input is a string of bytes, read as operations: put, get, delete, count, walk,
  * snapshot, close and open again. Keys come from a small set of all lengths, so that they are
  * overwritten and deleted often, values of all sizes are made of the operation's
- * number. LLVMFuzzerTestOneInput() is what libFuzzer calls, built by libfuzzer_test.sh;
- * the main() here draws inputs at random, and needs no clang.
+ * number. The first byte says whether the store is a cache: then an entry may be gone, at any time
+ * but right after it was put, and nothing else, and the bounds are kept. LLVMFuzzerTestOneInput()
+ * is what libFuzzer calls, built by libfuzzer_test.sh; the main() here draws inputs at random, and
+ * needs no clang.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,11 +21,14 @@
 #define LONGEST_VALUE (1u << 20)
 
 static struct {
-    bool present;
+    bool present, walked;
     size_t len;
     uint32_t stamp;
 } model[KEYS];
-static unsigned present;
+static unsigned present; /* of a cache: at the most */
+static bool cache;
+#define BOUND 100
+#define BOUND_BYTES (2u << 20)
 static const char *path;
 static uint64_t operations;
 static uint8_t key_room[LONGEST_KEY], value_room[LONGEST_VALUE], got[LONGEST_VALUE];
@@ -63,8 +68,21 @@ static bool same(unsigned k, const uint8_t *val, size_t len) {
     return !len || val[len - 1] == (uint8_t)model[k].stamp;
 }
 
+/* What the store says of the presence of key @p k; what a cache has evicted is forgotten. */
+static bool agrees(unsigned k, int err) {
+    if (err == SHMKV_ENOTFOUND && cache && model[k].present) {
+        model[k].present = false;
+        present--;
+    }
+    return err == (model[k].present ? SHMKV_OK : SHMKV_ENOTFOUND);
+}
+
 static shmkv_t *open_it(void) {
-    struct shmkv_options o = {.size = sizeof o, .owner_slots = 4, .reserve = 1u << 30};
+    struct shmkv_options o = {.size = sizeof o,
+                              .owner_slots = 4,
+                              .reserve = 1u << 30,
+                              .max_entries = cache ? BOUND : 0,
+                              .max_bytes = cache ? BOUND_BYTES : 0};
     shmkv_t *kv;
     EXPECT(shmkv_open(path, &o, &kv) == SHMKV_OK);
     return kv;
@@ -77,12 +95,13 @@ static void put(shmkv_t *kv, unsigned k, size_t len) {
     present += !model[k].present;
     model[k].present = true;
     model[k].len = len;
+    EXPECT(!cache || shmkv_exists(kv, key_room, key_of(k)) == SHMKV_OK);
 }
 
 static void get(shmkv_t *kv, unsigned k) {
     size_t len;
     int err = shmkv_get(kv, key_room, key_of(k), got, sizeof got, &len);
-    EXPECT(err == (model[k].present ? SHMKV_OK : SHMKV_ENOTFOUND));
+    EXPECT(agrees(k, err));
     EXPECT(err || same(k, got, len));
     struct shmkv_bytes key[2] = {{key_room, key_of(k)}, {key_room, key_of(k)}};
     struct shmkv_item item[2];
@@ -94,7 +113,7 @@ static void get(shmkv_t *kv, unsigned k) {
 
 static void delete_(shmkv_t *kv, unsigned k) {
     int err = shmkv_delete(kv, key_room, key_of(k));
-    EXPECT(err == (model[k].present ? SHMKV_OK : SHMKV_ENOTFOUND));
+    EXPECT(agrees(k, err));
     present -= model[k].present;
     model[k].present = false;
 }
@@ -123,25 +142,56 @@ static void put_many(shmkv_t *kv, unsigned k, size_t n) {
 static void delete_many(shmkv_t *kv, unsigned k, size_t n) {
     static uint8_t key_bytes[8][LONGEST_KEY];
     struct shmkv_bytes keys[8];
-    int results[8], expected[8];
-    size_t removed, gone = present;
+    unsigned these[8];
+    int results[8];
+    size_t removed, gone = 0;
     for (size_t i = 0; i < n; i++) {
         unsigned this = (k + (unsigned)i * 85) % KEYS;
         keys[i] = (struct shmkv_bytes){key_bytes[i], key_of(this)};
         memcpy(key_bytes[i], key_room, keys[i].len);
-        expected[i] = model[this].present ? SHMKV_OK : SHMKV_ENOTFOUND;
-        present -= model[this].present;
-        model[this].present = false;
+        these[i] = this;
     }
     EXPECT(shmkv_delete_many(kv, n, keys, results, NULL, &removed) == SHMKV_OK);
-    EXPECT(removed == gone - present);
-    EXPECT(!n || memcmp(results, expected, n * sizeof *results) == 0);
+    for (size_t i = 0; i < n; i++) {
+        EXPECT(agrees(these[i], results[i]));
+        gone += model[these[i]].present;
+        present -= model[these[i]].present;
+        model[these[i]].present = false;
+    }
+    EXPECT(removed == gone);
 }
 
 static void seen(const void *key, size_t key_len, const void *val, size_t val_len) {
     unsigned k = *(const uint8_t *)key;
+    model[k].walked = true;
     EXPECT(key_of(k) == key_len && memcmp(key_room, key, key_len) == 0);
     EXPECT(model[k].present && same(k, val, val_len));
+}
+
+static void walk(shmkv_t *kv) {
+    const void *key, *val;
+    size_t key_len, val_len;
+    unsigned n = 0;
+    shmkv_cursor_t *c;
+    for (unsigned k = 0; k < KEYS; k++)
+        model[k].walked = false;
+    EXPECT(shmkv_cursor_open(kv, 0, &c) == SHMKV_OK);
+    for (; shmkv_cursor_next(c, &key, &key_len, &val, &val_len) == SHMKV_OK; n++)
+        seen(key, key_len, val, val_len);
+    shmkv_cursor_close(c);
+    /* Nobody puts anything meanwhile, so what is there is there throughout. */
+    for (unsigned k = 0; k < KEYS; k++)
+        EXPECT(agrees(k, model[k].walked ? SHMKV_OK : SHMKV_ENOTFOUND));
+    EXPECT(n == present && (!cache || n <= BOUND));
+    shmkv_snapshot_t *s;
+    EXPECT(shmkv_snapshot(kv, &s) == SHMKV_OK);
+    EXPECT(shmkv_snapshot_count(s) == present);
+    while (shmkv_snapshot_next(s, &key, &key_len, &val, &val_len) == SHMKV_OK)
+        seen(key, key_len, val, val_len);
+    shmkv_snapshot_free(s);
+    uint64_t count;
+    EXPECT(shmkv_count(kv, &count) == SHMKV_OK && count == present);
+    EXPECT(shmkv_verify(kv, NULL, NULL, NULL) == SHMKV_OK);
 }
 
 /* The keys that begin with the first @p len bytes of key @p k; each step by a cursor of its own. */
@@ -153,6 +203,8 @@ static void walk_by_steps(shmkv_t *kv, unsigned k, size_t len) {
     size_t key_len, val_len;
     unsigned n = 0, expected = 0;
     int err;
+    if (cache)
+        walk(kv); /* to know what there is */
     len %= key_of(k) + 1;
     memcpy(prefix, key_room, len);
     for (unsigned i = 0; i < KEYS; i++)
@@ -173,27 +225,6 @@ static void walk_by_steps(shmkv_t *kv, unsigned k, size_t len) {
     EXPECT(n == expected);
 }
 
-static void walk(shmkv_t *kv) {
-    const void *key, *val;
-    size_t key_len, val_len;
-    unsigned n = 0;
-    shmkv_cursor_t *c;
-    EXPECT(shmkv_cursor_open(kv, 0, &c) == SHMKV_OK);
-    for (; shmkv_cursor_next(c, &key, &key_len, &val, &val_len) == SHMKV_OK; n++)
-        seen(key, key_len, val, val_len);
-    shmkv_cursor_close(c);
-    EXPECT(n == present);
-    shmkv_snapshot_t *s;
-    EXPECT(shmkv_snapshot(kv, &s) == SHMKV_OK);
-    EXPECT(shmkv_snapshot_count(s) == present);
-    while (shmkv_snapshot_next(s, &key, &key_len, &val, &val_len) == SHMKV_OK)
-        seen(key, key_len, val, val_len);
-    shmkv_snapshot_free(s);
-    uint64_t count;
-    EXPECT(shmkv_count(kv, &count) == SHMKV_OK && count == present);
-    EXPECT(shmkv_verify(kv, NULL, NULL, NULL) == SHMKV_OK);
-}
-
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     names_begin();
@@ -201,6 +232,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         path = scratch_path("model");
     memset(model, 0, sizeof model);
     present = 0;
+    cache = size && data[0] & 1;
     shmkv_t *kv = open_it();
     for (; size >= 4; data += 4, size -= 4, operations++) {
         unsigned k = data[1];

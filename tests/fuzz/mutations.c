@@ -33,10 +33,10 @@ static uint64_t pick_field(const struct image *im) {
         return h->owners_offset + below(2) * sizeof(owner_t) + below(4) * 8;
     case 2:
         return h->owners_offset + below(4) * sizeof(owner_t) + offsetof(owner_t, version) +
-               below(9) * 8;
+               below(10) * 8;
     case 3:
         return h->shards_offset + below(h->shard_count) * sizeof(shard_t) +
-               (const uint16_t[]){0, 128, 256, 264, 272, 288}[below(6)];
+               (const uint16_t[]){0, 8, 16, 24, 128, 256, 264, 272, 288}[below(9)];
     case 4:
         return h->arenas_offset + below(h->arena_count) * sizeof(arena_t) +
                (const uint16_t[]){0, 128, 384}[below(3)] + 8 * below(2) * below(40);

@@ -161,6 +161,34 @@ static int put_one_delete_one(void *arg, shmkv_txn_t *txn) {
     return SHMKV_OK;
 }
 
+static void several_keys(shmkv_t *kv, const struct shmkv_bytes keys[4], struct random *r) {
+    static const uint8_t value[1000];
+    struct shmkv_item items[4];
+    size_t done;
+    for (int i = 0; i < 4; i++)
+        items[i] = (struct shmkv_item){.data = value, .len = random_below(r, sizeof value)};
+    if (random_below(r, 3))
+        CALL(shmkv_put_many(kv, 4, keys, items, &done));
+    else
+        CALL(shmkv_delete_many(kv, 4, keys, NULL, &done, NULL));
+}
+
+/* On from a place that somebody else may have been at. */
+static void walk_from_anywhere(shmkv_t *kv, struct random *r) {
+    static struct shmkv_position at;
+    shmkv_cursor_t *c;
+    const void *key, *val;
+    size_t key_len, val_len;
+    if (CALL(shmkv_cursor_open(kv, 0, &c)) != SHMKV_OK)
+        return;
+    CALL(shmkv_cursor_seek(c, &at));
+    for (uint64_t n = random_below(r, 100); n; n--)
+        if (CALL(shmkv_cursor_next(c, &key, &key_len, &val, &val_len)) != SHMKV_OK)
+            break;
+    CALL(shmkv_cursor_position(c, &at));
+    shmkv_cursor_close(c);
+}
+
 static void one_call(shmkv_t *kv, struct random *r) {
     static uint8_t buf[128 << 10];
     static struct shmkv_lock locks[128];
@@ -189,6 +217,10 @@ static void one_call(shmkv_t *kv, struct random *r) {
         CALL(shmkv_owners(kv, owners, 8, &n));
         break;
     }
+    case 4:
+    case 5:
+        walk_from_anywhere(kv, r);
+        break;
     default:
         if (random_below(r, 3) == 0)
             CALL(shmkv_get(kv, key, len, buf, sizeof buf, &n));
@@ -196,6 +228,8 @@ static void one_call(shmkv_t *kv, struct random *r) {
             CALL(shmkv_get_many(kv, 4,
                                 (struct shmkv_bytes[4]){{key, len}, {"a", 1}, {key, 1}, {key, len}},
                                 items, buf, sizeof buf, &n));
+        else if (random_below(r, 6) == 0)
+            several_keys(kv, (struct shmkv_bytes[4]){{key, len}, {"a", 1}, {key, 1}, {key, len}}, r);
         else if (random_below(r, 6) == 0)
             CALL(shmkv_transaction(kv, 3, (struct shmkv_bytes[3]){{key, len}, {"key-1", 5}, {"key-22", 6}},
                                    put_one_delete_one, buf));
@@ -228,6 +262,12 @@ static void work(void *arg) {
 
 static void make_anew(void) {
     struct shmkv_options o = {.size = sizeof o, .owner_slots = 8, .max_size = 16u << 20};
+    if (shared->epoch % 2) { /* a cache, one in four of them without bounds */
+        o.evict = 1;
+        o.max_entries = shared->epoch % 8 == 1 ? 0 : 500;
+        o.max_bytes = shared->epoch % 8 == 1 ? 0 : 256 << 10;
+        o.max_size = 1u << 20;
+    }
     shmkv_t *kv;
     shmkv_unlink(path);
     unlink(path);
