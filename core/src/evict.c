@@ -66,10 +66,16 @@ bool shard_has_room(const struct segment *seg, const shard_t *shard, int64_t ent
 /* Where it is, in the order of walk.c. The prefix has its bits reversed. */
 struct hand {
     uint64_t prefix, bucket, place;
+    /* Under this lock: the bucket of the chain that the last step found, and the number of its
+     * first slot. So a chain, however long somebody made it, is walked along once. */
+    bucket_t *at;
+    uint64_t first;
 };
 
 static struct hand hand_of(uint64_t word) {
-    struct hand h = {FIELD(word, HAND_PREFIX), FIELD(word, HAND_BUCKET), FIELD(word, HAND_PLACE)};
+    struct hand h = {.prefix = FIELD(word, HAND_PREFIX),
+                     .bucket = FIELD(word, HAND_BUCKET),
+                     .place = FIELD(word, HAND_PLACE)};
     if (h.bucket >= SHMKV_GROUP_BUCKETS)
         h.bucket = h.place = 0;
     return h;
@@ -82,6 +88,7 @@ static uint64_t hand_word(const struct hand *h) {
 /* On to the next bucket of a group of this depth. True: a new round begins. */
 static bool next_bucket(struct hand *h, uint64_t depth) {
     h->place = 0;
+    h->at = NULL;
     if (++h->bucket < SHMKV_GROUP_BUCKETS)
         return false;
     h->bucket = 0;
@@ -91,26 +98,26 @@ static bool next_bucket(struct hand *h, uint64_t depth) {
     return round;
 }
 
-/* The bucket of the chain that has slot number *place, which becomes the number in it. NULL with
- * *err 0: the chain is shorter. */
-static bucket_t *bucket_of_place(struct segment *seg, bucket_t *b, uint64_t *place, int *err) {
-    *err = SHMKV_OK;
-    for (struct chain walk = {0}; !chain_loops(&walk, b);) {
-        if (*place < SHMKV_BUCKET_SLOTS)
-            return b;
-        *place -= SHMKV_BUCKET_SLOTS;
-        uint64_t link = load_relaxed_u64(&b->link);
-        if (!link)
-            return NULL;
-        bucket_t *next = bucket_at_link(seg, link);
-        if (!next) {
-            *err = damaged(seg, seg_offset(seg, b), "a link leads nowhere");
-            return NULL;
-        }
-        b = next;
+/* Go along the chain that begins with @p b to the bucket that has the hand's place. ENOTFOUND: it
+ * is shorter. */
+static int find_place(struct segment *seg, bucket_t *b, struct hand *h) {
+    if (!h->at) {
+        h->at = b;
+        h->first = 0;
     }
-    *err = damaged(seg, seg_offset(seg, b), "a chain of overflow buckets does not end");
-    return NULL;
+    for (struct chain walk = {0}; !chain_loops(&walk, h->at);) {
+        if (h->place - h->first < SHMKV_BUCKET_SLOTS)
+            return SHMKV_OK;
+        uint64_t link = load_relaxed_u64(&h->at->link);
+        if (!link)
+            return SHMKV_ENOTFOUND;
+        b = bucket_at_link(seg, link);
+        if (!b)
+            return damaged(seg, seg_offset(seg, h->at), "a link leads nowhere");
+        h->at = b;
+        h->first += SHMKV_BUCKET_SLOTS;
+    }
+    return damaged(seg, seg_offset(seg, h->at), "a chain of overflow buckets does not end");
 }
 
 /* ------------------------------------------------------------------------- the choice */
@@ -154,20 +161,24 @@ static int look(struct context *ctx, const struct domain *d, struct victim *v, u
 /* Look where the hand is, and move it on. */
 static int step(struct context *ctx, const struct domain *d, struct victim *v, struct hand *h) {
     struct segment *seg = ctx->seg;
-    uint64_t depth = 0, place = h->place;
+    uint64_t depth = 0;
     int err;
+    /* [OP-01] A round takes a step for each slot and one for the end of each chain in a group,
+     * which lies where an eighth slot would. More than fit into the file: somebody has made them
+     * lead to each other. */
+    if (++v->steps > (LAST_ROUND + 1) * load_relaxed_u64(&seg->safe_limit) / sizeof(uint64_t))
+        return damaged(seg, seg_offset(seg, &seg->shards[d->index]), "its slots do not end");
     run_t *group = group_at_prefix(seg, d->index, (uint32_t)h->prefix, &depth, &err);
     if (!group)
         return err ? err : E_NOTHING;
-    bucket_t *b = bucket_of_place(seg, group_bucket(group, h->bucket), &place, &err);
-    if (err)
+    err = find_place(seg, group_bucket(group, h->bucket), h);
+    if (err && err != SHMKV_ENOTFOUND)
         return err;
-    if (!b || h->place == SHMKV_HAND_PLACE_MASK) {
+    if (err || h->place == SHMKV_HAND_PLACE_MASK) {
         v->rounds += next_bucket(h, depth);
         return v->rounds > LAST_ROUND ? E_NOTHING : SHMKV_ENOTFOUND;
     }
-    h->place++;
-    return look(ctx, d, v, &b->slots[place]);
+    return look(ctx, d, v, &h->at->slots[h->place++ - h->first]);
 }
 
 int evict_locked(struct context *ctx, const struct domain *d, struct victim *v) {

@@ -707,7 +707,8 @@ struct victim {
     const uint64_t *keep;           /* the slot of one that must stay */
     unsigned cls;                   /* rather one of this class; 0: any */
     unsigned seen, chances, rounds; /* of another class; marked; ends of the shard */
-    bool begun;                     /* and its hand is */
+    uint64_t steps;
+    bool begun; /* and its hand is */
     uint64_t hand;
 };
 /* Evict one. Caller holds the shard's lock. E_RETRY: not found yet, but let others have
