@@ -48,12 +48,23 @@ struct walk {
     void (*after)(struct walk *w, const struct found *f); /* it is ours now */
     struct spot at;
     uint64_t removed; /* of those that were there, as far as a reader could tell */
+    uint64_t passed;  /* words of chains in which nothing was wanted any more */
     void *arg;
 };
 
+/* [OP-01] A round passes each word of a chain once, and no call goes round more than twice. More
+ * than fit into the file: somebody has made chains, or groups, lead to each other. */
+static int passed(const struct segment *seg, struct walk *w, uint64_t words, const bucket_t *b) {
+    w->passed += words;
+    if (w->passed > 2 * load_relaxed_u64(&seg->safe_limit) / sizeof(uint64_t))
+        return damaged(seg, seg_offset(seg, b), "its chains do not end");
+    return SHMKV_ENOTFOUND;
+}
+
 /* The first entry of the chain that is wanted. ENOTFOUND: none. */
-static int find_wanted(struct segment *seg, bucket_t *b, const struct walk *w, uint64_t **slot,
+static int find_wanted(struct segment *seg, bucket_t *b, struct walk *w, uint64_t **slot,
                        uint64_t *word, struct found *f) {
+    uint64_t words = 0;
     for (struct chain walk = {0}; !chain_loops(&walk, b);) {
         for (int i = 0; i < SHMKV_BUCKET_SLOTS; i++) {
             *word = load_relaxed_u64(&b->slots[i]);
@@ -65,8 +76,9 @@ static int find_wanted(struct segment *seg, bucket_t *b, const struct walk *w, u
                 return err;
         }
         uint64_t link = load_relaxed_u64(&b->link);
+        words += SHMKV_BUCKET_SIZE / sizeof(uint64_t);
         if (!link)
-            return SHMKV_ENOTFOUND;
+            return passed(seg, w, words, b);
         bucket_t *next = bucket_at_link(seg, link);
         if (!next)
             return damaged(seg, seg_offset(seg, b), "a link leads nowhere");

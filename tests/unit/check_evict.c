@@ -399,32 +399,14 @@ START_TEST(test_what_is_always_read_goes_at_last) {
 }
 END_TEST
 
-/* All chains share one long tail, which somebody made of a value: together they have more slots
- * than the file. */
 START_TEST(test_a_search_of_slots_without_end_ends) {
     /* proves [OP-01] */
-    const unsigned links = 3000;
-    ck_assert_ok(put_key("k", 0, (links + 2) * SHMKV_BUCKET_SIZE));
-    struct segment *seg = segment_of(kv);
+    struct tangle tangle = tangle_chains(kv, key_of("k", 0), 3000);
     struct context *ctx = context_of(kv);
-    struct place p;
-    const char *key = key_of("k", 0);
-    uint64_t hash = hash_bytes(key, strlen(key), seg->seed);
-    ck_assert_ok(table_find(ctx, &seg->shards[0], hash, key, strlen(key), &p));
-    uint64_t tail = round_up((p.word & OFFSET_IN_WORD) + SHMKV_BUCKET_SIZE, SHMKV_BUCKET_SIZE);
-    bucket_t *made = seg_at(seg, tail, links * SHMKV_BUCKET_SIZE);
-    ck_assert_ptr_nonnull(made);
-    for (unsigned i = 1; i < links; i++)
-        made[i - 1].link = MAKE(CELL_CLASS, SHMKV_BUCKET_CLASS) | seg_offset(seg, &made[i]);
-    *p.slot = 0;
-    for (unsigned b = 0; b < SHMKV_GROUP_BUCKETS; b++)
-        group_bucket(p.group, b)->link = MAKE(CELL_CLASS, SHMKV_BUCKET_CLASS) | tail;
     ck_assert_err(evict_one(ctx, 0, 0, &ctx->own->victim), SHMKV_ECORRUPT);
     ck_assert_detail("slots do not end");
     context_release(ctx);
-    for (unsigned b = 0; b < SHMKV_GROUP_BUCKETS; b++)
-        group_bucket(p.group, b)->link = 0;
-    *p.slot = p.word;
+    tangle_undo(&tangle);
 }
 END_TEST
 

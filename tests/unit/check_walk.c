@@ -21,6 +21,21 @@ static void put_number(uint64_t n, uint64_t expires_ns) {
     ck_assert_ok(shmkv_put_item(kv, &n, sizeof n, &item));
 }
 
+/* proves [OP-01] */
+START_TEST(test_walk_along_chains_without_end_ends) {
+    char key[8], val[8];
+    size_t key_len;
+    struct shmkv_item item;
+    struct tangle tangle = tangle_chains(kv, "tangled", 3000);
+    ck_assert_err(shmkv_sweep(kv, 0, NULL), SHMKV_ECORRUPT);
+    ck_assert_detail("chains do not end");
+    ck_assert_err(shmkv_clear(kv, NULL), SHMKV_ECORRUPT);
+    ck_assert_err(shmkv_pop(kv, key, sizeof key, &key_len, val, sizeof val, &item), SHMKV_ECORRUPT);
+    tangle_undo(&tangle);
+    ck_assert_ok(shmkv_clear(kv, NULL));
+}
+END_TEST
+
 /* proves [OP-25] */
 START_TEST(test_sweep_reclaims_what_has_expired_and_nothing_else) {
     uint64_t removed = 77;
@@ -138,6 +153,7 @@ static Suite *walk_suite(void) {
     TCase *tc = case_new(s, "walks");
     tcase_add_checked_fixture(tc, set_up, tear_down);
     tcase_set_timeout(tc, 60);
+    tcase_add_test(tc, test_walk_along_chains_without_end_ends);
     tcase_add_test(tc, test_sweep_reclaims_what_has_expired_and_nothing_else);
     tcase_add_test(tc, test_sweep_reclaims_what_the_dead_had_bound);
     tcase_add_test(tc, test_clear_leaves_nothing);
