@@ -15,14 +15,10 @@ struct bytes {
 
 static shmkv_t *store;
 
-static int digit(char c)
-{
-    return c <= '9' ? c - '0' : c - 'a' + 10;
-}
+static int digit(char c) { return c <= '9' ? c - '0' : c - 'a' + 10; }
 
 /* Decodes in place: the digits are not needed any more. */
-static struct bytes unhex(char *word)
-{
+static struct bytes unhex(char *word) {
     struct bytes out = {(unsigned char *)word, 0};
 
     if (strcmp(word, "-")) {
@@ -33,8 +29,7 @@ static struct bytes unhex(char *word)
     return out;
 }
 
-static void print_hex(const void *data, size_t size)
-{
+static void print_hex(const void *data, size_t size) {
     const unsigned char *byte = data;
     size_t i;
 
@@ -46,8 +41,7 @@ static void print_hex(const void *data, size_t size)
     }
 }
 
-static void print_entry(const void *key, size_t key_len, const void *val, size_t val_len)
-{
+static void print_entry(const void *key, size_t key_len, const void *val, size_t val_len) {
     printf("entry ");
     print_hex(key, key_len);
     putchar(' ');
@@ -55,8 +49,7 @@ static void print_entry(const void *key, size_t key_len, const void *val, size_t
     putchar('\n');
 }
 
-static void print_error(int err)
-{
+static void print_error(int err) {
     const char *name = shmkv_error_name(err);
 
     if (name)
@@ -65,8 +58,7 @@ static void print_error(int err)
         printf("error errno %d\n", err);
 }
 
-static void answer(int err)
-{
+static void answer(int err) {
     if (err == SHMKV_ENOTFOUND)
         puts("absent");
     else if (err)
@@ -75,16 +67,14 @@ static void answer(int err)
         puts("ok");
 }
 
-static void answer_count(int err, uint64_t n)
-{
+static void answer_count(int err, uint64_t n) {
     if (err)
         print_error(err);
     else
         printf("count %" PRIu64 "\n", n);
 }
 
-static int mode_of(const char *word)
-{
+static int mode_of(const char *word) {
     static const char *const modes[] = {"shared", "exclusive", "existing", "readonly"};
     int mode = 0;
 
@@ -93,16 +83,14 @@ static int mode_of(const char *word)
     return mode;
 }
 
-static void do_close(void)
-{
+static void do_close(void) {
     int err = shmkv_close(store);
 
     store = NULL;
     answer(err);
 }
 
-static void do_open(const char *name, const char *mode)
-{
+static void do_open(const char *name, const char *mode) {
     struct shmkv_options options = {.size = sizeof options, .mode = mode_of(mode)};
 
     shmkv_close(store);
@@ -110,8 +98,7 @@ static void do_open(const char *name, const char *mode)
     answer(shmkv_open(name, &options, &store));
 }
 
-static void do_get(struct bytes key)
-{
+static void do_get(struct bytes key) {
     size_t room = 64, size = 0;
     char *value = malloc(room);
     int err;
@@ -155,11 +142,11 @@ static const struct native natives[] = {
     {"false", SHMKV_BOOLEAN, &no, 1},
     {"null", SHMKV_NULL, NULL, 0},
     {"array", SHMKV_JSON, TEXT_OF("[1,2.5,\"h\xc3\xa9\",true,null,[],{}]")},
-    {"object", SHMKV_JSON, TEXT_OF("{\"a\":[1,2],\"\xc3\xa9\":{\"b\":-9223372036854775808},\"x\":1e300}")},
+    {"object", SHMKV_JSON,
+     TEXT_OF("{\"a\":[1,2],\"\xc3\xa9\":{\"b\":-9223372036854775808},\"x\":1e300}")},
 };
 
-static void do_native(const char *name)
-{
+static void do_native(const char *name) {
     size_t i;
 
     for (i = 0; i < sizeof natives / sizeof *natives; i++)
@@ -172,8 +159,7 @@ static void do_native(const char *name)
     puts("error no such value");
 }
 
-static void describe(const struct shmkv_item *item)
-{
+static void describe(const struct shmkv_item *item) {
     int64_t integer;
     uint64_t bits;
     double number;
@@ -200,8 +186,7 @@ static void describe(const struct shmkv_item *item)
     }
 }
 
-static void do_describe(const char *name)
-{
+static void do_describe(const char *name) {
     char value[4096];
     struct shmkv_item item;
     int err = shmkv_get_item(store, name, strlen(name), value, sizeof value, &item);
@@ -215,8 +200,7 @@ static void do_describe(const char *name)
     putchar('\n');
 }
 
-static void do_steps(struct bytes prefix, struct bytes from, uint64_t count)
-{
+static void do_steps(struct bytes prefix, struct bytes from, uint64_t count) {
     struct shmkv_position position;
     shmkv_cursor_t *cursor;
     const void *key, *val;
@@ -253,8 +237,7 @@ static void do_steps(struct bytes prefix, struct bytes from, uint64_t count)
     putchar('\n');
 }
 
-static int exchange(void *argument, shmkv_txn_t *txn)
-{
+static int exchange(void *argument, shmkv_txn_t *txn) {
     struct shmkv_item one, other;
     void *copy;
     int err = shmkv_txn_get(txn, 0, &one);
@@ -278,8 +261,7 @@ static int exchange(void *argument, shmkv_txn_t *txn)
     return err;
 }
 
-static int add(shmkv_txn_t *txn, size_t i, int64_t amount)
-{
+static int add(shmkv_txn_t *txn, size_t i, int64_t amount) {
     struct shmkv_item item;
     int64_t balance = 0;
     int err = shmkv_txn_get(txn, i, &item);
@@ -293,23 +275,20 @@ static int add(shmkv_txn_t *txn, size_t i, int64_t amount)
     return shmkv_txn_put(txn, i, &item);
 }
 
-static int transfer(void *argument, shmkv_txn_t *txn)
-{
+static int transfer(void *argument, shmkv_txn_t *txn) {
     int err = add(txn, 0, -1);
 
     (void)argument;
     return err ? err : add(txn, 1, 1);
 }
 
-static int transact(const char *one, const char *other, shmkv_txn_fn fn)
-{
+static int transact(const char *one, const char *other, shmkv_txn_fn fn) {
     const struct shmkv_bytes keys[] = {{one, strlen(one)}, {other, strlen(other)}};
 
     return shmkv_transaction(store, 2, keys, fn, NULL);
 }
 
-static void do_transfer(const char *from, const char *to, uint64_t count)
-{
+static void do_transfer(const char *from, const char *to, uint64_t count) {
     int err = SHMKV_OK;
 
     for (; count && !err; count--)
@@ -317,8 +296,7 @@ static void do_transfer(const char *from, const char *to, uint64_t count)
     answer(err);
 }
 
-static void do_exists(struct bytes key)
-{
+static void do_exists(struct bytes key) {
     int err = shmkv_exists(store, key.data, key.size);
 
     if (err && err != SHMKV_ENOTFOUND)
@@ -327,8 +305,7 @@ static void do_exists(struct bytes key)
         puts(err ? "no" : "yes");
 }
 
-static void do_all(void)
-{
+static void do_all(void) {
     shmkv_snapshot_t *snapshot;
     const void *key, *val;
     size_t key_len, val_len;
@@ -344,8 +321,7 @@ static void do_all(void)
     puts("end");
 }
 
-static void do_walk(void)
-{
+static void do_walk(void) {
     shmkv_cursor_t *cursor;
     const void *key, *val;
     size_t key_len, val_len;
@@ -364,8 +340,7 @@ static void do_walk(void)
         print_error(err);
 }
 
-static void do_verify(void)
-{
+static void do_verify(void) {
     uint64_t problems = 0;
     int err = shmkv_verify(store, NULL, NULL, &problems);
 
@@ -373,24 +348,22 @@ static void do_verify(void)
 }
 
 /* Numbered entry i. */
-static void number(uint64_t i, char key[17], char value[33])
-{
+static void number(uint64_t i, char key[17], char value[33]) {
     snprintf(key, 17, "%016" PRIu64, i % UINT64_C(10000000000000000));
     memcpy(value, key, 16);
     memcpy(value + 16, key, 17);
 }
 
-static int is_there(uint64_t i)
-{
+static int is_there(uint64_t i) {
     char key[17], value[33], found[33];
     size_t size;
 
     number(i, key, value);
-    return !shmkv_get(store, key, 16, found, sizeof found, &size) && size == 32 && !memcmp(found, value, 32);
+    return !shmkv_get(store, key, 16, found, sizeof found, &size) && size == 32 &&
+           !memcmp(found, value, 32);
 }
 
-static void do_load(uint64_t first, uint64_t count)
-{
+static void do_load(uint64_t first, uint64_t count) {
     char key[17], value[33];
     int err = SHMKV_OK;
     uint64_t i;
@@ -403,9 +376,8 @@ static void do_load(uint64_t first, uint64_t count)
 }
 
 /* In one call: they are stored, or removed. */
-static void do_many(uint64_t first, uint64_t count, int remove)
-{
-    char (*texts)[2][33] = malloc(count * sizeof *texts);
+static void do_many(uint64_t first, uint64_t count, int remove) {
+    char(*texts)[2][33] = malloc(count * sizeof *texts);
     struct shmkv_bytes *keys = malloc(count * sizeof *keys);
     struct shmkv_item *items = calloc(count, sizeof *items);
     size_t removed = 0;
@@ -430,8 +402,7 @@ static void do_many(uint64_t first, uint64_t count, int remove)
         answer(err);
 }
 
-static void do_check(uint64_t first, uint64_t count)
-{
+static void do_check(uint64_t first, uint64_t count) {
     uint64_t i, good = 0;
 
     for (i = first; i < first + count; i++)
@@ -439,8 +410,7 @@ static void do_check(uint64_t first, uint64_t count)
     answer_count(SHMKV_OK, good);
 }
 
-static void do_watch(uint64_t first, uint64_t count, struct bytes stop)
-{
+static void do_watch(uint64_t first, uint64_t count, struct bytes stop) {
     uint64_t i, missed = 0;
 
     do {
@@ -450,8 +420,7 @@ static void do_watch(uint64_t first, uint64_t count, struct bytes stop)
     printf("missed %" PRIu64 "\n", missed);
 }
 
-static void run(char *command, char *words[3])
-{
+static void run(char *command, char *words[3]) {
     if (!strcmp(command, "open"))
         do_open((char *)unhex(words[0]).data, words[1]);
     else if (!strcmp(command, "unlink"))
@@ -502,8 +471,7 @@ static void run(char *command, char *words[3])
         puts("error unknown command");
 }
 
-int main(void)
-{
+int main(void) {
     char *line = NULL;
     size_t room = 0;
 
