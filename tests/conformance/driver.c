@@ -2,16 +2,21 @@
 #include <shmkv/shmkv.h>
 
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
+#include <unistd.h>
 
 struct bytes {
     unsigned char *data;
     size_t size;
 };
+
+enum { WORDS = 8 }; /* of a command at most, and a NULL behind them */
 
 static shmkv_t *store;
 
@@ -90,9 +95,16 @@ static void do_close(void) {
     answer(err);
 }
 
-static void do_open(const char *name, const char *mode) {
+/* @p option, of a new segment: its name and a number. */
+static void do_open(const char *name, const char *mode, char *const option[2]) {
     struct shmkv_options options = {.size = sizeof options, .mode = mode_of(mode)};
 
+    if (option[0] && !strcmp(option[0], "max_entries"))
+        options.max_entries = strtoull(option[1], NULL, 10);
+    else if (option[0] && !strcmp(option[0], "max_size"))
+        options.max_size = strtoull(option[1], NULL, 10);
+    else if (option[0] && !strcmp(option[0], "default_ttl"))
+        options.default_ttl_ns = strtoull(option[1], NULL, 10) * UINT64_C(1000000000);
     shmkv_close(store);
     store = NULL;
     answer(shmkv_open(name, &options, &store));
@@ -420,9 +432,531 @@ static void do_watch(uint64_t first, uint64_t count, struct bytes stop) {
     printf("missed %" PRIu64 "\n", missed);
 }
 
-static void run(char *command, char *words[3]) {
+/* ------------------------------------------------------------------ call OPERATION */
+
+/* An argument, made of its description. */
+struct argument {
+    struct shmkv_item item;
+    int64_t integer;
+    double number;
+    uint8_t truth;
+    int given;
+};
+
+enum { ARGUMENTS = 4, ROOM = 4096 };
+
+/* Where values that come back go. */
+static char returned[ROOM];
+
+static void parse_bits(const char *digits, double *number) {
+    uint64_t bits = strtoull(digits, NULL, 16);
+
+    memcpy(number, &bits, sizeof *number);
+}
+
+static void parse_scalar(struct argument *out, int type, const void *data, size_t len) {
+    out->item.type = type;
+    out->item.data = data;
+    out->item.len = len;
+}
+
+/* In place, as unhex() does. */
+static void parse(char *word, struct argument *out) {
+    char *rest = strchr(word, ':');
+
+    out->given = 1;
+    if (rest)
+        *rest++ = '\0';
+    if (!strcmp(word, "int")) {
+        out->integer = strtoll(rest, NULL, 10);
+        parse_scalar(out, SHMKV_INT64, &out->integer, 8);
+    } else if (!strcmp(word, "float")) {
+        parse_bits(rest, &out->number);
+        parse_scalar(out, SHMKV_FLOAT64, &out->number, 8);
+    } else if (!strcmp(word, "nan")) {
+        parse_scalar(out, SHMKV_FLOAT64, &nan_value, 8);
+    } else if (!strcmp(word, "true") || !strcmp(word, "false")) {
+        out->truth = word[0] == 't';
+        parse_scalar(out, SHMKV_BOOLEAN, &out->truth, 1);
+    } else if (!strcmp(word, "null")) {
+        parse_scalar(out, SHMKV_NULL, NULL, 0);
+    } else {
+        struct bytes data = unhex(rest);
+        parse_scalar(out, word[0] == 't' ? SHMKV_TEXT : SHMKV_BYTES, data.data, data.size);
+    }
+}
+
+#define KEY a[0].item.data, a[0].item.len
+
+/* Whether it was done: what the languages tell by true and false, with which an absent key
+ * is no error either. */
+static void answer_yes(int err, int refusal) {
+    if (err == refusal || err == SHMKV_ENOTFOUND)
+        puts("no");
+    else if (err)
+        print_error(err);
+    else
+        puts("yes");
+}
+
+static void answer_value(int err, const struct shmkv_item *item) {
+    if (err) {
+        answer(err);
+        return;
+    }
+    printf("value ");
+    describe(item);
+    putchar('\n');
+}
+
+static void answer_i64(int err, int64_t result) {
+    struct shmkv_item item = {.type = SHMKV_INT64, .data = &result, .len = 8};
+
+    answer_value(err, &item);
+}
+
+static void answer_f64(int err, double result) {
+    struct shmkv_item item = {.type = SHMKV_FLOAT64, .data = &result, .len = 8};
+
+    answer_value(err, &item);
+}
+
+/* Before the command has its answer. */
+static void tell(const char *line) {
+    puts(line);
+    fflush(stdout);
+}
+
+/* Nanoseconds since 1970, as many seconds from now. */
+static uint64_t moment(int64_t seconds) {
+    struct timespec now;
+
+    clock_gettime(CLOCK_REALTIME, &now);
+    return (uint64_t)(now.tv_sec + seconds) * UINT64_C(1000000000) + (uint64_t)now.tv_nsec;
+}
+
+static int milliseconds(const struct argument *seconds) { return (int)(seconds->integer * 1000); }
+
+static void call_item(struct argument *a) {
+    struct shmkv_item item;
+    int err = shmkv_get_item(store, KEY, returned, sizeof returned, &item);
+
+    if (err) {
+        answer(err);
+        return;
+    }
+    printf("item ");
+    describe(&item);
+    printf(" %" PRIu64 " %" PRIu64 " %d\n", item.version, item.expires_ns,
+           item.flags & SHMKV_BOUND ? 1 : 0);
+}
+
+static void call_get_many(struct argument *a) {
+    struct shmkv_bytes keys[ARGUMENTS];
+    struct shmkv_item items[ARGUMENTS];
+    size_t n = 0, i;
+    int err;
+
+    for (; n < ARGUMENTS && a[n].given; n++)
+        keys[n] = (struct shmkv_bytes){a[n].item.data, a[n].item.len};
+    err = shmkv_get_many(store, n, keys, items, returned, sizeof returned, NULL);
+    if (err) {
+        print_error(err);
+        return;
+    }
+    printf("values");
+    for (i = 0; i < n; i++) {
+        putchar(' ');
+        if (items[i].result)
+            printf("absent");
+        else
+            describe(&items[i]);
+    }
+    putchar('\n');
+}
+
+static void call_set(struct argument *a) {
+    if (a[2].given)
+        a[1].item.expires_ns = moment(a[2].integer);
+    answer(shmkv_put_item(store, KEY, &a[1].item));
+}
+
+static void call_bind(struct argument *a) {
+    a[1].item.flags = SHMKV_BOUND;
+    answer(shmkv_put_item(store, KEY, &a[1].item));
+}
+
+static void call_add(struct argument *a) {
+    answer_yes(shmkv_add(store, KEY, &a[1].item, NULL), SHMKV_EEXISTS);
+}
+
+static void call_replace(struct argument *a) {
+    answer_yes(shmkv_replace(store, KEY, &a[1].item, NULL), SHMKV_ENOTFOUND);
+}
+
+static void call_swap(struct argument *a) {
+    struct shmkv_item old = {0};
+    int err = shmkv_swap(store, KEY, &a[1].item, returned, sizeof returned, &old);
+
+    answer_value(err ? err : old.result, &old);
+}
+
+static void call_take(struct argument *a) {
+    struct shmkv_item item = {0};
+    int err = shmkv_take(store, KEY, returned, sizeof returned, &item);
+
+    answer_value(err, &item);
+}
+
+static void call_cas(struct argument *a) {
+    answer_yes(shmkv_cas(store, KEY, (uint64_t)a[1].integer, &a[2].item), SHMKV_ECHANGED);
+}
+
+static void call_cas_value(struct argument *a) {
+    answer_yes(shmkv_cas_value(store, KEY, &a[1].item, &a[2].item), SHMKV_ECHANGED);
+}
+
+static void call_delete(struct argument *a) {
+    answer_yes(shmkv_delete(store, KEY), SHMKV_ENOTFOUND);
+}
+
+static void call_delete_if(struct argument *a) {
+    answer_yes(shmkv_delete_if(store, KEY, (uint64_t)a[1].integer), SHMKV_ECHANGED);
+}
+
+static void call_delete_value(struct argument *a) {
+    answer_yes(shmkv_delete_value(store, KEY, &a[1].item), SHMKV_ECHANGED);
+}
+
+static void call_append(struct argument *a) {
+    size_t len = 0;
+    int err = a[1].item.type == SHMKV_TEXT
+                  ? shmkv_append_text(store, KEY, a[1].item.data, a[1].item.len, &len)
+                  : shmkv_append(store, KEY, a[1].item.data, a[1].item.len, &len);
+
+    answer_count(err, len);
+}
+
+static void count_with(struct argument *a, int sign) {
+    int64_t integer = 0;
+    double number = 0;
+    int err;
+
+    if (a[1].item.type == SHMKV_FLOAT64) {
+        err = shmkv_incr_f64(store, KEY, sign * a[1].number, a[2].number, &number);
+        answer_f64(err, number);
+    } else {
+        err = shmkv_incr_i64(store, KEY, sign * a[1].integer, a[2].integer, &integer);
+        answer_i64(err, integer);
+    }
+}
+
+static void call_incr(struct argument *a) { count_with(a, 1); }
+
+static void call_decr(struct argument *a) { count_with(a, -1); }
+
+static void call_at_least(struct argument *a) {
+    int64_t integer = 0;
+    double number = 0;
+    int err;
+
+    if (a[1].item.type == SHMKV_FLOAT64) {
+        err = shmkv_max_f64(store, KEY, a[1].number, &number);
+        answer_f64(err, number);
+    } else {
+        err = shmkv_max_i64(store, KEY, a[1].integer, &integer);
+        answer_i64(err, integer);
+    }
+}
+
+static void call_at_most(struct argument *a) {
+    int64_t integer = 0;
+    double number = 0;
+    int err;
+
+    if (a[1].item.type == SHMKV_FLOAT64) {
+        err = shmkv_min_f64(store, KEY, a[1].number, &number);
+        answer_f64(err, number);
+    } else {
+        err = shmkv_min_i64(store, KEY, a[1].integer, &integer);
+        answer_i64(err, integer);
+    }
+}
+
+static void call_get_or_set(struct argument *a) {
+    struct shmkv_item out = {0};
+    int err = shmkv_get_or_set(store, KEY, &a[1].item, returned, sizeof returned, &out);
+
+    answer_value(err, &out);
+}
+
+/* Twice what is there; 1 for nothing. */
+static int twice(void *arg, const struct shmkv_item *old, struct shmkv_item *new_) {
+    int64_t *result = arg;
+
+    if (old && old->type != SHMKV_INT64)
+        return SHMKV_ETYPE;
+    if (old)
+        memcpy(result, old->data, sizeof *result);
+    *result = old ? 2 * *result : 1;
+    new_->type = SHMKV_INT64;
+    new_->data = result;
+    new_->len = sizeof *result;
+    return SHMKV_OK;
+}
+
+static void call_modify(struct argument *a) {
+    int64_t result = 0;
+    int err = shmkv_update(store, KEY, twice, &result);
+
+    answer_i64(err, result);
+}
+
+static void call_touch(struct argument *a) {
+    answer_yes(shmkv_touch(store, KEY, a[1].given ? moment(a[1].integer) : 0), SHMKV_ENOTFOUND);
+}
+
+static void call_pop(struct argument *a) {
+    char key[256];
+    size_t key_len;
+    struct shmkv_item item;
+    int err = shmkv_pop(store, key, sizeof key, &key_len, returned, sizeof returned, &item);
+
+    (void)a;
+    if (err) {
+        answer(err);
+        return;
+    }
+    printf("entry ");
+    print_hex(key, key_len);
+    putchar(' ');
+    describe(&item);
+    putchar('\n');
+}
+
+static void call_clear(struct argument *a) {
+    uint64_t removed = 0;
+    int err = shmkv_clear(store, &removed);
+
+    (void)a;
+    answer_count(err, removed);
+}
+
+static void call_sweep(struct argument *a) {
+    uint64_t removed = 0;
+    int err = shmkv_sweep(store, 0, &removed);
+
+    (void)a;
+    answer_count(err, removed);
+}
+
+static void call_wait(struct argument *a) {
+    tell("waiting");
+    answer_yes(shmkv_wait(store, KEY, (uint64_t)a[1].integer, milliseconds(&a[2])),
+               SHMKV_ETIMEDOUT);
+}
+
+static void call_watch(struct argument *a) {
+    uint64_t position = (uint64_t)a[0].integer;
+    int err;
+
+    tell("waiting");
+    err = shmkv_watch(store, &position, milliseconds(&a[1]));
+    if (err && err != SHMKV_ETIMEDOUT)
+        print_error(err);
+    else
+        printf("%s %" PRIu64 "\n", err ? "unchanged" : "changed", position);
+}
+
+/* The next line of the input; the caller frees it. */
+static char *next_line(void) {
+    char *line = NULL;
+    size_t size = 0;
+    ssize_t len = getline(&line, &size, stdin);
+
+    if (len <= 0)
+        exit(1);
+    line[len - 1] = '\0';
+    return line;
+}
+
+static void call_hold(struct argument *a) {
+    uint64_t token;
+    int err;
+
+    tell("waiting");
+    err = shmkv_lock(store, KEY, milliseconds(&a[1]), &token);
+    if (err) {
+        print_error(err);
+        return;
+    }
+    printf("held %" PRIu64 "\n", token);
+    fflush(stdout);
+    free(next_line());
+    answer(shmkv_unlock(store, KEY, token));
+}
+
+/* The value is what the next line describes. */
+struct computed {
+    char *line;
+    struct argument value;
+};
+
+static int computed(void *arg, struct shmkv_item *new_) {
+    struct computed *it = arg;
+
+    tell("computing");
+    it->line = next_line();
+    parse(it->line, &it->value);
+    *new_ = it->value.item;
+    return SHMKV_OK;
+}
+
+static void call_compute(struct argument *a) {
+    struct computed it = {0};
+    struct shmkv_item item;
+    int err;
+
+    tell("waiting");
+    err = shmkv_get_or_compute(store, KEY, computed, &it, milliseconds(&a[1]), returned,
+                               sizeof returned, &item);
+    answer_value(err, &item);
+    free(it.line);
+}
+
+static void call_freeze(struct argument *a) {
+    (void)a;
+    answer(shmkv_freeze(store));
+}
+
+static void call_sync(struct argument *a) {
+    (void)a;
+    answer(shmkv_sync(store));
+}
+
+/* In: the path, as bytes. */
+static void call_dump(struct argument *a) {
+    int fd = open(a[0].item.data, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    uint64_t entries = 0;
+    int err = fd < 0 ? errno : shmkv_dump(store, fd, 0, &entries);
+
+    if (fd >= 0 && close(fd) != 0 && !err)
+        err = errno;
+    answer_count(err, entries);
+}
+
+static void call_load(struct argument *a) {
+    const char *how = a[1].given ? a[1].item.data : "";
+    unsigned flags = !strcmp(how, "keep")      ? SHMKV_LOAD_KEEP
+                     : !strcmp(how, "replace") ? SHMKV_LOAD_REPLACE
+                                               : 0;
+    int fd = open(a[0].item.data, O_RDONLY | O_CLOEXEC);
+    uint64_t entries = 0;
+    int err = fd < 0 ? errno : shmkv_load(store, fd, flags, &entries);
+
+    if (fd >= 0)
+        close(fd);
+    answer_count(err, entries);
+}
+
+static void call_info(struct argument *a) {
+    struct shmkv_info info = {.size = sizeof info};
+    int err = shmkv_info(store, &info);
+
+    (void)a;
+    if (err)
+        print_error(err);
+    else
+        printf("info %" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu32 "\n", info.default_ttl_ns,
+               info.max_entries, info.max_size, info.frozen);
+}
+
+static void call_stats(struct argument *a) {
+    struct shmkv_stats stats = {.size = sizeof stats};
+    int err = shmkv_stats(store, &stats);
+
+    (void)a;
+    if (err)
+        print_error(err);
+    else
+        printf("stats %" PRIu64 " %" PRIu64 "\n", stats.entries, stats.evictions);
+}
+
+static void call_locks(struct argument *a) {
+    struct shmkv_lock *locks;
+    size_t n = 0, i, held = 0;
+    int err = shmkv_locks(store, NULL, 0, &n);
+
+    (void)a;
+    locks = calloc(n + 1, sizeof *locks);
+    if (!err)
+        err = locks ? shmkv_locks(store, locks, n, &n) : ENOMEM;
+    for (i = 0; i < n && !err; i++)
+        held += locks[i].owner >= 0;
+    free(locks);
+    if (err)
+        print_error(err);
+    else
+        printf("locks %zu %zu\n", n, held);
+}
+
+static int by_pid(const void *one, const void *other) {
+    const struct shmkv_owner *a = one, *b = other;
+
+    return (a->pid > b->pid) - (a->pid < b->pid);
+}
+
+static void call_owners(struct argument *a) {
+    struct shmkv_owner owners[64];
+    size_t n = 0, i;
+    int err = shmkv_owners(store, owners, 64, &n);
+
+    (void)a;
+    if (err || n > 64) {
+        print_error(err ? err : SHMKV_ETOOSMALL);
+        return;
+    }
+    qsort(owners, n, sizeof *owners, by_pid);
+    printf("owners");
+    for (i = 0; i < n; i++)
+        if (owners[i].liveness == SHMKV_ALIVE)
+            printf(" %" PRIu32, owners[i].pid);
+    putchar('\n');
+}
+
+#define CALL(name) \
+    { #name, call_##name }
+static const struct call {
+    const char *name;
+    void (*run)(struct argument *a);
+} calls[] = {
+    CALL(item),    CALL(get_many),  CALL(set),          CALL(bind),       CALL(add),
+    CALL(replace), CALL(swap),      CALL(take),         CALL(cas),        CALL(cas_value),
+    CALL(delete),  CALL(delete_if), CALL(delete_value), CALL(append),     CALL(incr),
+    CALL(decr),    CALL(at_least),  CALL(at_most),      CALL(get_or_set), CALL(modify),
+    CALL(touch),   CALL(pop),       CALL(clear),        CALL(sweep),      CALL(wait),
+    CALL(watch),   CALL(hold),      CALL(compute),      CALL(freeze),     CALL(sync),
+    CALL(dump),    CALL(load),      CALL(info),         CALL(stats),      CALL(locks),
+    CALL(owners),
+};
+
+static void do_call(const char *name, char *const words[]) {
+    struct argument a[ARGUMENTS] = {0};
+    size_t i;
+
+    for (i = 0; i < ARGUMENTS && words[i]; i++)
+        parse(words[i], &a[i]);
+    for (i = 0; i < sizeof calls / sizeof *calls; i++)
+        if (!strcmp(calls[i].name, name)) {
+            calls[i].run(a);
+            return;
+        }
+    puts("error unknown operation");
+}
+
+static void run(char *command, char *words[WORDS]) {
     if (!strcmp(command, "open"))
-        do_open((char *)unhex(words[0]).data, words[1]);
+        do_open((char *)unhex(words[0]).data, words[1], words + 2);
     else if (!strcmp(command, "unlink"))
         answer(shmkv_unlink((char *)unhex(words[0]).data));
     else if (!store)
@@ -465,6 +999,8 @@ static void run(char *command, char *words[3]) {
         do_check(strtoull(words[0], NULL, 10), strtoull(words[1], NULL, 10));
     else if (!strcmp(command, "watch"))
         do_watch(strtoull(words[0], NULL, 10), strtoull(words[1], NULL, 10), unhex(words[2]));
+    else if (!strcmp(command, "call"))
+        do_call(words[0], words + 1);
     else if (!strcmp(command, "close"))
         do_close();
     else
@@ -476,11 +1012,11 @@ int main(void) {
     size_t room = 0;
 
     while (getline(&line, &room, stdin) > 0) {
-        char *words[4] = {NULL, NULL, NULL, NULL};
+        char *words[WORDS + 1] = {NULL};
         char *rest = line;
         int i;
 
-        for (i = 0; i < 4 && (words[i] = strtok_r(rest, " \n", &rest)); i++)
+        for (i = 0; i < WORDS && (words[i] = strtok_r(rest, " \n", &rest)); i++)
             continue;
         if (words[0])
             run(words[0], words + 1);

@@ -88,15 +88,124 @@ sub is_there {
 sub print_entry { print 'entry ', tohex($_[0]), ' ', tohex(bytes_of($_[0], $_[1])), "\n" }
 
 sub do_open {
-    my ($name, $mode) = @_;
+    my ($name, $mode, @options) = @_;
     undef $kv;
-    $kv = ShmKV->open(unhex($name), mode => $mode);
+    $kv = ShmKV->open(unhex($name), mode => $mode, @options);
     print "ok\n";
 }
 
 sub do_unlink { ShmKV->unlink(unhex($_[0])); print "ok\n" }
 
+# The value of a description, but for arrays and objects.
+sub parse {
+    my ($kind, $rest) = split /:/, $_[0], 2;
+
+    return undef        if $kind eq 'null';
+    return $inf - $inf  if $kind eq 'nan';
+    return $kind eq 'true' ? JSON::PP::true() : JSON::PP::false() if !defined $rest && $kind =~ /^(?:true|false)$/;
+    return 0 + $rest if $kind eq 'int';
+    my $data = pack 'H*', $rest;
+    return unpack 'd>', $data if $kind eq 'float';
+    if ($kind eq 'text') {
+        utf8::decode($data);
+        utf8::upgrade($data);
+    }
+    return $data;
+}
+
+# Before the command has its answer.
+sub tell_now { print STDOUT $_[0], "\n" }
+
+# undef is no value of its own here: nobody asks for a null.
+sub described { return defined $_[0] ? 'value ' . describe($_[0]) : 'absent' }
+sub yes       { return $_[0]         ? 'yes'                     : 'no' }
+
+sub item {
+    my $found = $kv->get_item($_[0]) or return 'absent';
+    return join ' ', 'item', describe($found->{value}), $found->{version}, $found->{expires_ns} || 0, $found->{bound} ? 1 : 0;
+}
+
+my %operation = (
+    item     => \&item,
+    get_many => sub {
+        my $found = $kv->get_many(@_);
+        return join ' ', 'values', map { exists $found->{$_} ? describe($found->{$_}) : 'absent' } @_;
+    },
+    set          => sub { $kv->set($_[0], $_[1], ttl => $_[2]); 'ok' },
+    bind         => sub { $kv->set($_[0], $_[1], bound => 1); 'ok' },
+    add          => sub { yes($kv->add($_[0], $_[1])) },
+    replace      => sub { yes($kv->replace($_[0], $_[1])) },
+    swap         => sub { described($kv->swap($_[0], $_[1])) },
+    take         => sub { described($kv->take($_[0])) },
+    cas          => sub { yes($kv->cas(@_)) },
+    cas_value    => sub { yes($kv->cas_value(@_)) },
+    delete       => sub { yes($kv->delete($_[0])) },
+    delete_if    => sub { yes($kv->delete_if(@_)) },
+    delete_value => sub { yes($kv->delete_value(@_)) },
+    append       => sub { 'count ' . $kv->append(@_) },
+    incr         => sub { described($kv->incr(@_)) },
+    decr         => sub { described($kv->decr(@_)) },
+    at_least     => sub { described($kv->at_least(@_)) },
+    at_most      => sub { described($kv->at_most(@_)) },
+    get_or_set   => sub { described($kv->get_or_set(@_)) },
+    modify       => sub { described($kv->modify($_[0], sub { defined $_[0] ? 2 * $_[0] : 1 })) },
+    touch        => sub { yes($kv->touch(@_)) },
+    pop          => sub {
+        my ($key, $value) = $kv->pop or return 'absent';
+        return join ' ', 'entry', tohex($key), describe($value);
+    },
+    clear => sub { 'count ' . $kv->clear },
+    sweep => sub { 'count ' . $kv->sweep },
+    wait  => sub {
+        my ($key, $version, $seconds) = @_;
+        tell_now('waiting');
+        return yes($kv->wait($key, version => $version, timeout => $seconds));
+    },
+    watch => sub {
+        my ($position, $seconds) = @_;
+        tell_now('waiting');
+        my ($changed, $now) = $kv->watch($position, timeout => $seconds);
+        return ($changed ? 'changed ' : 'unchanged ') . $now;
+    },
+    hold => sub {
+        my ($name, $seconds) = @_;
+        tell_now('waiting');
+        $kv->lock($name, sub {
+            tell_now("held $_[0]");
+            return scalar <STDIN>;
+        }, timeout => $seconds);
+        return 'ok';
+    },
+    compute => sub {
+        my ($key, $seconds) = @_;
+        tell_now('waiting');
+        return described($kv->get_or_compute($key, sub {
+            tell_now('computing');
+            my ($word) = split ' ', scalar <STDIN>;
+            return parse($word);
+        }, timeout => $seconds));
+    },
+    freeze => sub { $kv->freeze; 'ok' },
+    sync   => sub { $kv->sync;   'ok' },
+    dump  => sub { 'count ' . $kv->dump($_[0]) },
+    load  => sub { 'count ' . $kv->load($_[0], defined $_[1] ? ($_[1] => 1) : ()) },
+    info  => sub { join ' ', 'info', @{ $kv->info }{qw(default_ttl_ns max_entries max_size frozen)} },
+    stats => sub { join ' ', 'stats', @{ $kv->stats }{qw(entries evictions)} },
+    locks => sub {
+        my $locks = $kv->locks;
+        return join ' ', 'locks', scalar @$locks, scalar grep { defined $_->{owner} } @$locks;
+    },
+    owners => sub {
+        my @alive = map { $_->{pid} } grep { $_->{liveness} eq 'alive' } @{ $kv->owners };
+        return join ' ', 'owners', sort { $a <=> $b } @alive;
+    },
+);
+
 my %command = (
+    call => sub {
+        my ($name, @words) = @_;
+        print $operation{$name}->(map { parse($_) } @words), "\n";
+    },
     put    => sub { $kv->put(unhex($_[0]), unhex($_[1])); print "ok\n" },
     get    => sub {
         my $key   = unhex($_[0]);

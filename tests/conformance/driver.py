@@ -106,6 +106,144 @@ def transfer(txn, source, target):
     txn[target] = txn.get(target, 0) + 1
 
 
+def parse(word):
+    """The value of a description, but for arrays and objects."""
+    kind, _, rest = word.partition(":")
+    if kind in ("bytes", "text"):
+        data = bytes.fromhex(rest)
+        return data if kind == "bytes" else data.decode()
+    if kind == "int":
+        return int(rest)
+    if kind == "float":
+        return struct.unpack(">d", bytes.fromhex(rest))[0]
+    return {"nan": math.nan, "true": True, "false": False, "null": None}[kind]
+
+
+def tell(line):
+    """Before the command has its answer."""
+    print(line, flush=True)
+
+
+def described(value):
+    return "absent" if value is ABSENT else "value " + describe(value)
+
+
+def yes(answer):
+    return "yes" if answer else "no"
+
+
+def item(key):
+    found = kv.get_item(key)
+    if found is None:
+        return "absent"
+    return "item %s %d %d %d" % (describe(found["value"]), found["version"], found["expires_ns"] or 0, found["bound"])
+
+
+def pop():
+    try:
+        key, value = kv.popitem()
+    except KeyError:
+        return "absent"
+    return "entry %s %s" % (tohex(key), describe(value))
+
+
+def wait(key, version, seconds):
+    tell("waiting")
+    return yes(kv.wait(key, version, seconds))
+
+
+def watch_store(position, seconds):
+    tell("waiting")
+    changed, position = kv.watch(position, seconds)
+    return "%s %d" % ("changed" if changed else "unchanged", position)
+
+
+def hold(name, seconds):
+    tell("waiting")
+    with kv.lock(name, seconds) as token:
+        tell("held %d" % token)
+        sys.stdin.readline()
+    return "ok"
+
+
+def computed():
+    tell("computing")
+    return parse(sys.stdin.readline().strip())
+
+
+def compute(key, seconds):
+    tell("waiting")
+    return described(kv.get_or_compute(key, computed, timeout=seconds))
+
+
+def many(keys):
+    found = kv.get_many(keys)
+    return "values " + " ".join(describe(found[key]) if key in found else "absent" for key in keys)
+
+
+def told(word, facts, *names):
+    return " ".join([word, *(str(facts[name]) for name in names)])
+
+
+def locks():
+    found = kv.locks()
+    return "locks %d %d" % (len(found), sum(lock["owner"] is not None for lock in found))
+
+
+def owners():
+    return "owners " + " ".join(map(str, sorted(owner["pid"] for owner in kv.owners() if owner["liveness"] == "alive")))
+
+
+def swapped(key, value):
+    # None is no answer of its own here: nobody swaps with a null.
+    old = kv.swap(key, value)
+    return described(ABSENT if old is None else old)
+
+
+def done(_):
+    return "ok"
+
+
+OPERATIONS = {
+    "item": item,
+    "get_many": lambda *keys: many(keys),
+    "set": lambda key, value, ttl=None: done(kv.set(key, value, ttl=ttl)),
+    "bind": lambda key, value: done(kv.set(key, value, bound=True)),
+    "add": lambda key, value: yes(kv.add(key, value)),
+    "replace": lambda key, value: yes(kv.replace(key, value)),
+    "swap": swapped,
+    "take": lambda key: described(kv.take(key, ABSENT)),
+    "cas": lambda key, version, value: yes(kv.cas(key, version, value)),
+    "cas_value": lambda key, expected, value: yes(kv.cas_value(key, expected, value)),
+    "delete": lambda key: yes(kv.delete(key)),
+    "delete_if": lambda key, version: yes(kv.delete_if(key, version)),
+    "delete_value": lambda key, expected: yes(kv.delete_value(key, expected)),
+    "append": lambda key, value: "count %d" % kv.append(key, value),
+    "incr": lambda key, *amounts: described(kv.incr(key, *amounts)),
+    "decr": lambda key, *amounts: described(kv.decr(key, *amounts)),
+    "at_least": lambda key, number: described(kv.at_least(key, number)),
+    "at_most": lambda key, number: described(kv.at_most(key, number)),
+    "get_or_set": lambda key, value: described(kv.get_or_set(key, value)),
+    "modify": lambda key: described(kv.modify(key, lambda old: 1 if old is None else 2 * old)),
+    "touch": lambda key, ttl=None: yes(kv.touch(key, ttl)),
+    "pop": pop,
+    "clear": lambda: "count %d" % kv.clear(),
+    "sweep": lambda: "count %d" % kv.sweep(),
+    "wait": wait,
+    "watch": watch_store,
+    "hold": hold,
+    "compute": compute,
+    "freeze": lambda: done(kv.freeze()),
+    "sync": lambda: done(kv.sync()),
+    "dump": lambda path: "count %d" % kv.dump(path),
+    "load": lambda path, how=None: "count %d" % kv.load(path, **({how: True} if how else {})),
+    "info": lambda: told("info", kv.info(), "default_ttl_ns", "max_entries", "max_size", "frozen"),
+    "stats": lambda: told("stats", kv.stats(), "entries", "evictions"),
+    "locks": locks,
+    "owners": owners,
+}
+
+
 def run(command, *words):
     """The lines of the answer."""
     global kv
@@ -113,13 +251,15 @@ def run(command, *words):
         if kv is not None:
             kv.close()
         kv = None
-        kv = shmkv.open(unhex(words[0]), FLAGS[words[1]])
+        kv = shmkv.open(unhex(words[0]), FLAGS[words[1]], **dict(zip(words[2::2], map(int, words[3::2]))))
         yield "ok"
     elif command == "unlink":
         shmkv.unlink(unhex(words[0]))
         yield "ok"
     elif kv is None:
         yield "error ECLOSED"
+    elif command == "call":
+        yield OPERATIONS[words[0]](*map(parse, words[1:]))
     elif command == "put":
         kv.put(unhex(words[0]), unhex(words[1]))
         yield "ok"

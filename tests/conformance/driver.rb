@@ -31,8 +31,8 @@ class Driver
   def run(command, *words)
     case command
     when "open", "unlink" then send("do_#{command}", *words)
-    when "put", "get", "native", "describe", "exchange", "transfer", "delete", "exists", "count", "all", "walk", "verify", "load",
-         "put_many", "delete_many", "steps", "check", "watch", "close"
+    when "put", "get", "native", "describe", "exchange", "transfer", "delete", "exists", "count", "all", "walk", "verify",
+         "load", "put_many", "delete_many", "steps", "check", "watch", "call", "close"
       @kv ? send("do_#{command}", *words) : answer("error ECLOSED")
     else answer "error unknown command"
     end
@@ -94,10 +94,11 @@ class Driver
     answer "end"
   end
 
-  def do_open(name, mode)
+  def do_open(name, mode, *options)
     @kv&.close
     @kv = nil
-    @kv = ShmKV.open(unhex(name), mode: mode.to_sym)
+    numbers = options.each_slice(2).to_h { |option, number| [option.to_sym, number.to_i] }
+    @kv = ShmKV.open(unhex(name), mode: mode.to_sym, **numbers)
     answer "ok"
   end
 
@@ -177,6 +178,127 @@ class Driver
       break if @kv.exists(unhex(stop))
     end
     answer "missed #{missed}"
+  end
+
+  # The value of a description, but for arrays and objects.
+  def parse(word)
+    kind, rest = word.split(":", 2)
+    case kind
+    when "bytes" then [rest].pack("H*")
+    when "text" then [rest].pack("H*").force_encoding(Encoding::UTF_8)
+    when "int" then rest.to_i
+    when "float" then [rest].pack("H*").unpack1("G")
+    else { "nan" => Float::NAN, "true" => true, "false" => false, "null" => nil }.fetch(kind)
+    end
+  end
+
+  # Before the command has its answer.
+  def tell(line)
+    answer line
+    @out.flush
+  end
+
+  # nil is no value of its own here: nobody asks for a null.
+  def described(value) = value.nil? ? "absent" : "value #{describe(value)}"
+  def yes(answer) = answer ? "yes" : "no"
+
+  def done(_result) = "ok"
+
+  def item(key)
+    found = @kv.get_item(key) or return "absent"
+    "item #{describe(found[:value])} #{found[:version]} #{found[:expires_ns] || 0} #{found[:bound] ? 1 : 0}"
+  end
+
+  def many(keys)
+    found = @kv.get_many(keys)
+    "values #{keys.map { |key| found.key?(key) ? describe(found[key]) : 'absent' }.join(' ')}"
+  end
+
+  def pop
+    key, value = @kv.pop
+    key ? "entry #{tohex(key)} #{describe(value)}" : "absent"
+  end
+
+  def wait(key, version, seconds)
+    tell "waiting"
+    yes(@kv.wait(key, version: version, timeout: seconds))
+  end
+
+  def watch_store(position, seconds)
+    tell "waiting"
+    changed, position = @kv.watch(position, timeout: seconds)
+    "#{changed ? 'changed' : 'unchanged'} #{position}"
+  end
+
+  def hold(name, seconds)
+    tell "waiting"
+    @kv.lock(name, timeout: seconds) do |token|
+      tell "held #{token}"
+      $stdin.gets
+    end
+    "ok"
+  end
+
+  def compute(key, seconds)
+    tell "waiting"
+    value = @kv.get_or_compute(key, timeout: seconds) do
+      tell "computing"
+      parse($stdin.gets.strip)
+    end
+    described(value)
+  end
+
+  def locks
+    found = @kv.locks
+    "locks #{found.size} #{found.count { |lock| lock[:owner] }}"
+  end
+
+  def owners
+    alive = @kv.owners.select { |owner| owner[:liveness] == "alive" }
+    "owners #{alive.map { |owner| owner[:pid] }.sort.join(' ')}"
+  end
+
+  OPERATIONS = {
+    "item" => ->(key) { item(key) },
+    "get_many" => ->(*keys) { many(keys) },
+    "set" => ->(key, value, ttl = nil) { done(@kv.set(key, value, ttl: ttl)) },
+    "bind" => ->(key, value) { done(@kv.set(key, value, bound: true)) },
+    "add" => ->(key, value) { yes(@kv.add(key, value)) },
+    "replace" => ->(key, value) { yes(@kv.replace(key, value)) },
+    "swap" => ->(key, value) { described(@kv.swap(key, value)) },
+    "take" => ->(key) { described(@kv.take(key)) },
+    "cas" => ->(key, version, value) { yes(@kv.cas(key, version, value)) },
+    "cas_value" => ->(key, expected, value) { yes(@kv.cas_value(key, expected, value)) },
+    "delete" => ->(key) { yes(@kv.delete(key)) },
+    "delete_if" => ->(key, version) { yes(@kv.delete_if(key, version)) },
+    "delete_value" => ->(key, expected) { yes(@kv.delete_value(key, expected)) },
+    "append" => ->(key, value) { "count #{@kv.append(key, value)}" },
+    "incr" => ->(key, amount, initial = 0) { described(@kv.incr(key, amount, initial: initial)) },
+    "decr" => ->(key, amount, initial = 0) { described(@kv.decr(key, amount, initial: initial)) },
+    "at_least" => ->(key, number) { described(@kv.at_least(key, number)) },
+    "at_most" => ->(key, number) { described(@kv.at_most(key, number)) },
+    "get_or_set" => ->(key, value) { described(@kv.get_or_set(key, value)) },
+    "modify" => ->(key) { described(@kv.modify(key) { |old| old.nil? ? 1 : 2 * old }) },
+    "touch" => ->(key, ttl = nil) { yes(@kv.touch(key, ttl)) },
+    "pop" => -> { pop },
+    "clear" => -> { "count #{@kv.clear}" },
+    "sweep" => -> { "count #{@kv.sweep}" },
+    "wait" => ->(key, version, seconds) { wait(key, version, seconds) },
+    "watch" => ->(position, seconds) { watch_store(position, seconds) },
+    "hold" => ->(name, seconds) { hold(name, seconds) },
+    "compute" => ->(key, seconds) { compute(key, seconds) },
+    "freeze" => -> { done(@kv.freeze_segment) },
+    "sync" => -> { done(@kv.sync) },
+    "dump" => ->(path) { "count #{@kv.dump(path)}" },
+    "load" => ->(path, how = nil) { "count #{how ? @kv.load(path, how.to_sym => true) : @kv.load(path)}" },
+    "info" => -> { "info #{@kv.info.values_at(:default_ttl_ns, :max_entries, :max_size, :frozen).join(' ')}" },
+    "stats" => -> { "stats #{@kv.stats.values_at(:entries, :evictions).join(' ')}" },
+    "locks" => -> { locks },
+    "owners" => -> { owners }
+  }.freeze
+
+  def do_call(operation, *words)
+    answer instance_exec(*words.map { |word| parse(word) }, &OPERATIONS.fetch(operation))
   end
 
   def do_close

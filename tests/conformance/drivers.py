@@ -3,6 +3,7 @@
 import os
 import pathlib
 import secrets
+import struct
 import subprocess
 import unittest
 
@@ -29,12 +30,26 @@ def unhex(word):
     return b"" if word == "-" else bytes.fromhex(word)
 
 
+def describe(value):
+    """As README.md says, but for arrays and objects."""
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    if isinstance(value, bytes):
+        return "bytes:" + value.hex()
+    if isinstance(value, str):
+        return "text:" + value.encode().hex()
+    if isinstance(value, int):
+        return "int:%d" % value
+    return "nan" if value != value else "float:" + struct.pack(">d", value).hex()
+
+
 class Driver:
     """One driver process. Methods are commands; a failing one raises DriverError."""
 
     def __init__(self, language):
         self.language = language
         self._process = subprocess.Popen(_command(language), stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        self.pid = self._process.pid
 
     def send(self, *words):
         """Give a command; its answer is to be had from answer()."""
@@ -64,8 +79,31 @@ class Driver:
                 return entries
             entries.append(tuple(map(unhex, rest.split())))
 
-    def open(self, name, mode="shared"):
-        return self._ask("open", os.fsencode(name), mode)
+    def open(self, name, mode="shared", *options):
+        return self._ask("open", os.fsencode(name), mode, *options)
+
+    def begin(self, operation, *arguments):
+        """Call an operation whose answers are to be had from line()."""
+        self.send("call", operation, *map(describe, arguments))
+
+    def line(self):
+        """The next line of the answer as it is, also if it tells of an error."""
+        try:
+            return " ".join(self.answer()).rstrip()
+        except DriverError as error:
+            return "error %s" % error
+
+    def call(self, operation, *arguments):
+        self.begin(operation, *arguments)
+        return self.line()
+
+    def until_asleep(self):
+        """Wait until the process sleeps. For one that has said that it is going to wait, and so does
+        not sleep for want of a command."""
+        stat = pathlib.Path("/proc/%d/stat" % self.pid)
+        while (state := stat.read_text().rpartition(") ")[2][0]) != "S":
+            assert state != "Z", self.language
+            os.sched_yield()
 
     def unlink(self, name):
         return self._ask("unlink", os.fsencode(name))
