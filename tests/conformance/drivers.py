@@ -204,7 +204,8 @@ class DriverTest(unittest.TestCase):
         return name
 
     def _remove(self, name):
+        # Not by a driver: the test may have failed because that is gone.
         try:
-            self.drivers["c"].unlink(name)
-        except DriverError:
+            os.unlink("/dev/shm/" + name)
+        except FileNotFoundError:
             pass

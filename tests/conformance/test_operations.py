@@ -293,13 +293,26 @@ class Operations(DriverTest):
 
         self.for_each_pair(check)
 
+    def error_of(self, command):
+        with self.assertRaises(DriverError) as caught:
+            command()
+        return str(caught.exception)
+
     def refused(self, one, other, error):
-        """All that would change something, and nothing does."""
+        """All that would change something has this error, and nothing has changed."""
         before = self.state()
         for call in CHANGES:
             with self.subTest(one=one.language, other=other.language, call=call):
                 self.assertEqual(other.call(*self.resolve(one, call)), "error " + error)
                 self.assertEqual(self.state(), before)
+        for command in (
+            lambda: other.put_many(0, 3),
+            lambda: other.delete_many(0, 3),
+            lambda: other.transfer("k", "new", 1),
+            lambda: other.exchange("k", "t"),
+        ):
+            self.assertEqual(self.error_of(command), error)
+            self.assertEqual(self.state(), before)
         for call in ("hold", K, WAIT), ("compute", b"new", WAIT):
             self.assertEqual(self.lines(other, call, "12"), ["waiting", "error " + error])
         self.assertEqual(self.lines(other, ("compute", K, WAIT), "12"), ["waiting", value(5)])
