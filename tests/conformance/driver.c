@@ -468,7 +468,8 @@ static void parse(char *word, struct argument *out) {
     if (rest)
         *rest++ = '\0';
     if (!strcmp(word, "int")) {
-        out->integer = strtoll(rest, NULL, 10);
+        /* A position may be beyond INT64_MAX. */
+        out->integer = (int64_t)strtoull(rest, NULL, 10);
         parse_scalar(out, SHMKV_INT64, &out->integer, 8);
     } else if (!strcmp(word, "float")) {
         parse_bits(rest, &out->number);
@@ -535,7 +536,10 @@ static uint64_t moment(int64_t seconds) {
     return (uint64_t)(now.tv_sec + seconds) * UINT64_C(1000000000) + (uint64_t)now.tv_nsec;
 }
 
-static int milliseconds(const struct argument *seconds) { return (int)(seconds->integer * 1000); }
+/* null is for ever. */
+static int milliseconds(const struct argument *seconds) {
+    return seconds->item.type == SHMKV_NULL ? -1 : (int)(seconds->integer * 1000);
+}
 
 static void call_item(struct argument *a) {
     struct shmkv_item item;

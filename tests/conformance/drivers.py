@@ -5,10 +5,12 @@ import pathlib
 import secrets
 import struct
 import subprocess
+import threading
 import unittest
 
 HERE = pathlib.Path(__file__).absolute().parent
 LANGUAGES = ("c", "perl", "python", "ruby")
+PATIENCE = 60  # seconds; what takes longer than this never comes
 
 
 class DriverError(Exception):
@@ -93,17 +95,36 @@ class Driver:
         except DriverError as error:
             return "error %s" % error
 
+    def woken(self):
+        """The line with which a driver that waits for ever says that it does so no more. One that is not
+        woken is killed, so that the test fails instead of hanging."""
+        watchdog = threading.Timer(PATIENCE, self._process.kill)
+        watchdog.start()
+        try:
+            return self.line()
+        finally:
+            watchdog.cancel()
+
     def call(self, operation, *arguments):
         self.begin(operation, *arguments)
         return self.line()
 
     def until_asleep(self):
-        """Wait until the process sleeps. For one that has said that it is going to wait, and so does
-        not sleep for want of a command."""
+        """Wait until the process sleeps. For one that has said that it is going to wait: it must not have
+        answered, and so does not sleep for want of a command."""
         stat = pathlib.Path("/proc/%d/stat" % self.pid)
         while (state := stat.read_text().rpartition(") ")[2][0]) != "S":
             assert state != "Z", self.language
             os.sched_yield()
+        assert not self._has_answered(), "the %s driver does not wait: %s" % (self.language, self.line())
+
+    def _has_answered(self):
+        out = self._process.stdout
+        os.set_blocking(out.fileno(), False)
+        try:
+            return bool(out.peek(1))
+        finally:
+            os.set_blocking(out.fileno(), True)
 
     def unlink(self, name):
         return self._ask("unlink", os.fsencode(name))
