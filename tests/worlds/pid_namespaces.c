@@ -125,7 +125,7 @@ static void want(void *arg) {
     if (pid_namespace() && segment_of(kv)->owners[slot].pid_ns)
         MUST(strstr(shmkv_error_detail(), "of another PID namespace") != NULL);
     gate_open(&meet->tried);
-    ctx->patience_ms = 20000;
+    ctx->patience_ms = getenv("SHMKV_MUTANT") ? 2000 : 20000;
     gate_open(&meet->waiting);
     MUST(lock_take(ctx, &d) == SHMKV_OK);
     lock_release(ctx, &d);
