@@ -185,7 +185,7 @@ static enum kind choose_kind(struct recorder *r, uint32_t key) {
     return dice < 40 ? GET : dice < 50 ? EXISTS : dice < (hot ? 85 : 97) ? PUT : DELETE;
 }
 
-static void call_once(struct recorder *r, struct log *log) {
+static void record_call(struct recorder *r, struct log *log) {
     uint64_t n = log->used;
     struct call *c = &log->calls[n];
     c->response = 0;
@@ -263,7 +263,7 @@ static void *record(void *arg) {
         if (log->used + MANY <= log->capacity && random_below(&r->random, 60) == 0)
             call_many(r, log);
         else
-            call_once(r, log);
+            record_call(r, log);
         rest(r);
     }
     return NULL;

@@ -103,13 +103,13 @@ KINDS = {"POSITIONAL_ONLY": "positional", "POSITIONAL_OR_KEYWORD": "any", "KEYWO
 
 
 def in_module(name, function):
-    if isinstance(function, types.FunctionType) or getattr(function, "__text_signature__", None):
-        return [(p.name, KINDS[p.kind.name], p.default is not p.empty)
-                for p in inspect.signature(function).parameters.values() if p.name != "self"]
-    # Made by SWIG: without keywords; its documentation begins with the call.
+    # Made by SWIG: without keywords; its documentation begins with the call. Newer Pythons make up a signature for
+    # those with one argument, so it is looked at only where there is no such line.
     call = re.match(r"\s*%s\(([^)]*)\)\n" % name, function.__doc__ or "")
-    assert call, (name, function.__doc__)
-    return [(p.split("=")[0], "positional", "=" in p) for p in call[1].split(", ") if p]
+    if call and not isinstance(function, types.FunctionType):
+        return [(p.split("=")[0], "positional", "=" in p) for p in call[1].split(", ") if p]
+    return [(p.name, KINDS[p.kind.name], p.default is not p.empty)
+            for p in inspect.signature(function).parameters.values() if p.name != "self"]
 
 
 class Stub(SegmentTest):
