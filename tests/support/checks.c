@@ -82,35 +82,35 @@ struct context *context_of(shmkv_t *kv) {
     return ctx;
 }
 
-/* Unchecked: it also runs when a test failed. */
-struct tangle tangle_chains(shmkv_t *kv, const char *key, unsigned links) {
+struct place tangle_chains(shmkv_t *kv, const char *key, unsigned links) {
     struct segment *seg = segment_of(kv);
     struct context *ctx = context_of(kv);
-    struct tangle t;
+    struct place where;
     uint64_t hash = hash_of(kv, key, strlen(key));
     void *value = calloc(links + 2, SHMKV_BUCKET_SIZE);
     ck_assert_ptr_nonnull(value);
     ck_assert_ok(shmkv_put(kv, key, strlen(key), value, (links + 2) * SHMKV_BUCKET_SIZE));
     free(value);
-    ck_assert_ok(table_find(ctx, &seg->shards[hash_shard(seg, hash)], hash, key, strlen(key), &t.key));
-    uint64_t tail = round_up((t.key.word & OFFSET_IN_WORD) + SHMKV_BUCKET_SIZE, SHMKV_BUCKET_SIZE);
+    ck_assert_ok(table_find(ctx, &seg->shards[hash_shard(seg, hash)], hash, key, strlen(key), &where));
+    uint64_t tail = round_up((where.word & OFFSET_IN_WORD) + SHMKV_BUCKET_SIZE, SHMKV_BUCKET_SIZE);
     bucket_t *made = seg_at(seg, tail, links * SHMKV_BUCKET_SIZE);
     ck_assert_ptr_nonnull(made);
     for (unsigned i = 1; i < links; i++)
         made[i - 1].link = MAKE(CELL_CLASS, SHMKV_BUCKET_CLASS) | seg_offset(seg, &made[i]);
-    *t.key.slot = 0;
+    *where.slot = 0;
     for (unsigned b = 0; b < SHMKV_GROUP_BUCKETS; b++)
-        group_bucket(t.key.group, b)->link = MAKE(CELL_CLASS, SHMKV_BUCKET_CLASS) | tail;
+        group_bucket(where.group, b)->link = MAKE(CELL_CLASS, SHMKV_BUCKET_CLASS) | tail;
     context_release(ctx);
-    return t;
+    return where;
 }
 
-void tangle_undo(const struct tangle *t) {
+void tangle_undo(const struct place *where) {
     for (unsigned b = 0; b < SHMKV_GROUP_BUCKETS; b++)
-        group_bucket(t->key.group, b)->link = 0;
-    *t->key.slot = t->key.word;
+        group_bucket(where->group, b)->link = 0;
+    *where->slot = where->word;
 }
 
+/* Unchecked: it also runs when a test failed. */
 static void sweep(void) { left_behind += names_sweep(true); }
 
 TCase *case_new(Suite *suite, const char *name) {

@@ -60,10 +60,7 @@ static inline record_t *record_at(struct segment *seg, uint64_t word) {
 /* What somebody hostile may do: the chains of all buckets of a group share one long tail, made
  * of the value of @p key, so that together they have more slots than the file. The key is
  * gone until it is undone, and so is whatever the chains had. */
-struct tangle {
-    struct place key;
-};
-struct tangle tangle_chains(shmkv_t *kv, const char *key, unsigned links);
-void tangle_undo(const struct tangle *t);
+struct place tangle_chains(shmkv_t *kv, const char *key, unsigned links);
+void tangle_undo(const struct place *where);
 
 #endif

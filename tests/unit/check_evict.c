@@ -401,7 +401,7 @@ END_TEST
 
 START_TEST(test_a_search_of_slots_without_end_ends) {
     /* proves [OP-01] */
-    struct tangle tangle = tangle_chains(kv, key_of("k", 0), 3000);
+    struct place tangle = tangle_chains(kv, key_of("k", 0), 3000);
     struct context *ctx = context_of(kv);
     ck_assert_err(evict_one(ctx, 0, 0, &ctx->own->victim), SHMKV_ECORRUPT);
     ck_assert_detail("slots do not end");

@@ -26,7 +26,7 @@ START_TEST(test_walk_along_chains_without_end_ends) {
     char key[8], val[8];
     size_t key_len;
     struct shmkv_item item;
-    struct tangle tangle = tangle_chains(kv, "tangled", 3000);
+    struct place tangle = tangle_chains(kv, "tangled", 3000);
     ck_assert_err(shmkv_sweep(kv, 0, NULL), SHMKV_ECORRUPT);
     ck_assert_detail("chains do not end");
     ck_assert_err(shmkv_clear(kv, NULL), SHMKV_ECORRUPT);
