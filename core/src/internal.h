@@ -7,13 +7,15 @@
  * words it guards (lock.c), changed by transactions (intent.c). The space
  * domain gives out runs of pages (space.c), arenas give out cells (arena.c),
  * shards hold the index (table.c, grow.c). On these stand reading (read.c),
- * changing (change.c, which makes room by evict.c where that is wanted), on which the calls stand
- * that write (write.c, many.c, number.c,
- * update.c, named_lock.c, walk.c), with values checked by value.c; changing several keys at once
- * (transaction.c); walking (cursor.c, snapshot.c), replacing and freezing (replace.c, freeze.c),
- * waiting for changes (wait.c), outliving the machine (sync.c), checking (verify.c, on a view.c)
- * and reporting (report.c). A handle (handle.c) is what the caller has: a name, and the segment
- * that bears it now; guard.c keeps that mapped while a thread is inside.
+ * changing (change.c, which makes room by evict.c where that is wanted), and on
+ * that the calls that write (write.c, many.c, number.c, update.c, named_lock.c,
+ * walk.c), with values checked by value.c; changing several keys at once
+ * (transaction.c); walking (cursor.c, snapshot.c), replacing and freezing
+ * (replace.c, freeze.c), waiting for changes (wait.c), outliving the machine
+ * (sync.c), checking (verify.c, on a view.c) and reporting (report.c). A handle
+ * (handle.c) is what the caller has: a name, and the segment that bears it now;
+ * guard.c keeps that mapped while a thread is inside. once.h is for what is done
+ * once in a process.
  */
 #ifndef SHMKV_INTERNAL_H
 #define SHMKV_INTERNAL_H
