@@ -6,6 +6,10 @@ while case $1 in *=*) ;; *) false ;; esac do
 	shift
 done
 export SHMKV_MUTANT=1
+# A harness that crashes does not clean up.
+SHMKV_TEST_PREFIX=$(mktemp -u shmkv-test-XXXXXXXXXX)
+export SHMKV_TEST_PREFIX
+trap 'rm -rf "/dev/shm/$SHMKV_TEST_PREFIX"*' EXIT
 "$@"
 status=$?
 case $status in

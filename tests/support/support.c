@@ -39,7 +39,12 @@ static char prefix[64];
 static unsigned names_made;
 
 void names_begin(void) {
-    if (!*prefix)
+    const char *given = getenv("SHMKV_TEST_PREFIX");
+    if (*prefix)
+        return;
+    if (given)
+        snprintf(prefix, sizeof prefix, "%.60s", given);
+    else
         snprintf(prefix, sizeof prefix, "shmkv-test-%ld-%08x", (long)getpid(), (unsigned)random_u64());
 }
 

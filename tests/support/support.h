@@ -18,7 +18,8 @@
 
 /* ------------------------------------------------------------------------ names */
 
-/* Choose the prefix of this run's names: process id and random. Call it before
+/* Choose the prefix of this run's names: process id and random, or what SHMKV_TEST_PREFIX
+ * says, whose giver removes what has it after a crash (must_fail.sh). Call it before
  * forking, so that the children's names have it too. Idempotent. */
 void names_begin(void);
 /* A plain name nobody else uses. Valid for the life of the process. */
