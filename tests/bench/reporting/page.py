@@ -19,7 +19,7 @@ class Page:
         self.results = results
         self.facts = facts  # of the run
         self.failed = failed  # {step: why}
-        self.stores = [name for name in results.stores() if name != "array"]
+        self.stores = results.stores()
         self.charts = {}  # {file name: SVG}
 
     def text(self, template):

@@ -1,12 +1,24 @@
 """The results of all steps, to be asked for by what was measured."""
 
+# Steps with a question and with stores of their own, by the first part of their names. The usual tables
+# do not have them.
+ASIDE = ("large", "huge")
+
+
+def _topic(record):
+    return record["step"].split("-")[0]
+
 
 class Results:
     """A list of the "results" that the programs printed, each a dict with "work", parameters and "stores"."""
 
-    def __init__(self, records):
+    def __init__(self, records, without=ASIDE):
         self.records = records
-        self.all = [dict(result, step=record["step"]) for record in records for result in record["output"]["results"]]
+        self.all = [r for record in records if _topic(record) not in without for r in record["output"]["results"]]
+
+    def aside(self, topic):
+        """Those of the steps of one topic."""
+        return Results([record for record in self.records if _topic(record) == topic], without=())
 
     def find(self, work, **parameters):
         """Those of the work with these parameters, in the order in which they were measured."""

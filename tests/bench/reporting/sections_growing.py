@@ -4,7 +4,7 @@ import cells
 import chart
 from results import figure
 
-SECTIONS = ("growth", "growth_reader", "opening", "memory", "refill")
+SECTIONS = ("growth", "growth_reader", "huge_growth", "opening", "memory", "refill")
 
 # Of the latencies of a growing store.
 LONGEST = (
@@ -57,6 +57,19 @@ def growth_reader(page):
     )
     picture = page.chart("growth-get", "Gets beside the growing", svg)
     return "%s\n\n%s" % (picture, cells.table(["get"] + headings, rows))
+
+
+def huge_growth(page):
+    found = sorted(page.results.aside("huge").find("growth-put"), key=lambda r: r["up_to_keys"])
+    if not found:
+        return "Not measured."
+    stores = list(found[0]["stores"])
+    rows = [
+        ["up to %s keys, %s" % (cells.short(r["up_to_keys"]), heading)] + [cells.time(figure(r, s, name)) for s in stores]
+        for r in found
+        for name, heading in LONGEST
+    ]
+    return cells.table(["put"] + stores, rows)
 
 
 def opening(page):

@@ -4,18 +4,13 @@ import cells
 import chart
 from results import figure
 
-SECTIONS = ("rates", "latencies", "zipf", "value_sizes", "many", "hot", "hot_read", "large")
+SECTIONS = ("rates", "latencies", "zipf", "value_sizes", "many", "huge", "hot", "hot_read", "large")
 
 RATE = "million operations per second"
 
 
-def _mixes(page, **parameters):
-    """Of the ordinary steps; the large values have a section of their own."""
-    return [r for r in page.results.find("mix", **parameters) if r["step"] != "large"]
-
-
 def _numbers_of_keys(page):
-    return sorted({r["keys"] for r in _mixes(page, value_size=32)})
+    return page.results.values("keys", "mix", value_size=32)
 
 
 def _rate_rows(page, results, label):
@@ -28,7 +23,7 @@ def rates(page):
 
 
 def _rates_of(page, keys):
-    found = _mixes(page, keys=keys, value_size=32, zipf=0)
+    found = page.results.find("mix", keys=keys, value_size=32, zipf=0)
     found.sort(key=lambda r: (r["processes"], -r["read_percent"]))
     rows = _rate_rows(page, found, lambda r: "%d %% get, %s" % (r["read_percent"], cells.processes(r["processes"])))
     shown = [r for r in found if r["read_percent"] in (0, 95, 100)]
@@ -46,7 +41,7 @@ def _rates_of(page, keys):
 def latencies(page):
     parts = []
     for keys in _numbers_of_keys(page):
-        for r in _mixes(page, keys=keys, value_size=32, read_percent=95, processes=2, zipf=0):
+        for r in page.results.find("mix", keys=keys, value_size=32, read_percent=95, processes=2, zipf=0):
             parts.append(_latencies_of(page, keys, r))
     return "\n\n".join(parts)
 
@@ -67,7 +62,7 @@ def _latencies_of(page, keys, r):
 
 
 def zipf(page):
-    found = _mixes(page, value_size=32, read_percent=95)
+    found = page.results.find("mix", value_size=32, read_percent=95)
     found.sort(key=lambda r: (r["keys"], r["processes"], r["zipf"]))
     kind = {True: "zipf", False: "uniform"}
     rows = _rate_rows(
@@ -84,8 +79,8 @@ def zipf(page):
 def value_sizes(page):
     """For each number of keys of which several sizes were measured."""
     parts = []
-    for keys in sorted({r["keys"] for r in _mixes(page)}):
-        found = _mixes(page, keys=keys, read_percent=95, processes=1, zipf=0)
+    for keys in page.results.values("keys", "mix"):
+        found = page.results.find("mix", keys=keys, read_percent=95, processes=1, zipf=0)
         found.sort(key=lambda r: r["value_size"])
         if len(found) < 2:
             continue
@@ -110,6 +105,25 @@ def many(page):
     return _by_keys_and_processes(page, found, "many", "Gets in batches")
 
 
+def huge(page):
+    """Gets, puts and batches of one process with huge pages, without, and of the flat table."""
+    results = page.results.aside("huge")
+    found = [(r, "%d %% get" % r["read_percent"]) for r in results.find("mix")]
+    found += [(r, "gets in batches") for r in results.find("many")]
+    if not found:
+        return "Not measured."
+    found.sort(key=lambda pair: pair[0]["keys"])
+    stores = results.stores()
+    rows = [
+        ["%s keys, %s" % (cells.keys(r["keys"]), what)]
+        + ["%.3g (%s)" % (figure(r, s, "mops"), cells.ratio(figure(r, s, "mops") / figure(r, "flat", "mops"))) for s in stores]
+        for r, what in found
+    ]
+    groups = ["%s %s" % (cells.keys(r["keys"]), what) for r, what in found]
+    svg = chart.bars("Huge pages", RATE, groups, page.series([r for r, _ in found], "mops", stores))
+    return "%s\n\n%s" % (page.chart("huge", "With huge pages and without", svg), cells.table(["M/s"] + stores, rows))
+
+
 def hot(page):
     found = page.results.find("hot", value_size=32)
     return _by_keys_and_processes(page, found, "hot", "All processes overwrite one key")
@@ -128,14 +142,15 @@ def hot_read(page):
 
 def large(page):
     """As bytes per second, against memcpy."""
-    found = [r for r in page.results.find("mix", read_percent=100) if r["step"] == "large"]
+    results = page.results.aside("large")
+    found = results.find("mix", read_percent=100)
     if not found:
         return "Not measured."
 
     def speed(r, store):
         return figure(r, store, "mops") * r["value_size"] / 1e3  # GB/s
 
-    stores = [s for s in page.results.stores() if s in found[0]["stores"]]
+    stores = results.stores()
     rows = [
         [cells.processes(r["processes"])]
         + ["%.3g (%s)" % (speed(r, s), cells.ratio(1 if s == "shmkv" else figure(r, s, "shmkv_ratio"))) for s in stores]

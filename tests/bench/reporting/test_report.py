@@ -67,6 +67,15 @@ class Tables(unittest.TestCase):
         self.assertIn("| 1 process | 590 (1×) | 1.18e+03 (0.5×) |", page.text("{{large}}"))
 
 
+class Aside(unittest.TestCase):
+    def test_huge_pages_are_told_against_the_flat_table_and_only_there(self):
+        huge = mix()
+        huge["stores"]["huge"] = {"mops": 13.5}
+        page = page_of(record("a", [mix()]), record("huge-1e6", [huge]))
+        self.assertIn("| 10⁶ keys, 95 % get | 9 (0.5×) | 18 (1×) | 13.5 (0.75×) |", page.text("{{huge}}"))
+        self.assertNotIn("huge", page.text("{{rates}}"))
+
+
 class WholePage(unittest.TestCase):
     def test_every_name_in_the_template_is_known_and_charts_are_xml(self):
         with open(os.path.join(report.HERE, "performance.md.in")) as file:

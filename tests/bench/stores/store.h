@@ -68,10 +68,10 @@ struct store {
 };
 
 extern const struct store store_shmkv, store_flat, store_array, store_mutex, store_lmdb, store_tdb,
-    store_boost;
+    store_boost, store_huge;
 
-/* The first is ours; flat and array are limits, the others the peers. */
-enum { STORES = 7 };
+/* The first and the last are ours; flat and array are limits, the others the peers. */
+enum { STORES = 8 };
 extern const struct store *const stores[STORES];
 
 #ifdef __cplusplus
