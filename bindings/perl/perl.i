@@ -62,18 +62,27 @@ static done_t put_short(Store *self, const void *key, size_t key_len, const void
 
 /*
  * SWIG's check of the number of arguments, which would show C: "Usage: Store_put(self,KEY,KEY_LEN,ITEM);"
- * becomes put(key, item). "Store_" and the like, the object and lengths of strings are left out.
+ * becomes put(key, item). "Store_" and the like, the object and lengths of strings are left out, and methods
+ * have the names that ShmKV.pm gives them.
  */
 static void raise_usage(const char *usage)
 {
+    static const char *const renamed[][2] = {{"step(", "next"}, {"position_get(", "position"}};
     char shown[128];
+    const char *given = NULL;
     const char *method = strchr(usage, '_'), *open = strchr(usage, '('), *word = strchr(usage, ',');
-    size_t n = 0;
+    size_t n = 0, i;
 
     method = method && method < open ? method + 1 : usage + strlen("Usage: ");
-    n = (size_t)snprintf(shown, sizeof shown, "%.*s(", (int)(open - method), method);
+    for (i = 0; i < sizeof renamed / sizeof *renamed && !given; i++)
+        if (!strncmp(method, renamed[i][0], strlen(renamed[i][0])))
+            given = renamed[i][1];
+    if (given)
+        n = (size_t)snprintf(shown, sizeof shown, "%s(", given);
+    else
+        n = (size_t)snprintf(shown, sizeof shown, "%.*s(", (int)(open - method), method);
     for (; word && n < sizeof shown; word = strchr(word + 1, ',')) {
-        size_t len = strcspn(word + 1, ",)"), i;
+        size_t len = strcspn(word + 1, ",)");
 
         if (len > 4 && !strncmp(word + 1 + len - 4, "_LEN", 4))
             continue;

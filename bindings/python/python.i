@@ -15,6 +15,7 @@
 %rename(_pop_pair) pop_pair;
 %rename(_cursor) Store::cursor;
 %rename(_step) Cursor::step;
+%rename(_missing) missing;
 %rename(_put_many) put_many;
 %rename(_use_codec) use_codec;
 %rename(_count_with) count_with;
@@ -152,6 +153,19 @@ static inline int key_of(const Store *store, PyObject *key, const void **data, s
     return refused;
 }
 
+/* A key that was looked for. */
+static void raise_missing(const Store *store, PyObject *key)
+{
+    Py_buffer *view = NULL;
+    const void *data;
+    size_t size;
+
+    if (key_of(store, key, &data, &size, &view))
+        return;
+    raise_not_found(PLACE(store, data, size), key);
+    drop_view(view);
+}
+
 /* The value, or NULL: raised, or with ENOTFOUND in *err, absent. */
 static inline PyObject *look_up(PyObject *self, PyObject *key, int *err)
 {
@@ -180,7 +194,7 @@ static PyObject *store_subscript(PyObject *self, PyObject *key)
     PyObject *value = look_up(self, key, &err);
 
     if (err == SHMKV_ENOTFOUND)
-        raise_error_for(err, key);
+        raise_missing(store_in(self), key);
     return value;
 }
 
@@ -197,8 +211,10 @@ static int store_delete(Store *store, PyObject *key)
     drop_view(view);
     if (err == RAISED)
         raise_closed(store);
+    else if (err == SHMKV_ENOTFOUND)
+        raise_missing(store, key);
     else if (err)
-        raise_error_for(err, key);
+        raise_error(err);
     return err ? -1 : 0;
 }
 
@@ -419,6 +435,19 @@ static int make_fast_methods(PyObject *module_dict)
     Py_XDECREF(all);
     return failed;
 }
+%}
+
+%{
+/* SWIG's check of the number of arguments, "Store_append expected 2 arguments, got 1", in Python's words. */
+static Py_ssize_t unpack_arguments(PyObject *arguments, const char *function, Py_ssize_t least, Py_ssize_t most, PyObject **unpacked)
+{
+    const char *method = strchr(function, '_');
+
+    if (arguments && PyTuple_Check(arguments) && expect(method ? method + 1 : function, PyTuple_GET_SIZE(arguments), least, most))
+        return 0;
+    return SWIG_Python_UnpackTuple(arguments, function, least, most, unpacked);
+}
+#define SWIG_Python_UnpackTuple unpack_arguments
 %}
 
 %init %{

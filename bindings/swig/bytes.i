@@ -6,7 +6,8 @@
  *   (const void *VALUE, size_t VALUE_LEN)  a value
  *   (const void *MAYBE, size_t MAYBE_LEN)  bytes, or the language's nothing: then NULL
  *   const char *NAME                       a segment name: bytes without a NUL;
- *                                          NO_NUL_TYPEMAPS makes the like of others
+ *                                          NO_NUL_TYPEMAPS makes the like of others;
+ *                                          AT is the place to name if it is refused
  *
  * What counts as bytes:
  *
@@ -101,13 +102,13 @@ static inline int bytes_of(PyObject *object, const char *what, const void **data
 }
 %typemap(freearg) (const void *MAYBE, size_t MAYBE_LEN) "drop_view(view$argnum);"
 
-%define NO_NUL_TYPEMAPS(ARGUMENT, ERROR, WHAT)
+%define NO_NUL_TYPEMAPS(ARGUMENT, ERROR, WHAT, AT)
 %typemap(in) const char *ARGUMENT {
     Py_ssize_t length;
 
     if (PyBytes_AsStringAndSize($input, &$1, &length)) SWIG_fail;
     if (memchr($1, 0, (size_t)length)) {
-        raise_error(refuse(ERROR, "bad " WHAT ": it contains a NUL byte"));
+        raise_error(refuse_at(AT, ERROR, "bad " WHAT ": it contains a NUL byte"));
         SWIG_fail;
     }
 }
@@ -149,12 +150,11 @@ static VALUE make_string(const struct place *at, VALUE object, const char *what)
 }
 %typemap(freearg) (const void *MAYBE, size_t MAYBE_LEN) "RB_GC_GUARD(string$argnum);"
 
-%define NO_NUL_TYPEMAPS(ARGUMENT, ERROR, WHAT)
+%define NO_NUL_TYPEMAPS(ARGUMENT, ERROR, WHAT, AT)
 %typemap(in) const char *ARGUMENT (VALUE string) {
-    string = $input;
-    StringValue(string);
+    string = string_of(AT, $input, WHAT);
     if (memchr(RSTRING_PTR(string), 0, (size_t)RSTRING_LEN(string)))
-        raise_error(refuse(ERROR, "bad " WHAT ": it contains a NUL byte"));
+        raise_error(refuse_at(AT, ERROR, "bad " WHAT ": it contains a NUL byte"));
     $1 = StringValueCStr(string);
 }
 %typemap(freearg) const char *ARGUMENT "RB_GC_GUARD(string$argnum);"
@@ -242,11 +242,11 @@ static inline int plain_bytes_of(SV *sv, const void **data, size_t *size)
     }
 }
 
-%define NO_NUL_TYPEMAPS(ARGUMENT, ERROR, WHAT)
+%define NO_NUL_TYPEMAPS(ARGUMENT, ERROR, WHAT, AT)
 %typemap(in) const char *ARGUMENT (int refused, const void *data, size_t size) {
-    refused = bytes_of(&(const struct place){0}, $input, ERROR, WHAT, &data, &size);
+    refused = bytes_of(AT, $input, ERROR, WHAT, &data, &size);
     if (!refused && memchr(data, 0, size))
-        refused = refuse(ERROR, "bad " WHAT ": it contains a NUL byte");
+        refused = refuse_at(AT, ERROR, "bad " WHAT ": it contains a NUL byte");
     if (refused) {
         raise_error(refused);
         SWIG_fail;
@@ -257,4 +257,4 @@ static inline int plain_bytes_of(SV *sv, const void **data, size_t *size)
 
 #endif
 
-NO_NUL_TYPEMAPS(NAME, SHMKV_ENAME, "segment name")
+NO_NUL_TYPEMAPS(NAME, SHMKV_ENAME, "segment name", PLACE_UNKNOWN)

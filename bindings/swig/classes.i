@@ -146,7 +146,7 @@ OBJECT_TYPEMAPS(Cursor, "ShmKV::Cursor")
 
 %apply (const void *MAYBE, size_t MAYBE_LEN) { (const void *POSITION, size_t POSITION_LEN) };
 
-%typemap(in) native_t ENCODE, native_t DECODE, native_t FUNCTION "$1 = $input;"
+%typemap(in) native_t ENCODE, native_t DECODE, native_t FUNCTION, native_t GIVEN "$1 = $input;"
 
 /* What the constructor and cursor() return in vain has been raised. */
 %exception Store::Store { $action if (!result) SWIG_fail; }
@@ -206,6 +206,9 @@ typedef struct Store {
         native_t watch(uint64_t FROM, double PERIOD);
 
         native_t transaction(keys_t *KEYS, native_t FUNCTION);
+#if defined(SWIGPYTHON)
+        done_t missing(const void *KEY, size_t KEY_LEN, native_t GIVEN);
+#endif
 
         done_t freeze();
         done_t sync();

@@ -81,6 +81,8 @@ struct place {
 #define PLACE(self, key, len)                                                                  \
     (&(const struct place){(self) ? (self)->name : NULL, (self) ? &(self)->codec : NULL, (key), (len)})
 
+#define PLACE_UNKNOWN (&(const struct place){0})
+
 /* Of a Store that is open. */
 #define PLACE_IN(store, key, len) (&(const struct place){(store)->name, &(store)->codec, (key), (len)})
 

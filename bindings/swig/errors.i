@@ -59,8 +59,16 @@ static const char *error_detail(int err)
 %{
 static PyObject *base_error_class;
 
-/* Sets the exception; `key` is named by a missing key, and may be NULL. */
-static void raise_error_for(int err, PyObject *key)
+/* An attribute, which is taken over. */
+static int set_attribute(PyObject *object, const char *name, PyObject *value)
+{
+    int failed = !value || PyObject_SetAttrString(object, name, value);
+
+    Py_XDECREF(value);
+    return failed;
+}
+
+static void raise_error(int err)
 {
     struct error_class *which = error_class_of(err);
     const char *text = error_detail(err);
@@ -73,7 +81,7 @@ static void raise_error_for(int err, PyObject *key)
     if (err > 0)
         error = PyObject_CallFunction(which->object, "iO", err, detail);
     else
-        error = PyObject_CallFunctionObjArgs(which->object, key && err == SHMKV_ENOTFOUND ? key : detail, NULL);
+        error = PyObject_CallFunctionObjArgs(which->object, detail, NULL);
     if (error && !PyObject_SetAttrString(error, "detail", detail)) {
         PyObject *code = err > 0 ? PyLong_FromLong(err) : NULL;
 
@@ -85,7 +93,21 @@ static void raise_error_for(int err, PyObject *key)
     Py_DECREF(detail);
 }
 
-#define raise_error(err) raise_error_for((err), NULL)
+/*
+ * A missing key: as with a dict, the key as it was given is what the exception holds. What it says, which names the
+ * segment, too, is beside it.
+ */
+static void raise_not_found(const struct place *at, PyObject *key)
+{
+    PyObject *class = error_class_of(SHMKV_ENOTFOUND)->object;
+    PyObject *error = PyObject_CallFunctionObjArgs(class, key, NULL);
+    char text[LONGEST_TEXT];
+
+    tell(text, at, shmkv_strerror(SHMKV_ENOTFOUND));
+    if (error && !set_attribute(error, "detail", text_new(text)) && !set_attribute(error, "segment", text_new(at->segment)))
+        PyErr_SetObject(class, error);
+    Py_XDECREF(error);
+}
 
 /* For an argument of the wrong type. */
 static void raise_wrong_type(const struct place *at, const char *what)

@@ -235,6 +235,15 @@ static done_t refuse_value(const char *text)
     return -1;
 }
 
+#if defined(SWIGPYTHON)
+/* For the code in Python, which has seen that the key is not there. */
+static done_t Store_missing(const Store *self, const void *KEY, size_t KEY_LEN, PyObject *GIVEN)
+{
+    raise_not_found(PLACE(self, KEY, KEY_LEN), GIVEN);
+    return -1;
+}
+#endif
+
 static native_t library_version(void)
 {
     return text_new(shmkv_version());

@@ -11,15 +11,16 @@
  */
 %{
 /* Not 0: raised. */
-static int number_refused(const struct place *at, const char *what, const char *given)
+static int number_refused(const struct place *at, const char *what, uint64_t most, const char *given)
 {
     raise_error(refuse_at(at, SHMKV_EARGUMENT, "bad argument: %s is an integer from 0 to %llu, not %.80s", what,
-                          (unsigned long long)UINT64_MAX, given));
+                          (unsigned long long)most, given));
     return -1;
 }
 
-static int seconds_refused(const struct place *at, const char *what, const char *given)
+static int seconds_refused(const struct place *at, const char *what, uint64_t most, const char *given)
 {
+    (void)most;
     raise_error(refuse_at(at, SHMKV_EARGUMENT, "bad argument: %s is a number of seconds from 0 on, not %.80s", what, given));
     return -1;
 }
@@ -28,20 +29,20 @@ static int seconds_refused(const struct place *at, const char *what, const char 
 #if defined(SWIGPYTHON)
 
 %{
-static int say_what_was_given(int refused(const struct place *, const char *, const char *), const struct place *at,
-                              const char *what, PyObject *object)
+static int say_what_was_given(int refused(const struct place *, const char *, uint64_t, const char *), const struct place *at,
+                              const char *what, uint64_t most, PyObject *object)
 {
     PyObject *shown = PyObject_Repr(object);
     const char *given = shown ? PyUnicode_AsUTF8(shown) : NULL;
 
     PyErr_Clear();
-    refused(at, what, given ? given : "that");
+    refused(at, what, most, given ? given : "that");
     Py_XDECREF(shown);
     return -1;
 }
 
 /* Not 0: raised. */
-static int number_in(const struct place *at, const char *what, PyObject *object, uint64_t *number)
+static int number_in_range(const struct place *at, const char *what, uint64_t most, PyObject *object, uint64_t *number)
 {
     PyObject *whole = PyIndex_Check(object) ? PyNumber_Index(object) : NULL;
     char said[128];
@@ -55,10 +56,10 @@ static int number_in(const struct place *at, const char *what, PyObject *object,
     }
     *number = PyLong_AsUnsignedLongLong(whole);
     Py_DECREF(whole);
-    if (!PyErr_Occurred())
+    if (!PyErr_Occurred() && *number <= most)
         return 0;
     PyErr_Clear();
-    return say_what_was_given(number_refused, at, what, object);
+    return say_what_was_given(number_refused, at, what, most, object);
 }
 
 static int seconds_in(const struct place *at, const char *what, PyObject *object, double *seconds)
@@ -81,7 +82,7 @@ static int seconds_in(const struct place *at, const char *what, PyObject *object
     if (PyErr_Occurred() && !PyErr_ExceptionMatches(PyExc_OverflowError))
         return -1;
     PyErr_Clear();
-    return say_what_was_given(seconds_refused, at, what, object);
+    return say_what_was_given(seconds_refused, at, what, 0, object);
 }
 %}
 
@@ -99,7 +100,7 @@ static const char *shown(VALUE object, VALUE *holder)
     return StringValueCStr(*holder);
 }
 
-static int number_in(const struct place *at, const char *what, VALUE object, uint64_t *number)
+static int number_in_range(const struct place *at, const char *what, uint64_t most, VALUE object, uint64_t *number)
 {
     VALUE holder;
     int sign;
@@ -107,8 +108,8 @@ static int number_in(const struct place *at, const char *what, VALUE object, uin
     if (!RB_INTEGER_TYPE_P(object))
         raise_type_error(at, "%s must be an Integer, not %s", what, rb_obj_classname(object));
     sign = rb_integer_pack(object, number, 1, sizeof *number, 0, INTEGER_PACK_NATIVE_BYTE_ORDER);
-    if (sign < 0 || sign > 1)
-        number_refused(at, what, shown(object, &holder));
+    if (sign < 0 || sign > 1 || *number > most)
+        number_refused(at, what, most, shown(object, &holder));
     return 0;
 }
 
@@ -123,7 +124,7 @@ static int seconds_in(const struct place *at, const char *what, VALUE object, do
         raise_type_error(at, "%s must be a number of seconds, not %s", what, rb_obj_classname(object));
     *seconds = NUM2DBL(object);
     if (!(*seconds >= 0))
-        seconds_refused(at, what, shown(object, &holder));
+        seconds_refused(at, what, 0, shown(object, &holder));
     return 0;
 }
 %}
@@ -136,12 +137,12 @@ static const char *shown(SV *sv)
     return SvOK(sv) ? SvPV_nolen(sv_2mortal(newSVpvf("'%" SVf "'", SVfARG(sv)))) : "undef";
 }
 
-static int number_in(const struct place *at, const char *what, SV *sv, uint64_t *number)
+static int number_in_range(const struct place *at, const char *what, uint64_t most, SV *sv, uint64_t *number)
 {
     UV given;
 
     SvGETMAGIC(sv);
-    if (SvIOK(sv) && (SvIsUV(sv) || SvIVX(sv) >= 0)) {
+    if (SvIOK(sv) && (SvIsUV(sv) || SvIVX(sv) >= 0) && SvUVX(sv) <= most) {
         *number = SvUVX(sv);
         return 0;
     }
@@ -149,12 +150,12 @@ static int number_in(const struct place *at, const char *what, SV *sv, uint64_t 
         STRLEN length;
         const char *text = SvPV_nomg(sv, length);
 
-        if (grok_number(text, length, &given) == IS_NUMBER_IN_UV) {
+        if (grok_number(text, length, &given) == IS_NUMBER_IN_UV && given <= most) {
             *number = given;
             return 0;
         }
     }
-    return number_refused(at, what, shown(sv));
+    return number_refused(at, what, most, shown(sv));
 }
 
 static int seconds_in(const struct place *at, const char *what, SV *sv, double *seconds)
@@ -165,11 +166,15 @@ static int seconds_in(const struct place *at, const char *what, SV *sv, double *
         return 0;
     if ((!SvROK(sv) || is_overloaded(sv)) && (SvROK(sv) || looks_like_number(sv)))
         *seconds = SvNV_nomg(sv);
-    return *seconds >= 0 ? 0 : seconds_refused(at, what, shown(sv));
+    return *seconds >= 0 ? 0 : seconds_refused(at, what, 0, shown(sv));
 }
 %}
 
 #endif
+
+%{
+#define number_in(at, what, object, number) number_in_range((at), (what), UINT64_MAX, (object), (number))
+%}
 
 %define NUMBER_TYPEMAP(TYPE, ARGUMENT, KIND, WHAT, KEY, KEY_LEN)
 %typemap(in) TYPE ARGUMENT {

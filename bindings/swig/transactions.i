@@ -241,6 +241,15 @@ static answer_t Transaction_delete(Transaction *self, const void *KEY, size_t KE
     return answer(err ? err : shmkv_txn_delete(self->txn, place));
 }
 
+#if defined(SWIGPYTHON)
+/* For the code in Python, which has seen that the key is not there. */
+static done_t Transaction_missing(const Transaction *self, const void *KEY, size_t KEY_LEN, PyObject *GIVEN)
+{
+    raise_not_found(PLACE(self, KEY, KEY_LEN), GIVEN);
+    return -1;
+}
+#endif
+
 #if defined(SWIGPERL)
 /* Its name, for messages of the code in Perl. */
 static native_t Transaction_segment(Transaction *self)
@@ -260,7 +269,9 @@ typedef struct Transaction {
         done_t put(const void *KEY, size_t KEY_LEN, value_t *ITEM);
         done_t set(const void *KEY, size_t KEY_LEN, value_t *ITEM, double TTL, int BOUND);
         answer_t delete(const void *KEY, size_t KEY_LEN);
-#if defined(SWIGPERL)
+#if defined(SWIGPYTHON)
+        done_t missing(const void *KEY, size_t KEY_LEN, native_t GIVEN);
+#elif defined(SWIGPERL)
         native_t segment();
 #endif
     }

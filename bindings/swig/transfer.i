@@ -10,10 +10,19 @@
  *   int FD             an open file, pipe or socket, from where it stands; who opened
  *                      it has flushed what it holds back, and closes it
  */
-NO_NUL_TYPEMAPS(PATH, SHMKV_EARGUMENT, "path")
+NO_NUL_TYPEMAPS(PATH, SHMKV_EARGUMENT, "path", PLACE(arg1, NULL, 0))
+
+%typemap(in) int FD {
+    uint64_t number;
+
+    if (number_in_range(PLACE(arg1, NULL, 0), "the descriptor of a file", INT_MAX, $input, &number))
+        SWIG_fail;
+    $1 = (int)number;
+}
 
 %{
 #include <fcntl.h>
+#include <limits.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -135,6 +144,14 @@ static void sync_segment(void *argument)
 
 /* ---------------------------------------------------------------- methods */
 
+/* What is said of a file says of which segment, too. */
+static int told_of(const Store *self, int err)
+{
+    const char *detail = error_detail(err);
+
+    return strstr(detail, self->name) ? err : refuse_at(PLACE(self, NULL, 0), err, "%s", detail);
+}
+
 /* Not 0: raised. */
 static int run_transfer(Store *self, void (*work)(void *), struct transfer *job)
 {
@@ -142,7 +159,7 @@ static int run_transfer(Store *self, void (*work)(void *), struct transfer *job)
         return raise_closed(self);
     call_unlocked(self, &job->kv, work, job);
     if (job->err)
-        raise_error(job->err);
+        raise_error(told_of(self, job->err));
     return job->err;
 }
 

@@ -184,12 +184,14 @@ sub get_or_set {
 sub touch {
     my ($self, $key, $ttl) = @_;
 
+    _usage($self, 'touch(key, ttl)') if @_ < 2 || @_ > 3;
     return Store_touch($self, $key, $ttl);
 }
 
 sub pop {
     my ($self) = @_;
 
+    _usage($self, 'pop()') if @_ > 1;
     my $pair = Store_pop_pair($self);
     return $pair ? @$pair : ();
 }
@@ -197,26 +199,31 @@ sub pop {
 sub sweep {
     my ($self, $max_steps) = @_;
 
+    _usage($self, 'sweep(max_steps)') if @_ > 2;
     return Store_sweep($self, defined $max_steps ? $max_steps : 0);
 }
 
 sub incr {
     my ($self, $key, $amount, $initial) = @_;
 
+    _usage($self, 'incr(key, amount, initial)') if @_ < 2 || @_ > 4;
     return Store_count_with($self, $key, ADD, defined $amount ? $amount : 1, defined $initial ? $initial : 0);
 }
 
 sub decr {
     my ($self, $key, $amount, $initial) = @_;
 
+    _usage($self, 'decr(key, amount, initial)') if @_ < 2 || @_ > 4;
     return Store_count_with($self, $key, SUBTRACT, defined $amount ? $amount : 1, defined $initial ? $initial : 0);
 }
 
 sub at_least {
+    _usage($_[0], 'at_least(key, number)') if @_ != 3;
     return Store_count_with($_[0], $_[1], AT_LEAST, $_[2], $_[2]);
 }
 
 sub at_most {
+    _usage($_[0], 'at_most(key, number)') if @_ != 3;
     return Store_count_with($_[0], $_[1], AT_MOST, $_[2], $_[2]);
 }
 
@@ -234,6 +241,7 @@ sub modify {
 sub wait {
     my ($self, $key, @options) = @_;
 
+    _usage($self, 'wait(key, options)') if @_ < 2;
     my ($version, $timeout) = _options($self, [qw(version timeout)], @options);
     return Store_wait($self, $key, defined $version ? 1 : 0, defined $version ? $version : 0, $timeout);
 }
@@ -268,6 +276,7 @@ sub lock {
 sub transaction {
     my ($self, $keys, $code) = @_;
 
+    _usage($self, 'transaction(keys, sub)') if @_ > 3;
     _expect_sub($self, $code, 'transaction takes keys and a sub');
     return Store_transaction($self, $keys, $code);
 }
@@ -375,6 +384,7 @@ sub keys {
 }
 
 sub each {
+    _usage($_[0], 'each()') if @_ > 1;
     return _walk_step($_[0], ITEMS);
 }
 

@@ -302,6 +302,12 @@ bad_input 'positions, prefixes, files, options' => sub {
         refused('position', 'BadArgument', sub { $kv->cursor(position => $position) }, say => 'position');
     }
     refused('load', 'BadArgument', sub { $kv->load('/dev/null', keep => 1, replace => 1) }, say => 'keep or replace');
+    for my $name (qw(load dump)) {
+        for my $file ([undef, 'undefined'], [[], 'a reference'], ["a\0b", 'a NUL byte'], ["\x{100}", 'wide character']) {
+            refused($name, 'BadArgument', sub { $kv->$name($file->[0]) }, say => $file->[1]);
+        }
+        refused($name, 'SystemFailure', sub { $kv->$name('/nowhere/at/all') }, say => "'/nowhere/at/all");
+    }
     for my $call (sub { $kv->cursor(colour => 1) }, sub { $kv->keys(colour => 1) }, sub { $kv->dump('/dev/null', colour => 1) },
         sub { $kv->load('/dev/null', colour => 1) }) {
         refused('options', 'BadArgument', $call, say => 'no such option: colour');
@@ -318,6 +324,20 @@ bad_input 'numbers of arguments' => sub {
         my $done = eval { $call->[0]->(); 1 };
         ok(!$done && ref $@ && $@->isa('ShmKV::Error::BadArgument') && $@->file eq __FILE__, $call->[1]);
         like($@, qr/usage: \Q$call->[1]\E/, 'it says how');
+    }
+    my %usage = (
+        touch => 'touch(key, ttl)', pop => 'pop()', sweep => 'sweep(max_steps)', incr => 'incr(key, amount, initial)',
+        decr => 'decr(key, amount, initial)', at_least => 'at_least(key, number)', at_most => 'at_most(key, number)', each => 'each()',
+    );
+    for my $name (sort keys %usage) {
+        refused($name, 'BadArgument', sub { $kv->$name('n', 1, 2, 3) }, say => "usage: $usage{$name}");
+        refused($name, 'BadArgument', sub { $kv->$name }, say => "usage: $usage{$name}") if $usage{$name} =~ /key/;
+    }
+    refused('wait', 'BadArgument', sub { $kv->wait }, say => 'usage: wait(key, options)');
+    refused('transaction', 'BadArgument', sub { $kv->transaction(['n'], sub { }, 1) }, say => 'usage: transaction(keys, sub)');
+    for my $name (qw(next position close)) {
+        my $error = eval { $kv->cursor->$name(1); 1 } ? 'none' : $@;
+        like($error, qr/usage: $name\(\) at \Q@{[__FILE__]}\E line/, "cursor, $name");
     }
     for my $name (qw(set add replace swap get_or_set)) {
         refused($name, 'BadArgument', sub { $kv->$name('n') }, say => "usage: $name(key, value, options)");

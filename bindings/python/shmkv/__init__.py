@@ -17,12 +17,14 @@ boot. A name with a slash ("/dir/file", "./file", "../file") is a regular file.
 Errors are a class per code, all of them a shmkv.Error with `code`, `name`
 ("SHMKV_EKEY"), `detail` and, of a call for many keys, `done`. BadName, BadKey, BadValue,
 BadArgument (which are ValueErrors), BadType, Overflow, ReadOnly, Frozen, Closed, Deadlock:
-the call is wrong. NotFound (a KeyError): no such key. TimedOut, Busy, NoSpace, NoSlots,
+the call is wrong. NotFound (a KeyError, whose args are the key as it was given; `segment` is the name): no
+such key. TimedOut, Busy, NoSpace, NoSlots,
 ReserveTooSmall, Stale: try again, or give it more. NoSegment, Foreign, Format, Corrupt,
 BadDump, WrongOwner, NoSharedMemory: not there, not ours, or not whole. Changed: a named
 lock was lost. SystemFailure (an OSError; ask its errno, since it is none of the classes for
 single numbers): a system call failed. Exists and BufferTooSmall exist as well, but what
-they say is an answer here. A key, value or name of the wrong type is a TypeError.
+they say is an answer here. Whatever is of the wrong type is a TypeError, also an option of
+open(); what has the right one and will not do is a BadKey, BadValue, BadName or BadArgument.
 A message about an operation names the segment and the key.
 """
 
@@ -40,6 +42,9 @@ _shmkv.use_json(_json.encode, _json.decode)
 # One class per error code; the extension made them from the core's own list.
 for _class in _shmkv.error_classes:
     globals()[_class.__name__] = _class
+
+NotFound.segment = None  # of one that is made by hand
+NotFound.__str__ = lambda error: error.detail or KeyError.__str__(error)
 
 __all__ = ["Cursor", "Store", "Transaction", "open", "unlink", "version"]
 __all__ += [_class.__name__ for _class in _shmkv.error_classes]
@@ -127,19 +132,37 @@ def _seconds(ttl, of, what="ttl"):
         return -1.0
     if not hasattr(type(ttl), "__float__") and not hasattr(type(ttl), "__index__"):
         raise TypeError("%s: %s must be a number of seconds, not %s" % (of, what, type(ttl).__name__))
-    if not ttl >= 0:
-        _shmkv.refuse_argument(of, "%s is a number of seconds from 0 on, not %r" % (what, ttl))
-    return float(ttl)
+    try:
+        seconds = float(ttl)
+    except OverflowError:
+        seconds = -1.0
+    if not seconds >= 0:
+        _shmkv.refuse_argument(of, "%s is a number of seconds from 0 on, not %s" % (what, _shown(ttl)))
+    return seconds
 
 
-def _descriptor(file):
+def _shown(number):
+    try:
+        return repr(number)[:80]
+    except ValueError:  # of a very large integer
+        return "that"
+
+
+def _name(name):
+    try:
+        return os.fsencode(name)
+    except TypeError:
+        raise TypeError("a segment name must be str, bytes or os.PathLike, not %s" % type(name).__name__) from None
+
+
+def _descriptor(file, of):
     """The descriptor of an open file; None for the name of a file."""
     if isinstance(file, (str, bytes, os.PathLike)):
         return None
     if isinstance(file, int):
         return file
     if not hasattr(file, "fileno"):
-        raise TypeError("file must be a path, an open file or a descriptor, not %s" % type(file).__name__)
+        raise TypeError("%s: file must be a path, an open file or a descriptor, not %s" % (of, type(file).__name__))
     return file.fileno()
 
 
@@ -195,7 +218,7 @@ class Transaction:
 
     def __getitem__(self, key):
         if not self._txn.exists(key):
-            raise NotFound(key)
+            self._txn._missing(key, key)
         return self._txn.get(key)
 
     def __setitem__(self, key, value):
@@ -203,7 +226,7 @@ class Transaction:
 
     def __delitem__(self, key):
         if not self._txn.delete(key):
-            raise NotFound(key)
+            self._txn._missing(key, key)
 
     def __contains__(self, key):
         return self._txn.exists(key)
@@ -253,10 +276,13 @@ class Store(_shmkv.Store):
 
     def __init__(self, name, flag="c", **options):
         """As open()."""
-        mode = _MODES.get(flag) if isinstance(flag, str) else None
+        name_bytes = _name(name)
         of = os.fsdecode(name)
+        if not isinstance(flag, str):
+            raise TypeError("%s: flag must be a str, not %s" % (of, type(flag).__name__))
+        mode = _MODES.get(flag)
         if mode is None:
-            _shmkv.refuse_argument(of, "flag is 'r', 'w', 'c' or 'n', not %r" % (flag,))
+            _shmkv.refuse_argument(of, "flag is 'r', 'w', 'c' or 'n', not %r" % flag)
         self._opened_with = (name, flag, options)
         flags = 0
         codec = None
@@ -281,13 +307,13 @@ class Store(_shmkv.Store):
             elif not isinstance(value, int):
                 raise TypeError("%s: %s must be an int, not %s" % (of, option, type(value).__name__))
             elif not 0 <= value <= _LIMITS[option]:
-                _shmkv.refuse_argument(of, "%s is from 0 to %d, not %d" % (option, _LIMITS[option], value))
+                _shmkv.refuse_argument(of, "%s is from 0 to %d, not %s" % (option, _LIMITS[option], _shown(value)))
             else:
                 numbers[option] = value
         if codec is not None and not (callable(getattr(codec, "dumps", None)) and callable(getattr(codec, "loads", None))):
             raise TypeError("%s: codec must have dumps() and loads()" % of)
         *limits, max_entries, max_bytes = numbers.values()
-        super().__init__(os.fsencode(name), mode, flags, *limits, default_ttl, max_entries, max_bytes, evict)
+        super().__init__(name_bytes, mode, flags, *limits, default_ttl, max_entries, max_bytes, evict)
         if codec is not None:
             self._use_codec(codec.dumps, codec.loads)
 
@@ -435,14 +461,14 @@ class Store(_shmkv.Store):
         """Remove key and return its value; when there is none, default, or NotFound."""
         value = self.take(key, default)
         if value is _ABSENT:
-            raise NotFound(key)
+            self._missing(key, key)
         return value
 
     def popitem(self):
         """Remove some pair and return it; KeyError when there is none. Atomic, as take() is."""
         pair = self._pop_pair()
         if pair is None:
-            raise KeyError("popitem(): the store is empty")
+            raise KeyError("%s: popitem(): the store is empty" % self.name)
         return tuple(pair)
 
     def touch(self, key, ttl=None):
@@ -541,7 +567,7 @@ class Store(_shmkv.Store):
         meanwhile. Raises Stale when the segment is replaced meanwhile, NoSpace, SystemFailure
         and others. While it waits for the reader of a pipe, Ctrl-C has no effect.
         """
-        fd = _descriptor(file)
+        fd = _descriptor(file, self.name)
         flags = _SNAPSHOT if snapshot else 0
         if fd is None:
             return self._dump_path(os.fsencode(file), flags)
@@ -562,7 +588,7 @@ class Store(_shmkv.Store):
         stored then. Raises Frozen and what else put() does. Other Python threads run meanwhile.
         While it waits for the writer of a pipe, Ctrl-C has no effect.
         """
-        fd = _descriptor(file)
+        fd = _descriptor(file, self.name)
         if keep and replace:
             _shmkv.refuse_argument(self.name, "load takes keep or replace, not both")
         flags = (_KEEP if keep else 0) | (_REPLACE if replace else 0)
@@ -667,7 +693,7 @@ def unlink(name):
     Raises NoSegment, BadName, Foreign (and leaves that alone), WrongOwner or
     SystemFailure. Does not block.
     """
-    _shmkv.unlink_segment(os.fsencode(name))
+    _shmkv.unlink_segment(_name(name))
 
 
 def version():

@@ -267,7 +267,7 @@ class BadInput(SegmentTest):
 
     def test_timeouts(self):
         for name, call in WAITING.items():
-            for timeout in (-1, math.nan, -math.inf):
+            for timeout in (-1, math.nan, -math.inf, 10**400, 10**5000):
                 self.refused(name, call, error=shmkv.BadArgument, say="timeout", timeout=timeout)
             for timeout in ("5", [], object()):
                 self.refused(name, call, error=TypeError, say="timeout", timeout=timeout)
@@ -294,6 +294,14 @@ class BadInput(SegmentTest):
         for position in (b"", b"x", bytes(32)):
             self.refused("position", lambda kv: kv.cursor(position=position), error=shmkv.BadArgument, say="position")
         self.refused("load", lambda kv: kv.load(os.devnull, keep=True, replace=True), error=shmkv.BadArgument)
+        for name, call in {"load": lambda kv, file: kv.load(file), "dump": lambda kv, file: kv.dump(file)}.items():
+            for file in (-1, 2**31, 2**70, -(2**70)):
+                self.refused(name, call, file, error=shmkv.BadArgument, say="descriptor of a file is an integer from 0 to 2147483647, not %d" % file)
+            for file in (None, 1.5, [], object()):
+                self.refused(name, call, file, error=TypeError, say="file must be a path, an open file or a descriptor, not ")
+            self.refused(name, call, "a\0b", error=shmkv.BadArgument, say="bad path: it contains a NUL byte")
+            self.refused(name, call, "/nowhere/at/all", error=shmkv.SystemFailure, say="'/nowhere/at/all")
+            self.refused(name, call, 999999, error=shmkv.SystemFailure, say="a dump")
 
     def test_numbers_and_names_of_arguments(self):
         kv = self.kv
@@ -308,6 +316,13 @@ class BadInput(SegmentTest):
                 call()
         with self.assertRaisesRegex(TypeError, r"set\(\) takes ttl"):
             kv.put("k", 1, ttl=5)
+        # In SWIG's own words it would be "Store_append expected 2 arguments, got 1".
+        for name, most in (("append", 2), ("delete_if", 2), ("delete_value", 2)):
+            for given in (1, 3):
+                with self.assertRaisesRegex(TypeError, r"^%s\(\) takes %d arguments \(%d given\)$" % (name, most, given)):
+                    getattr(kv, name)(*"abc"[:given])
+        with self.assertRaisesRegex(TypeError, r"Store.delete\(\) takes exactly one argument \(2 given\)"):
+            kv.delete("n", 1)
 
     def test_arguments_by_name(self):
         kv = self.open()

@@ -93,18 +93,27 @@ class Errors(SegmentTest):
             with self.subTest(name=name), self.assertRaises(shmkv.BadName):
                 shmkv.unlink(name)
         for name in (None, 5, ["x"]):
-            with self.subTest(name=name), self.assertRaises(TypeError):
+            with self.subTest(name=name), self.assertRaisesRegex(TypeError, "a segment name must be"):
                 shmkv.open(name)
-            with self.subTest(name=name), self.assertRaises(TypeError):
+            with self.subTest(name=name), self.assertRaisesRegex(TypeError, "a segment name must be"):
                 shmkv.unlink(name)
 
     def test_bad_options(self):
         name = self.kv.name
-        for flag in ("x", "", "rw", None, 1, b"c"):
+        for flag in ("x", "", "rw"):
             with self.subTest(flag=flag), self.assertRaises(shmkv.BadArgument):
                 shmkv.open(name, flag)
+        for flag in (None, 1, b"c"):
+            with self.subTest(flag=flag), self.assertRaisesRegex(TypeError, name + ": flag must be a str, not "):
+                shmkv.open(name, flag)
+        for ttl in (-1, 10**400, 10**5000, float("nan"), 2**80):
+            with self.assertRaisesRegex(shmkv.BadArgument, "default"):
+                shmkv.open(name, default_ttl=ttl)
+        for ttl in ("5", [], 1j):
+            with self.subTest(ttl=ttl), self.assertRaisesRegex(TypeError, name + ": default_ttl must be"):
+                shmkv.open(name, default_ttl=ttl)
         for option in ("reserve", "lock_timeout_ms", "permissions", "owner_slots", "max_size"):
-            for number in (-1, 2**64):
+            for number in (-1, 2**64, 10**5000):
                 with self.subTest(option, number=number), self.assertRaises(shmkv.BadArgument):
                     shmkv.open(name, **{option: number})
             with self.subTest(option), self.assertRaises(TypeError):
@@ -140,6 +149,37 @@ class Errors(SegmentTest):
         self.assertEqual(str(error), error.detail)
         again = pickle.loads(pickle.dumps(error))
         self.assertEqual((type(again), again.args, again.detail), (type(error), error.args, error.detail))
+
+    def test_missing_keys(self):
+        kv = self.kv
+        ways = {
+            "[]": lambda key: kv[key],
+            "del": lambda key: kv.__delitem__(key),
+            "pop": lambda key: kv.pop(key),
+            "txn []": lambda key: kv.transaction([key], lambda txn: txn[key]),
+            "txn del": lambda key: kv.transaction([key], lambda txn: txn.__delitem__(key)),
+        }
+        for key in ("none", b"none", bytearray(b"none")):
+            for name, way in ways.items():
+                with self.subTest(name, key=key):
+                    with self.assertRaises(KeyError) as raised:
+                        way(key)
+                    error = raised.exception
+                    self.assertIs(type(error), shmkv.NotFound)
+                    self.assertIs(error.args[0], key)
+                    self.assertEqual(len(error.args), 1)
+                    self.assertEqual((error.segment, error.code, error.name), (kv.name, -1, "SHMKV_ENOTFOUND"))
+                    self.assertEqual(str(error), '%s: no such key (key "none")' % kv.name)
+                    self.assertEqual(error.detail, str(error))
+                    self.assertEqual(repr(error), "NotFound(%r)" % (key,))
+                    again = pickle.loads(pickle.dumps(error))
+                    self.assertEqual((type(again), again.args, str(again), again.segment),
+                                     (type(error), error.args, str(error), error.segment))
+        self.assertEqual(str(shmkv.NotFound("mine")), "'mine'")
+        self.assertIsNone(shmkv.NotFound("mine").segment)
+        empty = self.open()
+        with self.assertRaisesRegex(KeyError, empty.name + ": popitem"):
+            empty.popitem()
 
     def test_system_failure(self):
         with self.assertRaises(shmkv.SystemFailure) as raised:

@@ -33,6 +33,7 @@ class Mapping(SegmentTest):
             kv["k"]
         self.assertIsInstance(raised.exception, shmkv.NotFound)
         self.assertEqual(raised.exception.args, ("k",))
+        self.assertEqual(str(raised.exception), '%s: no such key (key "k")' % kv.name)
         kv["k"] = "v"
         self.assertEqual(kv["k"], "v")
         self.assertIn("k", kv)

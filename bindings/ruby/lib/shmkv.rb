@@ -24,10 +24,20 @@ require_relative "shmkv/json"
 # NoSegment, Foreign, Format, Corrupt, BadDump, WrongOwner, NoSharedMemory: not there, not
 # ours, or not whole. Changed: a named lock was lost. SystemFailure: a system call failed;
 # <tt>rescue Errno::EACCES</tt> and the like see it too. NotFound, Exists and BufferTooSmall
-# exist as well, but what they say is an answer here and not an error. A key, value or number of
-# the wrong class is a TypeError. A message about an operation names the segment and the key.
+# exist as well, but what they say is an answer here and not an error. Whatever is of the wrong class
+# is a TypeError, also an option of ShmKV.open; what has the right one and will not do is a BadKey,
+# BadValue, BadName or BadArgument. A missing key is a MissingKey, which is a KeyError, where it is an error
+# at all. A message about an operation names the segment and the key.
 module ShmKV
   VERSION = "0.1.0"
+
+  # What Store#fetch raises: a KeyError, with +key+ and +receiver+. A class of its own, since for a plain
+  # one Ruby's did_you_mean looks for a similar key, in all of the Store.
+  class MissingKey < KeyError
+    def initialize(receiver, key) # :nodoc:
+      super("#{receiver.name}: key not found: #{key.inspect}", receiver: receiver, key: key)
+    end
+  end
 
   MODES = { shared: 0, exclusive: 1, existing: 2, readonly: 3 }.freeze
   private_constant :MODES
@@ -75,6 +85,8 @@ module ShmKV
       raise TypeError, "#{name}: codec must have dump and load"
     end
 
+    raise TypeError, "#{name}: mode must be a Symbol, not #{mode.class}" unless mode.is_a?(Symbol)
+
     number = MODES[mode] or
       refuse_argument(name, "mode is one of #{MODES.keys.map(&:inspect).join(', ')}, not #{mode.inspect}")
     limits = { permissions: [permissions, 0o7777], owner_slots: [owner_slots, 2**32 - 1],
@@ -82,12 +94,16 @@ module ShmKV
                reserve: [reserve, 2**64 - 1], max_entries: [max_entries, 2**64 - 1],
                max_bytes: [max_bytes, 2**64 - 1] }
     limits.each do |option, (value, most)|
-      next if value.is_a?(Integer) && value.between?(0, most)
+      raise TypeError, "#{name}: #{option} must be an Integer, not #{value.class}" unless value.is_a?(Integer)
+      next if value.between?(0, most)
 
       refuse_argument(name, "#{option} is an integer from 0 to #{most}, not #{value.inspect}")
     end
-    unless default_ttl.nil? || (default_ttl.is_a?(Numeric) && default_ttl >= 0)
-      refuse_argument(name, "default_ttl is a number of seconds, not #{default_ttl.inspect}")
+    unless default_ttl.nil? || (default_ttl.is_a?(Numeric) && default_ttl.real?)
+      raise TypeError, "#{name}: default_ttl must be a number of seconds, not #{default_ttl.class}"
+    end
+    unless default_ttl.nil? || default_ttl >= 0
+      refuse_argument(name, "default_ttl is a number of seconds from 0 on, not #{default_ttl.inspect}")
     end
     flags = (stay ? 1 : 0) | (any_owner ? 2 : 0) | (huge_pages ? 4 : 0)
     store = Store.send(:new, name, number, flags, reserve, lock_timeout_ms, permissions, owner_slots, max_size,
@@ -600,7 +616,7 @@ module ShmKV
     end
 
     # The value of +key+. If there is none: what the block returns for +key+, or
-    # +default+, or a KeyError. Never blocks.
+    # +default+, or a MissingKey, which is a KeyError. Never blocks.
     def fetch(key, *default)
       raise ArgumentError, "wrong number of arguments (given #{default.size + 1}, expected 1..2)" if default.size > 1
 
@@ -610,7 +626,7 @@ module ShmKV
       return yield(key) if block_given?
       return default.first unless default.empty?
 
-      raise KeyError.new("key not found: #{key.inspect}", receiver: self, key: key)
+      raise MissingKey.new(self, key)
     end
 
     # Yield each pair, or those whose keys begin with +prefix+ (all are looked at all the

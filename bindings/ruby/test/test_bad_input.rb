@@ -249,6 +249,18 @@ class TestBadInput < SegmentTest
     refused("load", ShmKV::BadArgument, ->(kv) { kv.load(File::NULL, keep: true, replace: true) })
   end
 
+  def test_files
+    [->(kv, file) { kv.load(file) }, ->(kv, file) { kv.dump(file) }].each do |call|
+      [-1, 2**31, 2**70, -2**70].each do |file|
+        refused("file", ShmKV::BadArgument, call, file, say: "descriptor of a file is an integer from 0 to 2147483647, not #{file}")
+      end
+      [nil, 1.5, [], :path, Object.new].each { |file| refused("file", TypeError, call, file, say: "a path must be a String, not #{file.class}") }
+      refused("file", ShmKV::BadArgument, call, "a\0b", say: "bad path: it contains a NUL byte")
+      refused("file", ShmKV::SystemFailure, call, "/nowhere/at/all", say: "'/nowhere/at/all")
+      refused("file", ShmKV::SystemFailure, call, 999_999, say: "a dump")
+    end
+  end
+
   def test_numbers_of_arguments_and_blocks
     kv = @kv
     [-> { kv.get }, -> { kv.get("k", 1) }, -> { kv.put("k") }, -> { kv.put("k", 1, ttl: 5) }, -> { kv.delete }, -> { kv.set("k") },

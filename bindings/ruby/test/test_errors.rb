@@ -56,21 +56,45 @@ class TestErrors < SegmentTest
       assert_raises(ShmKV::BadName) { ShmKV.unlink(name) }
     end
     [nil, 5, :name].each do |name|
-      assert_raises(TypeError) { ShmKV.open(name) }
-      assert_raises(TypeError) { ShmKV.unlink(name) }
+      say = "a segment name must be a String, not #{name.class}"
+      assert_equal say, assert_raises(TypeError) { ShmKV.open(name) }.message
+      assert_equal say, assert_raises(TypeError) { ShmKV.unlink(name) }.message
     end
   end
 
   def test_bad_options
-    [nil, :sideways, "shared", 0].each do |mode|
-      assert_raises(ShmKV::BadArgument) { ShmKV.open(@kv.name, mode: mode) }
+    assert_raises(ShmKV::BadArgument) { ShmKV.open(@kv.name, mode: :sideways) }
+    [:reserve, :lock_timeout_ms, :permissions, :owner_slots, :max_size, :max_entries, :max_bytes].each do |option|
+      [-1, 2**64, 2**70].each { |value| refused_option(ShmKV::BadArgument, option, value) }
+      ["5", 1.5, nil].each { |value| refused_option(TypeError, option, value) }
     end
-    [:reserve, :lock_timeout_ms, :permissions, :owner_slots, :max_size].each do |option|
-      [-1, 2**64, "5", 1.5, nil].each do |value|
-        assert_raises(ShmKV::BadArgument, "#{option} #{value}") { ShmKV.open(@kv.name, option => value) }
-      end
-    end
+    [nil, "shared", 0].each { |mode| refused_option(TypeError, :mode, mode) }
+    [-1, Float::NAN, -Float::INFINITY].each { |ttl| refused_option(ShmKV::BadArgument, :default_ttl, ttl) }
+    assert_raises(ShmKV::BadArgument) { ShmKV.open(@kv.name, default_ttl: 2**80) }
+    ["5", [], 1i, Object.new].each { |ttl| refused_option(TypeError, :default_ttl, ttl) }
     assert_raises(ArgumentError) { ShmKV.open(@kv.name, colour: "red") }
+  end
+
+  def refused_option(error, option, value)
+    raised = assert_raises(error, "#{option} #{value.inspect}") { ShmKV.open(@kv.name, option => value) }
+    assert_match(/\A#{@kv.name}: (bad argument: )?#{option} (is|must be) .* not /, raised.message)
+  end
+
+  def test_missing_keys
+    error = assert_raises(KeyError) { @kv.fetch("none") }
+    assert_instance_of ShmKV::MissingKey, error
+    assert_equal "none", error.key
+    assert_same @kv, error.receiver
+    assert_equal "#{@kv.name}: key not found: \"none\"", error.message
+    assert_includes error.backtrace.first, "shmkv.rb"
+  end
+
+  def test_the_message_of_a_missing_key_does_not_walk_the_store
+    asked = 0
+    @kv.define_singleton_method(:keys) { |**| (asked += 1) && super() }
+    message = assert_raises(KeyError) { @kv.fetch("kk") }.message
+    assert_equal "#{@kv.name}: key not found: \"kk\"", message
+    assert_equal 0, asked
   end
 
   def test_what_is_not_ours_is_left_alone

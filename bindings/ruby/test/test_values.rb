@@ -200,7 +200,7 @@ class TestConditions < SegmentTest
     { "default" => 1000, "own" => 5000 }.each do |key, seconds|
       assert_in_delta Time.now.to_f + seconds, kv.get_item(key)[:expires_ns] / 1e9, 300
     end
-    [-1, Float::NAN, "5", 1e300].each { |bad| assert_raises(ShmKV::BadArgument) { open(default_ttl: bad) } }
+    [-1, Float::NAN, 1e300].each { |bad| assert_raises(ShmKV::BadArgument) { open(default_ttl: bad) } }
   end
 
   def test_a_cache_bounds_its_entries
