@@ -37,7 +37,7 @@
 /* What the work under the lock asks for, before it can be done. */
 #define NEED_EXTRA (-1010)   /* a record with the optional part */
 #define NEED_COMPARE (-1011) /* c->found compared with c->expected */
-#define NEED_REAP (-1012)    /* to know whether the owner of c->found lives */
+#define NEED_OWNER (-1012)   /* to know whether the owner of c->found lives */
 #define NEED_ROOM (-1013)    /* own->victim returned, and the lock free for a moment */
 
 /* A change under way. */
@@ -59,6 +59,8 @@ struct work {
     uint64_t compared;
     bool equal;
     unsigned compares;
+    /* Owners that were asked after without the lock: one that is dead, one that is not. */
+    uint64_t gone, lives;
     /* In a segment that evicts. */
     struct victim victim;
     bool cramped; /* the index cannot grow */
@@ -223,7 +225,7 @@ int entry_look(struct segment *seg, const uint64_t *slot, uint64_t word, struct 
         f->expiry_ns = load_relaxed_u64(&extra->expiry_ns);
         f->owner = load_relaxed_u64(&extra->owner);
     }
-    f->present = !f->shape.extra || entry_visible(seg, f->expiry_ns, f->owner);
+    f->present = !f->shape.extra || entry_in_place(seg, f->expiry_ns, f->owner);
     return SHMKV_OK;
 }
 
@@ -265,7 +267,7 @@ static int allow(const struct work *w) {
     const struct found *f = &w->found;
     switch (w->c->when) {
     case IF_ABSENT:
-        return f->owner ? NEED_REAP : SHMKV_EEXISTS;
+        return SHMKV_EEXISTS;
     case IF_VERSION:
         return f->version == w->c->version ? SHMKV_OK : SHMKV_ECHANGED;
     case IF_VALUE:
@@ -296,6 +298,17 @@ static int compute(struct work *w) {
     return err == SHMKV_EOVERFLOW ? fail(err, "%s", path) : err;
 }
 
+/* [OP-08] Does the entry count, that is bound to somebody? Whether he is dead is asked without the
+ * lock, once for each owner that is met. */
+static COLD int decide_bound(struct work *w) {
+    uint64_t owner = w->found.owner;
+    if (owner == w->gone)
+        w->found.present = false;
+    else if (owner != w->lives && !slot_is_ours(w->ctx->seg, (uint32_t)owner - 1))
+        return NEED_OWNER;
+    return SHMKV_OK;
+}
+
 static void tell_facts(const struct work *w) { found_tell(&w->found, w->c->buf, w->c->old); }
 
 /* [OP-21] Decided under the lock, by what the slot leads to now. */
@@ -305,6 +318,8 @@ static COLD int decide(struct work *w) {
     w->found.present = false;
     if (w->place.word)
         err = entry_look(w->ctx->seg, w->place.slot, w->place.word, &w->found);
+    if (!err && w->found.present && unlikely(w->found.owner != 0))
+        err = decide_bound(w);
     if (err)
         return err;
     if (w->found.present)
@@ -534,6 +549,19 @@ static COLD void hand_out(const struct work *w) {
     tell_facts(w);
 }
 
+/*
+ * Does the owner of what was found live? After the dead we clean up, so that what they had
+ * begun is finished before the caller takes their place. If that cannot be done now, the key is
+ * absent all the same; but a named lock is still held [NAMED-02].
+ */
+static COLD void ask_after_owner(struct work *w) {
+    struct segment *seg = w->ctx->seg;
+    uint64_t owner = w->found.owner;
+    bool gone =
+        owner_gone(seg, owner) && (owner_reap(w->ctx, (uint32_t)owner - 1) || !w->c->hidden);
+    *(gone ? &w->gone : &w->lives) = owner;
+}
+
 /* Do without the lock what was asked for under it. SHMKV_OK: try again. */
 static COLD int meet(struct work *w, int need) {
     switch (need) {
@@ -553,7 +581,8 @@ static COLD int meet(struct work *w, int need) {
     case NEED_ROOM:
         return cell_return(w->ctx, &w->ctx->own->victim);
     default:
-        return owner_reap(w->ctx, (uint32_t)w->found.owner - 1) ? SHMKV_OK : SHMKV_EEXISTS;
+        ask_after_owner(w);
+        return SHMKV_OK;
     }
 }
 
@@ -610,6 +639,7 @@ static inline __attribute__((always_inline)) int make(struct context *ctx, struc
     w.c = c;
     w.asks = c->when != ALWAYS || c->old || c->compute;
     w.compares = 0;
+    w.gone = w.lives = 0;
     w.hash = hash;
     if (unlikely(seg->evicts)) {
         w.victim = (struct victim){0};

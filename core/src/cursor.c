@@ -31,6 +31,8 @@
 
 #define MAX_ATTEMPTS 100000
 #define MAX_STILL 50 /* failures while the shard does not change */
+/* [OP-30] So long a living owner is taken for living, that not each of many bound entries asks. */
+#define TOLD_FOR_NS 1000000u
 
 struct bytes {
     uint8_t *data;
@@ -76,6 +78,7 @@ struct shmkv_cursor {
     bool unranked; /* its rank is still to be computed: of copied key `given` */
     bool resumed;  /* of the bucket, what is not behind the standpoint was given before */
     struct bytes value;
+    struct answers told; /* of the owners that entries are bound to */
 };
 
 static COLD int bytes_enlarge(struct bytes *b, size_t capacity) {
@@ -215,6 +218,22 @@ static inline void keep_key(struct shmkv_cursor *c, uint64_t word, uint32_t len)
     c->copied.len += sizeof *new;
 }
 
+/* Where the value is read as well, that tells; and a named lock is held until somebody has cleaned
+ * up after its holder. */
+static COLD bool still_there(struct shmkv_cursor *c, struct segment *seg, uint64_t expiry_ns,
+                             uint64_t owner) {
+    if (c->hidden || !owner || !(c->flags & SHMKV_KEYS_ONLY))
+        return entry_in_place(seg, expiry_ns, owner);
+    return entry_visible(seg, expiry_ns, owner, &c->told);
+}
+
+/* [OP-04] Slot and version, against what they were. */
+static inline bool record_moved(const uint64_t *slot, uint64_t word, const uint64_t *rec,
+                                uint64_t version) {
+    return ((load_acquire_u64(slot) ^ word) & SLOT_IDENTITY) != 0 ||
+           load_relaxed_u64(&rec[0]) != version;
+}
+
 /* Append the key of the record that @p slot names, if it is wanted and the view has
  * it. E_RETRY: something moved, or nothing there makes sense. The checks are those of read.c. */
 static int copy_key(struct shmkv_cursor *c, struct segment *seg, const struct group_view *view,
@@ -241,12 +260,16 @@ static int copy_key(struct shmkv_cursor *c, struct segment *seg, const struct gr
     uint64_t expiry_ns = shape.extra ? load_relaxed_u64(&rec[2]) : 0;
     uint64_t owner = shape.extra ? load_relaxed_u64(&rec[3]) : 0;
     fence_acquire();
-    if (((load_acquire_u64(slot) ^ word) & SLOT_IDENTITY) != 0 ||
-        load_relaxed_u64(&rec[0]) != version)
+    if (record_moved(slot, word, rec, version))
         return E_RETRY;
-    if (wanted && group_view_has(seg, view, c->keys.data + c->keys.len + sizeof len, len) &&
-        (!shape.extra || entry_visible(seg, expiry_ns, owner)))
-        keep_key(c, word, len);
+    if (!wanted || !group_view_has(seg, view, c->keys.data + c->keys.len + sizeof len, len))
+        return SHMKV_OK;
+    if (shape.extra && !still_there(c, seg, expiry_ns, owner)) {
+        /* [OP-29] It is absent since then; that it still was there counts from here. */
+        fence_acquire();
+        return record_moved(slot, word, rec, version) ? E_RETRY : SHMKV_OK;
+    }
+    keep_key(c, word, len);
     return SHMKV_OK;
 }
 
@@ -408,6 +431,7 @@ static int cursor_open(shmkv_t *kv, unsigned flags, bool hidden, shmkv_cursor_t 
     c->flags = flags;
     c->hidden = hidden;
     c->unread = true;
+    c->told.for_ns = TOLD_FOR_NS;
     *out = c;
     return SHMKV_OK;
 }
@@ -442,8 +466,8 @@ static int fetch_value(struct shmkv_cursor *c, struct segment *seg, const void *
                        struct shmkv_item *item) {
     int err;
     /* Who walks over all of them uses none. Spec 6.16. */
-    while ((err = read_item(seg, key, key_len, c->value.data, c->value.capacity, false, item)) ==
-           SHMKV_ETOOSMALL) {
+    while ((err = read_item(seg, key, key_len, c->value.data, c->value.capacity, false, &c->told,
+                            item)) == SHMKV_ETOOSMALL) {
         err = bytes_reserve(&c->value, item->len);
         if (err)
             return err;

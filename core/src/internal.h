@@ -243,6 +243,20 @@ void owner_bury(struct segment *seg, uint64_t owner);
 /* Clean up after one, if it is dead. True: it is free now. */
 bool owner_reap(struct context *ctx, uint32_t slot);
 enum shmkv_liveness owner_liveness(struct segment *seg, uint32_t slot);
+/* Does the slot that an entry's owner word names still have this generation, and is it live? */
+bool owner_in_place(struct segment *seg, uint64_t owner);
+/* Is the writer dead, or has he left, that an entry is bound to? False if it cannot be told. Some
+ * ten system calls if he lives, but none if he is this handle. */
+bool owner_gone(struct segment *seg, uint64_t owner);
+/* Answers to that, by owner; all zeroes are none. [OP-30] They are forgotten after some time, if
+ * there is one. */
+#define TOLD 16
+struct answers {
+    uint64_t for_ns, since_ns;
+    uint64_t owner[TOLD];
+    bool gone[TOLD];
+};
+bool owner_gone_as_told(struct segment *seg, uint64_t owner, struct answers *t);
 void owner_describe(struct segment *seg, uint32_t slot, char *buf, size_t size);
 int lock_descriptor_open(struct segment *seg);
 
@@ -564,8 +578,12 @@ static inline uint64_t group_view_budget(unsigned root_depth) { return 64 + (8UL
 bool group_view_has(struct segment *seg, const struct group_view *view, const void *key,
                     size_t key_len);
 
-/* Is an entry with this expiry and owner still there? Spec 6.2, [OP-07], [OP-08]. */
-bool entry_visible(struct segment *seg, uint64_t expiry_ns, uint64_t owner);
+/* Is an entry with this expiry and owner still there? Spec 6.2, [OP-07], [OP-08]. @p t: what was
+ * told before; or NULL. Asks the kernel, if there is an owner. */
+bool entry_visible(struct segment *seg, uint64_t expiry_ns, uint64_t owner, struct answers *t);
+/* Likewise, as far as the segment tells: of an owner who is dead, only once somebody cleans up
+ * after him. All that counts for named locks, and never a system call. */
+bool entry_in_place(struct segment *seg, uint64_t expiry_ns, uint64_t owner);
 
 /* ------------------------------------------------------------------- grow.c */
 
@@ -585,9 +603,9 @@ int read_value(struct segment *seg, const void *key, size_t key_len, void *buf, 
                size_t *val_len);
 
 /* Where the value and the facts of an entry go, with SHMKV_OK and SHMKV_ETOOSMALL. @p use: it
- * is a get, and marks. */
+ * is a get, and marks. @p told: as for entry_visible(). */
 int read_item(struct segment *seg, const void *key, size_t key_len, void *buf, size_t buf_len,
-              bool use, struct shmkv_item *item);
+              bool use, struct answers *told, struct shmkv_item *item);
 
 /* An entry as it was at one moment. Its value may be read until further notice, but
  * counts only if the version is still the slot's, under the lock, afterwards. */
@@ -666,7 +684,7 @@ int change_build(struct context *ctx, struct change *c, uint64_t *field, uint64_
 /* Parts of it, for those who look at slots by themselves (walk.c). */
 /* What a slot leads to, looked at under the lock. */
 struct found {
-    bool present; /* and neither expired nor without its owner */
+    bool present; /* and neither expired nor without its owner, see entry_in_place() */
     const record_t *rec;
     struct shape shape;
     uint64_t version, expiry_ns, owner;

@@ -32,6 +32,7 @@
 #define domain_count shmkv_private_domain_count
 #define dump_await shmkv_private_dump_await
 #define entry_look shmkv_private_entry_look
+#define entry_in_place shmkv_private_entry_in_place
 #define entry_visible shmkv_private_entry_visible
 #define error_detail_keep shmkv_private_error_detail_keep
 #define error_detail_restore shmkv_private_error_detail_restore
@@ -87,6 +88,9 @@
 #define map_aligned shmkv_private_map_aligned
 #define owner_bury shmkv_private_owner_bury
 #define owner_describe shmkv_private_owner_describe
+#define owner_gone shmkv_private_owner_gone
+#define owner_gone_as_told shmkv_private_owner_gone_as_told
+#define owner_in_place shmkv_private_owner_in_place
 #define owner_liveness shmkv_private_owner_liveness
 #define owner_reap shmkv_private_owner_reap
 #define owners_detach shmkv_private_owners_detach

@@ -106,6 +106,48 @@ enum shmkv_liveness owner_liveness(struct segment *seg, uint32_t slot) {
     return found == F_UNLCK || process_gone(&facts) ? SHMKV_DEAD : SHMKV_ALIVE;
 }
 
+bool owner_in_place(struct segment *seg, uint64_t owner) {
+    uint32_t slot = (uint32_t)owner - 1;
+    uint64_t state = slot < seg->owner_count ? load_acquire_u64(&seg->owners[slot].state) : 0;
+    return FIELD(state, OWNER_STATE_STATE) != 0 &&
+           FIELD(state, OWNER_STATE_GENERATION) == owner >> 32;
+}
+
+/*
+ * [OP-29] The slot's state, the owner lock, the state again. A generation that was live and has
+ * no lock any more never gets one: so "dead" needs no second look. "Alive" may be said of
+ * whoever has taken the slot since; then, as [LOCK-28] has it, the generation is another before
+ * anything else about the slot is.
+ *
+ * A get may be called in a signal handler, and under a lock nobody may be cancelled [LOCK-10].
+ */
+COLD bool owner_gone(struct segment *seg, uint64_t owner) {
+    if (!owner_in_place(seg, owner))
+        return true;
+    int cancel = cancel_off(), error = errno;
+    fork_check(); /* a child does not have its parent's slots */
+    enum shmkv_liveness l = owner_liveness(seg, (uint32_t)owner - 1);
+    errno = error;
+    cancel_restore(cancel);
+    /* ORDER condemn: the facts, then the state. Pairs with slot_condemn(). */
+    fence_acquire();
+    return l != SHMKV_ALIVE || !owner_in_place(seg, owner);
+}
+
+/* Who asks about many entries takes an answer for the next of the same owner as well. */
+bool owner_gone_as_told(struct segment *seg, uint64_t owner, struct answers *t) {
+    unsigned place = (unsigned)owner % TOLD;
+    uint64_t now = t->for_ns ? now_ns() : 0;
+    if (now - t->since_ns > t->for_ns)
+        *t = (struct answers){.for_ns = t->for_ns, .since_ns = now};
+    if (t->owner[place] == owner)
+        return t->gone[place];
+    bool gone = owner_gone(seg, owner);
+    t->owner[place] = owner;
+    t->gone[place] = gone;
+    return gone;
+}
+
 void owner_describe(struct segment *seg, uint32_t slot, char *buf, size_t size) {
     owner_t facts = process_facts(&seg->owners[slot]);
     char name[33];
@@ -120,6 +162,24 @@ void owner_describe(struct segment *seg, uint32_t slot, char *buf, size_t size) 
 }
 
 /* ------------------------------------------------------------------------ reap */
+
+static uint64_t state_word(uint64_t old, bool live, bool count) {
+    uint64_t gen = FIELD(old, OWNER_STATE_GENERATION) + (count ? 1 : 0);
+    return MAKE(OWNER_STATE_STATE, live ? 1 : 0) | MAKE(OWNER_STATE_GENERATION, gen);
+}
+
+/*
+ * [LOCK-28] The slot's owner lock is ours, so whoever had its generation is dead. Nobody can see
+ * that by the lock any more, now that we have it: the generation says so, before anything else of
+ * the slot is changed. It stays marked live, for there may be something to finish.
+ *
+ * ORDER condemn: the state, then whatever follows. Pairs with owner_gone().
+ */
+static void slot_condemn(owner_t *own) {
+    store_release_u64(&own->state, state_word(own->state, true, true));
+    FAULT_POINT("condemn-after");
+    fence_release();
+}
 
 /* Must the domain be locked once before the fields of @p slot can be believed?
  * Its dead owner may hold the lock, or an intent may be under way that stores to
@@ -179,11 +239,6 @@ static int slot_reap(struct context *ctx, uint32_t slot) {
     return context_empty(&stand_in);
 }
 
-static uint64_t state_word(uint64_t old, bool live, bool count) {
-    uint64_t gen = FIELD(old, OWNER_STATE_GENERATION) + (count ? 1 : 0);
-    return MAKE(OWNER_STATE_STATE, live ? 1 : 0) | MAKE(OWNER_STATE_GENERATION, gen);
-}
-
 /* True: the slot is free now, if it was not before. */
 static bool reap_if_dead(struct context *ctx, uint32_t slot) {
     struct segment *seg = ctx->seg;
@@ -192,6 +247,7 @@ static bool reap_if_dead(struct context *ctx, uint32_t slot) {
         return true;
     if (slot_is_ours(seg, slot) || slot_try_lock(seg, slot) != 0)
         return false;
+    slot_condemn(own);
     /* A failure (a lock that times out, damage) leaves the slot to the next. */
     bool reaped = slot_reap(ctx, slot) == SHMKV_OK;
     if (reaped)
@@ -221,6 +277,8 @@ static void context_init(struct context *ctx, struct segment *seg, uint32_t slot
 static int slot_adopt(struct segment *seg, uint32_t slot, struct context *ctx) {
     owner_t *own = &seg->owners[slot];
     bool dirty = FIELD(own->state, OWNER_STATE_STATE) != 0;
+    if (dirty)
+        slot_condemn(own);
     /* Live in name before the clean-up: locks taken by it must be seen as held
      * by a live owner. The generation goes first, so that a lock word of the
      * dead owner can no longer be mistaken for ours. */

@@ -57,6 +57,7 @@ struct want {
     const uint8_t *value;
     unsigned type;
     uint64_t version, expiry_ns, owner;
+    struct answers *told; /* of the owners of other keys; or NULL */
 };
 
 /* ORDER read-recheck: the copied bytes, then the words again. Pairs with
@@ -132,6 +133,12 @@ static inline uint64_t cell_bound(struct segment *seg, uint64_t word) {
     return off < seg->data_offset || !seg_at(seg, off, size) ? 0 : size;
 }
 
+/* [NAMED-02] A named lock is held until somebody has cleaned up after its holder. */
+static COLD bool still_there(struct segment *seg, const struct want *w) {
+    return w->hidden ? entry_in_place(seg, w->expiry_ns, w->owner)
+                     : entry_visible(seg, w->expiry_ns, w->owner, w->told);
+}
+
 /*
  * Read the record that @p word names, if it is the key's.
  * SHMKV_OK: its value is in the buffer, ETOOSMALL: its size is known. ENOTFOUND:
@@ -176,8 +183,12 @@ static inline int read_record(struct segment *seg, const struct route *route, co
     fence_acquire();
     if (unlikely(record_changes(slot, word, words, version) | route_changes(route)))
         return E_RETRY;
-    if (unlikely(shape.extra) && !entry_visible(seg, expiry, owner))
-        return SHMKV_ENOTFOUND;
+    if (unlikely(shape.extra) && !still_there(seg, w)) {
+        /* [OP-29] It is absent since then; that it still was the key's entry counts from here. */
+        fence_acquire();
+        return record_changes(slot, word, words, version) | route_changes(route) ? E_RETRY
+                                                                                 : SHMKV_ENOTFOUND;
+    }
     if (likely(!w->passing))
         slot_used(seg, slot, word);
     return result;
@@ -378,13 +389,15 @@ int read_value(struct segment *seg, const void *key, size_t key_len, void *buf, 
 }
 
 static COLD int read_item_whole_way(struct segment *seg, const void *key, size_t key_len, void *buf,
-                                    size_t buf_len, bool use, struct shmkv_item *item) {
+                                    size_t buf_len, bool use, struct answers *told,
+                                    struct shmkv_item *item) {
     struct want w = {.key = key,
                      .key_len = key_len,
                      .hash = hash_bytes(key, key_len, seg->seed),
                      .buf = buf,
                      .buf_len = buf_len,
-                     .passing = !use};
+                     .passing = !use,
+                     .told = told};
     int result = read_whole_way(seg, &w);
     if (result == SHMKV_OK || result == SHMKV_ETOOSMALL)
         *item = (struct shmkv_item){.data = buf,
@@ -397,11 +410,11 @@ static COLD int read_item_whole_way(struct segment *seg, const void *key, size_t
 }
 
 int read_item(struct segment *seg, const void *key, size_t key_len, void *buf, size_t buf_len,
-              bool use, struct shmkv_item *item) {
+              bool use, struct answers *told, struct shmkv_item *item) {
     struct facts facts;
     int result = read_short_way(seg, key, key_len, false, buf, buf_len, &facts);
     if (unlikely(result == E_RETRY))
-        return read_item_whole_way(seg, key, key_len, buf, buf_len, use, item);
+        return read_item_whole_way(seg, key, key_len, buf, buf_len, use, told, item);
     if (result != SHMKV_ENOTFOUND)
         tell_facts(&facts, buf, item);
     return result;
@@ -447,6 +460,7 @@ struct lookup {
 struct room {
     uint8_t *at;
     size_t left;
+    struct answers told;
 };
 
 static inline void look_for_root(const struct segment *seg, uint64_t span,
@@ -490,7 +504,8 @@ static inline int look_at_value(struct segment *seg, const struct lookup *l,
         result = value_short(seg, &l->route, &l->candidate, key->data, key->len, false, room->at,
                              room->left, &facts);
     if (unlikely(result == E_RETRY))
-        return read_item_whole_way(seg, key->data, key->len, room->at, room->left, true, item);
+        return read_item_whole_way(seg, key->data, key->len, room->at, room->left, true,
+                                   &room->told, item);
     tell_facts(&facts, room->at, item);
     return result;
 }
@@ -624,7 +639,7 @@ int shmkv_get_many(shmkv_t *kv, size_t n, const struct shmkv_bytes *keys, struct
     if (err)
         return err;
     size_t good = good_keys(n, keys);
-    err = read_many(seg, good, keys, items, &(struct room){buf, buf_len}, finished);
+    err = read_many(seg, good, keys, items, &(struct room){.at = buf, .left = buf_len}, finished);
     handle_leave();
     if (err || good == n)
         return err;
@@ -644,7 +659,7 @@ static COLD int get_item_slowly(shmkv_t *kv, const void *key, size_t key_len, vo
         err = handle_enter(kv, &seg);
     if (err)
         return err;
-    err = read_item(seg, key, key_len, buf, buf_len, true, item);
+    err = read_item(seg, key, key_len, buf, buf_len, true, NULL, item);
     handle_leave();
     return err;
 }

@@ -33,17 +33,45 @@ struct shmkv_snapshot {
     /* What a transaction will still store in the shard being copied. */
     const entry_t *decided;
     unsigned decided_count;
+    /* [OP-15] What was told of the owners that entries are bound to, by slot: 0 or the owner, and
+     * whether he was gone. One answer for all entries of one owner. */
+    uint32_t owner_count;
+    struct verdict {
+        uint64_t owner;
+        bool gone;
+    } * verdicts;
 };
 
 /* ------------------------------------------------------------------------- copy */
 
+static bool owner_was_gone(struct segment *seg, shmkv_snapshot_t *s, uint64_t owner) {
+    uint32_t slot = (uint32_t)owner - 1;
+    if (slot >= s->owner_count)
+        return true;
+    struct verdict *v = &s->verdicts[slot];
+    if (v->owner != owner)
+        *v = (struct verdict){owner, owner_gone(seg, owner)};
+    return v->gone;
+}
+
+/* One owner was found dead and then another alive, who died in between: no moment was like
+ * that. So those who lived are asked after again, when all have been. */
+static bool owners_still_live(struct segment *seg, const shmkv_snapshot_t *s) {
+    for (uint32_t i = 0; i < s->owner_count; i++)
+        if (s->verdicts[i].owner && !s->verdicts[i].gone && owner_gone(seg, s->verdicts[i].owner))
+            return false;
+    return true;
+}
+
 /* Take note of the optional part. Is the entry still there? */
-static bool note_extra(struct segment *seg, const record_t *rec, struct item *item) {
+static bool note_extra(struct segment *seg, shmkv_snapshot_t *s, const record_t *rec,
+                       struct item *item) {
     const extra_t *extra = (const extra_t *)(const void *)(rec + 1);
     uint64_t owner = load_relaxed_u64(&extra->owner);
     item->expires_ns = load_relaxed_u64(&extra->expiry_ns);
     item->bound = owner != 0;
-    return entry_visible(seg, item->expires_ns, owner);
+    return entry_in_place(seg, item->expires_ns, owner) &&
+           (!owner || !owner_was_gone(seg, s, owner));
 }
 
 static int copy_record(struct segment *seg, shmkv_snapshot_t *s, const struct group_view *view,
@@ -60,7 +88,7 @@ static int copy_record(struct segment *seg, shmkv_snapshot_t *s, const struct gr
                         .version = version,
                         .type = (uint8_t)shape.type};
     if (shape.hidden || !group_view_has(seg, view, key, shape.key_len) ||
-        (shape.extra && !note_extra(seg, rec, &item)))
+        (shape.extra && !note_extra(seg, s, rec, &item)))
         return SHMKV_OK;
     uint64_t need = sizeof item + item.key_len + (uint64_t)item.val_len;
     if (need > s->capacity - s->used)
@@ -135,12 +163,24 @@ static int copy_shard(struct segment *seg, shmkv_snapshot_t *s, const shard_t *s
     return SHMKV_OK;
 }
 
-static int copy_all(struct segment *seg, shmkv_snapshot_t *s) {
+/* E_RETRY: somebody died that entries are bound to. */
+static int copy_once(struct segment *seg, shmkv_snapshot_t *s) {
     s->used = s->count = s->next = 0;
+    memset(s->verdicts, 0, s->owner_count * sizeof *s->verdicts);
     int err = SHMKV_OK;
     for (uint32_t i = 0; !err && i < seg->shard_count; i++)
         err = copy_shard(seg, s, &seg->shards[i]);
-    return err;
+    return err || owners_still_live(seg, s) ? err : E_RETRY;
+}
+
+/* [OP-01] An owner dies once, whatever the segment says. */
+static int copy_all(struct segment *seg, shmkv_snapshot_t *s) {
+    int err = E_RETRY;
+    for (uint32_t n = 0; err == E_RETRY && n <= s->owner_count; n++)
+        err = copy_once(seg, s);
+    return err == E_RETRY
+               ? fail(SHMKV_EBUSY, "%s: its writers come and go too fast", seg->loc->path)
+               : err;
 }
 
 /* ----------------------------------------------------------------------- memory */
@@ -259,7 +299,7 @@ static int take_unlocked(struct segment *seg, shmkv_snapshot_t *s) {
 
 /* ----------------------------------------------------------------------- public */
 
-static int take(struct segment *seg, shmkv_snapshot_t *s) {
+static int take_as_may_be(struct segment *seg, shmkv_snapshot_t *s) {
     if (!seg->writable)
         return take_unlocked(seg, s);
     struct context *ctx;
@@ -268,6 +308,17 @@ static int take(struct segment *seg, shmkv_snapshot_t *s) {
         return err;
     err = take_locked(ctx, s);
     context_release(ctx);
+    return err;
+}
+
+static int take(struct segment *seg, shmkv_snapshot_t *s) {
+    s->owner_count = seg->owner_count;
+    s->verdicts = calloc(s->owner_count, sizeof *s->verdicts);
+    if (!s->verdicts)
+        return fail(ENOMEM, "snapshot");
+    int err = take_as_may_be(seg, s);
+    free(s->verdicts);
+    s->verdicts = NULL;
     return err;
 }
 

@@ -23,15 +23,16 @@ directory_t *table_directory(struct segment *seg, uint64_t root) {
     return seg_at(seg, off, size);
 }
 
-bool entry_visible(struct segment *seg, uint64_t expiry_ns, uint64_t owner) {
+bool entry_in_place(struct segment *seg, uint64_t expiry_ns, uint64_t owner) {
     if (expiry_ns && wall_ns() >= expiry_ns)
         return false;
-    uint32_t slot = (uint32_t)owner - 1;
-    if (!owner)
-        return true;
-    uint64_t state = slot < seg->owner_count ? load_acquire_u64(&seg->owners[slot].state) : 0;
-    return FIELD(state, OWNER_STATE_STATE) != 0 &&
-           FIELD(state, OWNER_STATE_GENERATION) == owner >> 32;
+    return !owner || owner_in_place(seg, owner);
+}
+
+bool entry_visible(struct segment *seg, uint64_t expiry_ns, uint64_t owner, struct answers *t) {
+    if (!entry_in_place(seg, expiry_ns, owner))
+        return false;
+    return !owner || !(t ? owner_gone_as_told(seg, owner, t) : owner_gone(seg, owner));
 }
 
 record_t *record_look(struct segment *seg, uint64_t word, struct shape *shape) {

@@ -176,6 +176,9 @@ static int compare_seen(struct context *ctx, struct keyed *k) {
         err = entry_look(seg, k->place.slot, k->place.word, &f);
     if (err)
         return err;
+    /* As a get sees it, or what was seen would be another for ever. */
+    if (f.present && f.owner && owner_gone(seg, f.owner))
+        f.present = false;
     k->stale = (f.present ? f.version : 0) != k->seen.version;
     return SHMKV_OK;
 }
@@ -183,7 +186,7 @@ static int compare_seen(struct context *ctx, struct keyed *k) {
 /* Read the value into memory of ours, however long it is. */
 static int read_key(struct segment *seg, struct keyed *k) {
     int err;
-    while ((err = read_item(seg, k->key, k->len, k->room, k->room_size, true, &k->seen)) ==
+    while ((err = read_item(seg, k->key, k->len, k->room, k->room_size, true, NULL, &k->seen)) ==
            SHMKV_ETOOSMALL) {
         size_t size = k->seen.len;
         void *room = realloc(k->room, size);

@@ -182,7 +182,9 @@ static uint64_t longest_nap(struct segment *seg, struct wait *w) {
         ns = least(ns, w->found.expiry_ns > now ? w->found.expiry_ns - now : 1);
     }
     if (w->found.owner) {
-        owner_bury(seg, w->found.owner);
+        /* A key of the dead is absent by itself, a named lock when somebody cleans up. */
+        if (w->for_->hidden)
+            owner_bury(seg, w->found.owner);
         w->owned_nap = least(w->owned_nap * 2, LONGEST_OWNED_NAP_NS);
         ns = least(ns, w->owned_nap);
     }

@@ -50,6 +50,7 @@ struct walk {
     uint64_t removed; /* of those that were there, as far as a reader could tell */
     uint64_t passed;  /* words of chains in which nothing was wanted any more */
     void *arg;
+    struct answers told; /* of the owners that entries are bound to */
 };
 
 /* [OP-01] A round passes each word of a chain once, and no call goes round more than twice. More
@@ -72,6 +73,9 @@ static int find_wanted(struct segment *seg, bucket_t *b, struct walk *w, uint64_
                 continue;
             int err = entry_look(seg, &b->slots[i], *word, f);
             *slot = &b->slots[i];
+            /* [NAMED-02] A lock is held until somebody has cleaned up after its holder. */
+            if (!err && f->present && f->owner && !f->shape.hidden)
+                f->present = !owner_gone_as_told(seg, f->owner, &w->told);
             if (err || w->wants(f))
                 return err;
         }

@@ -23,11 +23,13 @@ Exit status: 0 done; 1 no segment, foreign, another format, damaged, or problems
 
 import argparse
 import base64
+import fcntl
 import json
 import mmap
 import os
 import pathlib
 import stat
+import struct
 import sys
 import time
 import tomllib
@@ -397,9 +399,21 @@ def present(seg, extra, now_ns):
         slot, generation = (extra["owner"] & 0xFFFFFFFF) - 1, extra["owner"] >> 32
         if slot >= seg.header["owner_count"]:
             raise corrupt(f"an entry belongs to owner slot {slot}, which does not exist")
-        state = seg.memory.load(seg.header["owners_offset"] + slot * size_of("owner"))
-        return bits("owner_state", "state", state) == 1 and bits("owner_state", "generation", state) == generation
+        state_at = seg.header["owners_offset"] + slot * size_of("owner")
+
+        def in_place():
+            state = seg.memory.load(state_at)
+            return bits("owner_state", "state", state) == 1 and bits("owner_state", "generation", state) == generation
+
+        return in_place() and not owner_lock_free(seg, slot) and in_place()  # [OP-29]
     return True
+
+
+def owner_lock_free(seg, slot):
+    """Spec 4.4, liveness, step 2: nobody has the owner lock, so the slot's owner is dead."""
+    layout = "hh4xqqi4x"  # struct flock of 64-bit Linux
+    wanted = struct.pack(layout, fcntl.F_RDLCK, os.SEEK_SET, CONSTANT["OWNER_LOCK_BASE"] + slot, 1, 0)
+    return struct.unpack(layout, fcntl.fcntl(seg.fd, fcntl.F_OFD_GETLK, wanted))[0] == fcntl.F_UNLCK
 
 
 # ---------------------------------------------------------- 6.2 reading a slot

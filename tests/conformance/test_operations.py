@@ -490,6 +490,13 @@ class Operations(DriverTest):
                 self.assertEqual(self.others[other].call("add", K, 9), "yes")
                 self.assert_state({K: 9, J: 8})
 
+    def test_bound_key_when_its_owner_is_killed_then_is_absent_to_all_who_look(self):
+        for one in LANGUAGES:
+            with self.subTest(owner=one):
+                owner = self.bind(one, self.segment())
+                owner.kill()
+                self.assert_state({J: 8}, [K])
+
     def test_bound_key_when_its_owner_is_killed_then_a_waiter_in_another_language_wakes(self):
         for one, other in PAIRS:
             with self.subTest(owner=one, waiter=other):

@@ -674,7 +674,8 @@ C<bound>. undef when there is none. Never blocks.
 
 As C<put>, with an end. C<ttl>: seconds from now after which the entry is absent; C<9**9**9>
 is never, undef the segment's default. C<bound>: the entry goes when this object is closed
-or this process ends. The options are those of all the following.
+or this process ends, even by C<kill -9>: whoever looks next does not find it. To know that,
+readers ask the kernel, some microseconds for each bound entry. The options are those of all the following.
 
 =item $kv->add($key, $value, %options), $kv->replace($key, $value, %options)
 

@@ -383,7 +383,9 @@ class Store(_shmkv.Store):
 
         ttl    seconds from now after which the entry is absent; None: the segment's
                default; infinity: never
-        bound  the entry goes when this Store is closed or this process ends
+        bound  the entry goes when this Store is closed or this process ends, even by
+               kill -9: whoever looks next does not find it. To know that, readers ask
+               the kernel, some microseconds for each bound entry
         """
         self._store_as(key, _ALWAYS, value, ttl, bound)
 

@@ -352,7 +352,9 @@ module ShmKV
     #
     # ttl:: seconds from now after which the entry is absent; nil: the segment's default;
     #       Float::INFINITY: never
-    # bound:: the entry goes when this Store is closed or this process ends
+    # bound:: the entry goes when this Store is closed or this process ends, even by
+    #         <tt>kill -9</tt>: whoever looks next does not find it. To know that, readers ask the
+    #         kernel, some microseconds for each bound entry
     def set(key, value, ttl: nil, bound: false)
       store_as(key, ALWAYS, value, ttl, bound ? 1 : 0)
     end

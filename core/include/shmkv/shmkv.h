@@ -79,7 +79,7 @@ enum shmkv_type {
 
 enum shmkv_item_flags {
     SHMKV_BOUND = 1,            /* the entry goes when the writer's handle is closed or its
-                                 * process ends */
+                                 * process ends, however that ends */
     SHMKV_NO_DEFAULT_EXPIRY = 2 /* expires_ns 0 is never, also where the segment has a default
                                  * time to live */
 };
@@ -214,6 +214,9 @@ int shmkv_unlink(const char *name);
  * there is none); returns the old or the new value while a writer is stopped or dead.
  * Bounded retries, then EBUSY. The first call after the segment was replaced attaches
  * to the new one, as shmkv_open() does, and may fail as that does.
+ * Cost: no system call, but for an entry bound to a writer (SHMKV_BOUND) of another handle:
+ * then the kernel is asked whether that process lives, some microseconds. If that cannot be
+ * told, the entry is there until somebody cleans up.
  * Order: acquire; sees all of one put.   Spec 6.2.
  */
 int shmkv_get(shmkv_t *kv, const void *key, size_t key_len,
@@ -381,8 +384,9 @@ int shmkv_delete_many(shmkv_t *kv, size_t n, const struct shmkv_bytes *keys, int
 /**
  * Store @p item if @p key is absent (add), or if it is present (replace).
  *
- * An entry bound to a writer who has died counts as absent for add, which then
- * cleans up after the dead.
+ * An entry bound to a writer who has died is absent, as for a get. Whoever meets one here, or
+ * with any change of one key but a plain put, cleans up after the dead: what they had begun is
+ * finished before the caller takes their place.
  *
  * @param version  out, may be NULL: the new value's modification number
  * @return SHMKV_OK; add: EEXISTS; replace: ENOTFOUND; otherwise as shmkv_put_item()
