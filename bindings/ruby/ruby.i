@@ -9,6 +9,11 @@
 
 %markfunc Store "mark_store";
 
+/* As Hash#delete: a block is for a key that is not there. */
+%typemap(out) answer_t Store::delete {
+    $result = $1 ? Qtrue : rb_block_given_p() ? rb_yield(argv[0]) : Qfalse;
+}
+
 %include "../swig/shmkv.i"
 
 %{

@@ -144,8 +144,14 @@ module ShmKV
   # #get_bytes gives the bytes of any value. "Never blocks" means that no lock is taken, whatever
   # other processes do. Any thread may use it. A Store opened before a fork works in both processes.
   #
+  # It has what a Hash has to read, and Enumerable. Unlike a Hash, #delete tells whether the key was
+  # there (#take gives the value), #put and #store return true, #clear a number, #== and #hash
+  # are about the object (compare what #to_h gives), and no key is a Symbol. What a Hash
+  # makes another Hash of, and #to_h does not, is for <tt>kv.to_h</tt> to make.
+  #
   # After #close, whatever else is called raises Closed, but for #name, #closed? and
-  # #unlink. A Store cannot be copied: open the segment again.
+  # #unlink. A Store can neither be copied (+dup+, +clone+) nor marshalled, which is a TypeError: open the
+  # segment again, by its name. Its own +freeze+ stops nobody from writing: that is #freeze_segment.
   #
   # Ractors: the main one only. A Store cannot be sent to another, nor be made shareable,
   # and ShmKV.open raises Ractor::UnsafeError in it. Processes share a segment, and run in parallel.
@@ -254,8 +260,10 @@ module ShmKV
     ##
     # :method: delete
     # :call-seq: delete(key) -> true or false
+    #            delete(key) { |key| ... } -> true, or what the block returns
     #
-    # Remove +key+; tells whether it was there. Waits as #put does.
+    # Remove +key+; tells whether it was there. With a block, and when it was not: what that returns
+    # for +key+. Waits as #put does.
 
     ##
     # :method: get_size
@@ -623,12 +631,64 @@ module ShmKV
       raise ArgumentError, "wrong number of arguments (given #{default.size + 1}, expected 1..2)" if default.size > 1
 
       value = get(key)
+      warn("block supersedes default value argument", uplevel: 1) if block_given? && !default.empty?
       # nil may be a value.
       return value unless value.nil? && get_item(key).nil?
       return yield(key) if block_given?
       return default.first unless default.empty?
 
       raise MissingKey.new(self, key)
+    end
+
+    # The values of some keys, in their order; nil for one that is not there. By #get_many.
+    def values_at(*keys)
+      get_many(keys).values_at(*keys)
+    end
+
+    # The values of some keys, in their order. For one that is not there: what the block returns for it, or
+    # a MissingKey. By #get_many.
+    def fetch_values(*keys)
+      found = get_many(keys)
+      keys.map do |key|
+        found.fetch(key) do
+          raise MissingKey.new(self, key) unless block_given?
+
+          yield key
+        end
+      end
+    end
+
+    # The value of +key+, or, with +rest+, what is inside the Hash or Array that it is; nil if there is none.
+    def dig(key, *rest)
+      [get(key)].dig(0, *rest) # which says what has nothing inside
+    end
+
+    # A key of this value, or nil; walks as #each does.
+    def key(value)
+      each_pair { |key, found| return key if found == value }
+      nil
+    end
+
+    # Whether some key has this value; walks as #each does.
+    def value?(value)
+      each_value { |found| return true if found == value }
+      false
+    end
+    alias has_value? value?
+
+    # A Hash of the pairs for which the block returns true; walks as #each does.
+    def select
+      return to_enum(:select) { get_size } unless block_given?
+
+      each_pair.with_object({}) { |(key, value), chosen| chosen[key] = value if yield(key, value) }
+    end
+    alias filter select
+
+    # A Hash of the pairs for which it does not.
+    def reject
+      return to_enum(:reject) { get_size } unless block_given?
+
+      select { |key, value| !yield(key, value) }
     end
 
     # Yield each pair, or those whose keys begin with +prefix+ (all are looked at all the
@@ -705,6 +765,11 @@ module ShmKV
     alias to_s inspect
 
     private
+
+    # Found by Marshal.
+    def marshal_dump
+      raise TypeError, "can't dump #{self.class}: open the segment again, by its name"
+    end
 
     # The IO, or the number of a descriptor; nil for a path. A File is both.
     def io_of(file)

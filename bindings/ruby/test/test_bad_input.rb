@@ -18,7 +18,9 @@ class TestBadInput < SegmentTest
     "take" => ->(kv, key) { kv.take(key) }, "touch" => ->(kv, key) { kv.touch(key, 5) },
     "wait" => ->(kv, key) { kv.wait(key, timeout: 0) }, "wait, version" => ->(kv, key) { kv.wait(key, version: 1, timeout: 0) },
     "transaction" => ->(kv, key) { kv.transaction("before", key) { nil } },
-    "lock" => ->(kv, key) { kv.lock(key, timeout: 1) { nil } }
+    "lock" => ->(kv, key) { kv.lock(key, timeout: 1) { nil } }, "values_at" => ->(kv, key) { kv.values_at("before", key) },
+    "fetch_values" => ->(kv, key) { kv.fetch_values("before", key) { nil } }, "dig" => ->(kv, key) { kv.dig(key) },
+    "dig, inside" => ->(kv, key) { kv.dig(key, "x") }, "delete, block" => ->(kv, key) { kv.delete(key) { flunk } }
   }.freeze
 
   # With a key and a value.
@@ -73,6 +75,8 @@ class TestBadInput < SegmentTest
     "values" => :values.to_proc, "each" => ->(kv) { kv.each { nil } }, "each_pair" => ->(kv) { kv.each_pair { nil } },
     "each_key" => ->(kv) { kv.each_key { nil } }, "each_value" => ->(kv) { kv.each_value { nil } }, "cursor" => :cursor.to_proc,
     "watch" => ->(kv) { kv.watch(timeout: 0) }, "info" => :info.to_proc, "stats" => :stats.to_proc, "verify" => :verify.to_proc,
+    "key" => ->(kv) { kv.key(1) }, "value?" => ->(kv) { kv.value?(1) }, "has_value?" => ->(kv) { kv.has_value?(1) },
+    "select" => ->(kv) { kv.select { true } }, "filter" => ->(kv) { kv.filter { true } }, "reject" => ->(kv) { kv.reject { true } },
     "locks" => :locks.to_proc, "owners" => :owners.to_proc, "dump" => ->(kv) { kv.dump(File::NULL) }, "sync" => :sync.to_proc
   }.freeze
   ELSEWHERE = %w[close closed? name unlink freeze_segment inspect to_s].freeze

@@ -45,7 +45,7 @@ class TestEnumerable < SegmentTest
     assert_kind_of Enumerable, kv
     assert_equal expected(20).to_a.sort, kv.sort
     assert_equal expected(20).keys.sort, kv.map { |key, _| key }.sort
-    assert_equal [%w[k7 v7]], kv.select { |key, _| key == "k7" }
+    assert_equal [%w[k7 v7]], kv.find_all { |key, _| key == "k7" }
     assert_equal %w[k7 v7], kv.find { |_, value| value == "v7" }
     assert_equal 2, kv.count { |key, _| %w[k1 k2].include?(key) }
     assert_equal 20, kv.each_with_index.to_a.size
@@ -57,6 +57,55 @@ class TestEnumerable < SegmentTest
     assert_equal 2, kv.lazy.map { |key, _| key }.first(2).size
     assert_equal "k1", kv.min_by { |key, _| key == "k1" ? 0 : 1 }.first
     assert_equal 2, kv.group_by { |key, _| key.size }.size
+  end
+
+  def test_what_a_hash_gives_as_a_hash
+    kv = filled(20)
+    hash = expected(20)
+    even = ->(key, _) { key[1..].to_i.even? }
+    %i[select filter reject].each do |method|
+      assert_equal hash.public_send(method, &even), kv.public_send(method, &even), method
+      assert_equal hash.public_send(method) { |pair| pair == "k1" }, kv.public_send(method) { |key| key == "k1" }, method
+      assert_equal 20, kv.public_send(method).size, method
+    end
+    assert_equal %w[k3], kv.reject.each { |key, _| key != "k3" }.keys
+    assert_equal({ "k5" => "v5" }, kv.select.with_index { |(key, _), _i| key == "k5" })
+  end
+
+  def test_what_is_there_or_not
+    kv = filled(20)
+    assert(kv.any? { |key, value| key == "k3" && value == "v3" })
+    refute(kv.any? { |key, value| key == "k3" && value == "v4" })
+    assert(kv.all? { |key, value| key[1..] == value[1..] })
+    assert(kv.none? { |_, value| value == "v20" })
+    assert(kv.one? { |key, _| key == "k0" })
+    assert_predicate kv, :any?
+    refute_predicate kv, :none?
+    refute_predicate open, :any?
+    assert_equal "k7", kv.key("v7")
+    assert_nil kv.key("v20")
+    assert kv.value?("v7")
+    assert kv.has_value?("v0")
+    refute kv.value?("v20")
+    kv["nil"] = nil
+    assert_equal "nil", kv.key(nil)
+    assert kv.value?(nil)
+  end
+
+  def test_to_a_and_the_like
+    kv = filled(20)
+    assert_equal expected(20).to_a.sort, kv.to_a.sort
+    assert_equal expected(20).to_a.sort, kv.entries.sort
+    assert_equal [%w[k1 v1], %w[k2 v2]], kv.partition { |key, _| %w[k1 k2].include?(key) }.first.sort
+    assert_equal %w[v1], kv.filter_map { |key, value| value if key == "k1" }
+    assert_equal 20, kv.flat_map { |key, _| [key] }.uniq.size
+    assert_equal(20, kv.sum { |_, _| 1 })
+    assert_equal 10, kv.each_slice(2).to_a.size
+    assert_equal 20, kv.zip(1..20).size
+    assert_equal 20, kv.each_entry.to_a.size
+    other = open
+    other.update(kv)
+    assert_equal expected(20), other.to_h
   end
 
   def test_enumerators

@@ -57,6 +57,73 @@ class TestSingleKeys < SegmentTest
     assert_equal "x", error.key
     assert_same kv, error.receiver
     assert_raises(ArgumentError) { kv.fetch("x", 1, 2) }
+    _, warned = capture_io { assert_equal 2, kv.fetch("x", 1) { 2 } }
+    assert_match(/\A#{__FILE__}:#{__LINE__ - 1}: warning: block supersedes default value argument\n\z/, warned)
+    assert_silent { kv.fetch("x", 1) && kv.fetch("x") { 1 } }
+  end
+
+  def test_values_at_and_fetch_values
+    kv = open
+    kv.update({ "a" => 1, "b" => nil, "c" => "three" })
+    assert_equal ["three", nil, nil, 1, 1], kv.values_at("c", "x", "b", "a", "a")
+    assert_equal [], kv.values_at
+    assert_equal ["three", nil, 1, 1], kv.fetch_values("c", "b", "a", "a")
+    assert_equal [1, "x!"], kv.fetch_values("a", "x") { |key| "#{key}!" }
+    assert_equal [], kv.fetch_values
+    error = assert_raises(KeyError) { kv.fetch_values("a", "x") }
+    assert_equal ["x", kv], [error.key, error.receiver]
+    assert_includes error.message, kv.name
+  end
+
+  def test_dig
+    kv = open
+    kv["user"] = { "name" => "Ada", "langs" => ["C", { "v" => 11 }] }
+    assert_equal "Ada", kv.dig("user", "name")
+    assert_equal 11, kv.dig("user", "langs", 1, "v")
+    assert_equal kv["user"], kv.dig("user")
+    assert_nil kv.dig("user", "age", "years")
+    assert_nil kv.dig("none", "name")
+    kv["text"] = "x"
+    assert_raises(TypeError) { kv.dig("text", 0) } # as a Hash's dig
+    assert_raises(ArgumentError) { kv.dig }
+  end
+
+  def test_delete_with_a_block
+    kv = open
+    kv["k"] = 1
+    assert_equal(true, kv.delete("k") { flunk })
+    assert_equal("k!", kv.delete("k") { |key| "#{key}!" })
+    assert_equal false, kv.delete("k")
+    assert_raises(ZeroDivisionError) { kv.delete("k") { 1 / 0 } }
+    assert_equal 5, kv.delete("k") { break 5 }
+    kv["k"] = 2
+    assert_equal true, kv.delete("k")
+  end
+
+  def test_a_store_is_not_copied
+    kv = open
+    [-> { kv.dup }, -> { kv.clone }, -> { kv.clone(freeze: true) }, -> { Marshal.dump(kv) }, -> { Marshal.dump([kv]) }].each do |copy|
+      error = assert_raises(TypeError, &copy)
+      assert_match(/\Acan't (copy|dump) ShmKV::Store: open the segment again/, error.message)
+    end
+    [-> { kv.cursor.dup }, -> { Marshal.dump(kv.cursor) }].each { |copy| assert_raises(TypeError, &copy) }
+    error = assert_raises(ShmKV::BadKey) { kv[""] }
+    again = Marshal.load(Marshal.dump(error))
+    assert_equal [error.class, error.detail, error.code, error.name], [again.class, again.detail, again.code, again.name]
+  end
+
+  def test_frozen_objects
+    kv = open
+    value = "value".b.freeze
+    kv["key"] = value
+    assert_equal "value", kv["key"]
+    refute_same value, kv["key"]
+    refute_predicate kv["key"], :frozen?, "it is the caller's own"
+    kv["list"] = ["a".freeze, { "b" => 1 }.freeze].freeze
+    assert_equal ["a", { "b" => 1 }], kv["list"]
+    kv.freeze
+    kv["later"] = 1 # its own freeze is about the object
+    assert_equal 1, kv["later"]
   end
 end
 
