@@ -31,6 +31,7 @@
 %feature("python:sq_contains") Store "store_contains";
 %feature("python:tp_iter") Store "store_iter";
 %feature("python:tp_iter") Cursor "PyObject_SelfIter";
+%feature("python:tp_repr") Cursor "cursor_repr";
 %feature("python:tp_iternext") Cursor "cursor_iternext";
 
 %feature("docstring") Store::delete
@@ -238,7 +239,7 @@ static int store_ass_subscript(PyObject *self, PyObject *key, PyObject *object)
     return failed ? -1 : 0;
 }
 
-static int store_contains(PyObject *self, PyObject *key)
+static int look_for(PyObject *self, PyObject *key)
 {
     Store *store = store_in(self);
     Py_buffer *view = NULL;
@@ -251,6 +252,41 @@ static int store_contains(PyObject *self, PyObject *key)
     found = Store_exists(store, data, size);
     drop_view(view);
     return found;
+}
+
+/*
+ * As with a dict: what cannot be a key is not there, and what a dict refuses, too, since it cannot be hashed, is an
+ * error.
+ */
+static int absent_if_no_key(const Store *store, PyObject *key)
+{
+    PyObject *type, *error, *trace;
+    int hashable;
+
+    if (PyErr_ExceptionMatches(error_class_of(SHMKV_EKEY)->object) || PyErr_ExceptionMatches(PyExc_UnicodeError)) {
+        PyErr_Clear();
+        return IS_OPEN(store) ? 0 : raise_closed(store);
+    }
+    if (!PyErr_ExceptionMatches(PyExc_TypeError))
+        return -1;
+    PyErr_Fetch(&type, &error, &trace);
+    hashable = PyObject_Hash(key) != -1;
+    PyErr_Clear();
+    if (!hashable) {
+        PyErr_Restore(type, error, trace);
+        return -1;
+    }
+    Py_XDECREF(type);
+    Py_XDECREF(error);
+    Py_XDECREF(trace);
+    return IS_OPEN(store) ? 0 : raise_closed(store);
+}
+
+static int store_contains(PyObject *self, PyObject *key)
+{
+    int found = look_for(self, key);
+
+    return found < 0 ? absent_if_no_key(store_in(self), key) : found;
 }
 
 static Py_ssize_t store_length(PyObject *self)
@@ -272,6 +308,17 @@ static PyObject *store_iter(PyObject *self)
     Cursor *cursor = Store_cursor(store_in(self), YIELD_KEYS, NULL, 0, NULL, 0);
 
     return cursor ? SWIG_InternalNewPointerObj(cursor, SWIGTYPE_p_Cursor, SWIG_POINTER_OWN) : NULL;
+}
+
+static PyObject *cursor_repr(PyObject *self)
+{
+    const Cursor *cursor = (Cursor *)((SwigPyObject *)self)->ptr;
+    const char *state = !cursor || cursor->closed ? "closed" : cursor->cursor ? "open" : "at its end";
+    PyObject *name = text_new(cursor ? cursor->store->name : "");
+    PyObject *shown = name ? PyUnicode_FromFormat("<shmkv.Cursor of %R (%s)>", name, state) : NULL;
+
+    Py_XDECREF(name);
+    return shown;
 }
 
 static PyObject *cursor_iternext(PyObject *self)
@@ -399,7 +446,7 @@ static PyObject *store_put(PyObject *self, PyObject *const *args, Py_ssize_t cou
 
 static PyObject *store_exists(PyObject *self, PyObject *key)
 {
-    int found = store_contains(self, key);
+    int found = look_for(self, key);
 
     return found < 0 ? NULL : PyBool_FromLong(found);
 }

@@ -76,6 +76,18 @@ _LIMITS = {
 Cursor = _shmkv.Cursor
 
 
+def _prefix(prefix, of):
+    """As bytes, or None."""
+    if prefix is None:
+        return None
+    if isinstance(prefix, str):
+        return prefix.encode()
+    try:
+        return bytes(memoryview(prefix))
+    except TypeError:
+        raise TypeError("%s: a prefix must be bytes, str or a buffer, not %s" % (of, type(prefix).__name__)) from None
+
+
 class _Prefixed:
     """What the views have in common: they may be of the keys that begin with a prefix."""
 
@@ -83,7 +95,11 @@ class _Prefixed:
 
     def __init__(self, mapping, prefix=None):
         super().__init__(mapping)
-        self._prefix = prefix
+        self._prefix = _prefix(prefix, mapping.name)
+
+    def __repr__(self):
+        prefix = "" if self._prefix is None else ", prefix=%r" % self._prefix
+        return "%s(%r%s)" % (type(self).__name__[1:], self._mapping, prefix)
 
     def __len__(self):
         if self._prefix is None:
@@ -94,10 +110,8 @@ class _Prefixed:
         return self._mapping._cursor(self._what, self._prefix, None)
 
     def _has(self, key):
-        if self._prefix is None:
-            return True
-        key, prefix = (x.encode() if isinstance(x, str) else bytes(x) for x in (key, self._prefix))
-        return key.startswith(prefix)
+        """Whether a key that is there is one of these."""
+        return self._prefix is None or (key.encode() if isinstance(key, str) else bytes(key)).startswith(self._prefix)
 
 
 class _KeysView(_Prefixed, collections.abc.KeysView):
@@ -105,7 +119,7 @@ class _KeysView(_Prefixed, collections.abc.KeysView):
     _what = _KEYS
 
     def __contains__(self, key):
-        return self._has(key) and key in self._mapping
+        return key in self._mapping and self._has(key)
 
 
 class _ValuesView(_Prefixed, collections.abc.ValuesView):
@@ -121,9 +135,10 @@ class _ItemsView(_Prefixed, collections.abc.ItemsView):
     _what = _ITEMS
 
     def __contains__(self, item):
-        key, value = item
-        found = self._mapping.get(key, _ABSENT)
-        return found is not _ABSENT and self._has(key) and found == value
+        if not isinstance(item, tuple) or len(item) != 2 or not (item[0] in self._mapping and self._has(item[0])):
+            return False
+        found = self._mapping.get(item[0], _ABSENT)
+        return found is not _ABSENT and found == item[1]
 
 
 def _seconds(ttl, of, what="ttl"):
@@ -196,6 +211,9 @@ class _Lock:
         self._token = self._store._lock_name(self._name, self._timeout)
         return self._token
 
+    def __repr__(self):
+        return "<shmkv lock %r of %r>" % (self._name, self._store.name)
+
     def __exit__(self, *exception):
         try:
             self._store._unlock_name(self._name, self._token)
@@ -212,6 +230,7 @@ class Transaction:
     """
 
     __slots__ = ("_txn",)
+    __iter__ = None  # or it would be tried with the keys 0, 1, 2
 
     def __init__(self, txn):
         self._txn = txn
@@ -263,9 +282,14 @@ class Store(_shmkv.Store):
     peer stored and that is none raises BadType; get_bytes() gives the bytes of any value.
 
     Any thread may use it. One that was opened before a fork works in both processes.
-    A pickled Store opens the segment again, by name. After close(), whatever else is
-    called raises Closed. "Never blocks" means that no lock is taken, whatever other
-    processes do.
+    A pickled Store opens the segment again, by name ('n' as 'c'), and so do copy.copy() and copy.deepcopy():
+    all of them are the same pairs. After close(), whatever else is called raises Closed. "Never
+    blocks" means that no lock is taken, whatever other processes do.
+
+    Of a dict it has what collections.abc.MutableMapping has, and |=. It is equal to a mapping with equal
+    pairs, whose keys are bytes. What cannot be a key is not in it: 5 in kv is False, and where a key is
+    asked for, a TypeError. As keys lie in no order, reversed() does not take it; | , copy() and
+    fromkeys() would make a new Store, which needs a name: use get_all(), or open() and update().
 
     setdefault(), pop(), popitem() and modify() are atomic. clear() and update() are several
     steps: another process may come between them.
@@ -606,11 +630,18 @@ class Store(_shmkv.Store):
             pairs = iter(other.items())
         elif hasattr(other, "keys"):
             pairs = ((key, other[key]) for key in other.keys())
-        else:
+        elif isinstance(other, collections.abc.Iterable):
             pairs = iter(other)
+        else:
+            raise TypeError("%s: update() takes a mapping or pairs of a key and a value, not %s" % (self.name, type(other).__name__))
         pairs = itertools.chain(pairs, kwds.items())
         while some := list(itertools.islice(pairs, 1000)):
             self._put_many(some, None, False)
+
+    def __ior__(self, other):
+        """update(), as |= of a dict."""
+        self.update(other)
+        return self
 
     def __eq__(self, other):
         if not isinstance(other, collections.abc.Mapping):

@@ -12,7 +12,6 @@ from segments import SegmentTest
 KEYED = {
     "[]": lambda kv, key: kv[key],
     "del": lambda kv, key: kv.__delitem__(key),
-    "in": lambda kv, key: key in kv,
     "get": lambda kv, key: kv.get(key),
     "get, default": lambda kv, key: kv.get(key, default=1),
     "get_item": lambda kv, key: kv.get_item(key),
@@ -101,6 +100,7 @@ WRITES = {
     "load": lambda kv: kv.load(os.devnull),
 }
 READS = {
+    "in": lambda kv: "n" in kv,
     "len": len,
     "iter": iter,
     "get_size": lambda kv: kv.get_size(),
@@ -289,7 +289,7 @@ class BadInput(SegmentTest):
         for call in (lambda kv, x: kv.cursor(prefix=x), lambda kv, x: list(kv.keys(prefix=x)), lambda kv, x: list(kv.values(prefix=x)),
                      lambda kv, x: list(kv.items(prefix=x)), lambda kv, x: kv.cursor(position=x)):
             for wrong in (5, [], object()):
-                self.refused("walk", call, wrong, error=TypeError, say="prefix or position")
+                self.refused("walk", call, wrong, error=TypeError, say="a prefix")
         self.refused("prefix", lambda kv: kv.cursor(prefix=b"x" * 70000), error=shmkv.BadKey)
         for position in (b"", b"x", bytes(32)):
             self.refused("position", lambda kv: kv.cursor(position=position), error=shmkv.BadArgument, say="position")

@@ -23,7 +23,6 @@ class Errors(SegmentTest):
             "[]": lambda: kv[key],
             "[]=": lambda: kv.__setitem__(key, b"x"),
             "del": lambda: kv.__delitem__(key),
-            "in": lambda: key in kv,
             "get": lambda: kv.get(key),
             "get, default": lambda: kv.get(key, 1),
             "put": lambda: kv.put(key, b"x"),

@@ -1,6 +1,8 @@
 """A Store is a MutableMapping, from bytes to bytes."""
 
 import collections.abc
+import copy
+import pickle
 import unittest
 
 import shmkv
@@ -114,6 +116,92 @@ class Mapping(SegmentTest):
         self.assertNotEqual(kv, 5)
         with self.assertRaises(TypeError):
             hash(kv)
+
+    def test_what_cannot_be_a_key_is_not_in_it(self):
+        kv = self.filled(3)
+        for wrong in (5, None, 1.5, (b"k1",), object(), frozenset(), "", b"", "k" * 65537, "\ud800"):
+            with self.subTest(wrong=str(type(wrong))):
+                self.assertFalse(wrong in kv)
+                self.assertFalse(wrong in kv.keys())
+                self.assertFalse(wrong in kv.keys(prefix="k"))
+                self.assertFalse((wrong, b"v1") in kv.items())
+                self.assertFalse((wrong, b"v1") in kv.items(prefix="k"))
+        for wrong in ([], {}, {b"k1"}, kv):  # as with a dict
+            for where in (kv, kv.keys(), kv.keys(prefix="k")):
+                with self.assertRaises(TypeError):
+                    wrong in where
+        self.assertIn(bytearray(b"k1"), kv)
+        self.assertIn(memoryview(b"k1"), kv.keys(prefix=bytearray(b"k")))
+        for wrong in (5, None, b"k1", (b"k1",), (b"k1", b"v1", 1), [b"k1", b"v1"]):
+            self.assertFalse(wrong in kv.items())
+        self.assertEqual(kv.keys() & {b"k1", 5, None, "k2"}, {b"k1", "k2"})
+        self.assertTrue(kv.keys().isdisjoint([5, None]))
+        self.assertEqual(kv.keys() - {5, b"k1"}, {b"k0", b"k2"})
+        self.assertFalse(kv.keys() == {1, 2, 3})
+        kv.close()
+        for key in (b"k1", 5, ""):
+            with self.assertRaises(shmkv.Closed):
+                key in kv
+
+    def test_or_and_the_like(self):
+        kv = self.filled(1)
+        same = kv
+        kv |= {"a": 1}
+        kv |= [("b", 2), (b"k0", 3)]
+        self.assertIs(kv, same)
+        self.assertEqual(kv, {b"k0": 3, b"a": 1, b"b": 2})
+        other = self.open()
+        other |= kv
+        self.assertEqual(other, kv)
+        for wrong in (5, None, [5]):
+            with self.assertRaises(TypeError):
+                kv |= wrong
+        for call in (lambda: kv | {}, lambda: {} | kv, lambda: reversed(kv), lambda: kv < {}):
+            with self.assertRaises(TypeError):
+                call()
+        for name in ("copy", "fromkeys"):
+            self.assertFalse(hasattr(kv, name))
+        with self.assertRaisesRegex(TypeError, kv.name + r": update\(\) takes a mapping or pairs .* not NoneType"):
+            kv.update(None)
+
+    def test_copies_are_the_same_pairs(self):
+        kv = self.open("n", codec=pickle)
+        kv["k"] = {1, 2}
+        for copied in (copy.copy(kv), copy.deepcopy(kv), pickle.loads(pickle.dumps(kv)), copy.deepcopy({"in": [kv]})["in"][0]):
+            self.assertEqual(copied["k"], {1, 2}, "it is not made anew")
+            self.assertIsNot(copied, kv)
+            copied["copy"] = 1
+            self.assertEqual(kv.pop("copy"), 1)
+            copied.close()
+            self.assertEqual(kv["k"], {1, 2})
+        self.assertNotEqual(kv, {"k": {1, 2}}, "keys are bytes")
+        for thing in (kv.cursor(), iter(kv)):
+            with self.assertRaises(TypeError):
+                pickle.dumps(thing)
+            with self.assertRaises(TypeError):
+                copy.copy(thing)
+
+    def test_shown(self):
+        kv = self.filled(1)
+        name = kv.name
+        cursor = kv.cursor()
+        self.assertEqual(repr(kv), "<shmkv.Store %r>" % name)
+        self.assertEqual(repr(kv.keys()), "KeysView(<shmkv.Store %r>)" % name)
+        self.assertEqual(repr(kv.items(prefix="a")), "ItemsView(<shmkv.Store %r>, prefix=b'a')" % name)
+        self.assertEqual(repr(kv.lock("l")), "<shmkv lock 'l' of %r>" % name)
+        self.assertEqual(repr(cursor), "<shmkv.Cursor of %r (open)>" % name)
+        list(cursor)
+        self.assertEqual(repr(cursor), "<shmkv.Cursor of %r (at its end)>" % name)
+        kv.close()
+        self.assertEqual(repr(kv.keys()), "KeysView(<shmkv.Store %r (closed)>)" % name)
+        cursor.close()
+        self.assertEqual(repr(cursor), "<shmkv.Cursor of %r (closed)>" % name)
+
+    def test_a_transaction_is_no_sequence(self):
+        kv = self.filled(1)
+        for call in (list, iter, len, lambda txn: 5 in txn):
+            with self.assertRaises(TypeError):
+                kv.transaction(["k0"], call)
 
     def test_get_all_is_a_snapshot(self):
         kv = self.filled(3)

@@ -32,6 +32,8 @@ def work(name: str) -> int:
         kv[b"int"] = 5
         kv.update({"list": [1, 2], b"dict": {}})
         kv.update([(bytearray(b"k"), None)], more=1)
+        kv |= {"more": 1}
+        kv |= [(b"pair", 2)]
         kv.set("session", {"user": 7}, ttl=30, bound=True)
         found: dict[str, object] = kv.get_many(["text", "none"])
         keys: list[bytes] = [key for key in kv]
