@@ -132,7 +132,7 @@ OBJECT_TYPEMAPS(Cursor, "ShmKV::Cursor")
     if ($1.state < 0) SWIG_fail;
     EXTEND(SP, 2);
     if ($1.state && $1.yield != YIELD_VALUES)
-        ST(argvi++) = sv_2mortal(bytes_new($1.key, $1.key_len));
+        ST(argvi++) = sv_2mortal(from_outside(bytes_new($1.key, $1.key_len)));
     if ($1.state && $1.yield != YIELD_KEYS) {
         SV *value = value_new(PLACE($1.store, $1.key, $1.key_len), &$1.item);
 

@@ -19,6 +19,8 @@
  *   reply_new(data, size)          a value to be returned at once: in Perl, in the
  *                                  scalar that the calling op keeps for its results
  *   reply_of(object)               any object, as one
+ *   from_outside(object)           the same object, marked as data that others made, where the
+ *                                  language keeps account of that: Perl, under -T
  *   text_new(text), number_new(n), integer_new(n), float_new(x), truth_new(b), nothing()
  *   map_new(), map_put(map, key, value), map_put_key(map, key, key_len, value)
  *   list_new(), list_push(list, value)
@@ -162,6 +164,7 @@ typedef PyObject *native_t, *reply_t;
 #endif
 
 #define bytes_new(data, size)    PyBytes_FromStringAndSize((data), (Py_ssize_t)(size))
+#define from_outside(object)     (object)
 #define bytes_room(size)         PyBytes_FromStringAndSize(NULL, (Py_ssize_t)(size))
 #define bytes_data(object)       PyBytes_AS_STRING(object)
 #define reply_new(data, size)    bytes_new((data), (size))
@@ -260,6 +263,7 @@ typedef VALUE native_t, reply_t;
 #define NO_OBJECT ((VALUE)0)
 
 #define bytes_new(data, size)    rb_str_new((data), (long)(size))
+#define from_outside(object)     (object)
 #define bytes_room(size)         rb_str_new(NULL, (long)(size))
 #define bytes_data(object)       RSTRING_PTR(object)
 #define reply_new(data, size)    bytes_new((data), (size))
@@ -410,6 +414,38 @@ static int serve_interrupts(void)
     return 0;
 }
 
+/* And what is inside, which nothing has blessed. */
+static void taint(SV *sv)
+{
+    if (SvROK(sv) && SvTYPE(SvRV(sv)) == SVt_PVAV) {
+        AV *list = (AV *)SvRV(sv);
+        SSize_t i;
+
+        for (i = 0; i <= av_top_index(list); i++) {
+            SV **element = av_fetch(list, i, 0);
+
+            if (element)
+                taint(*element);
+        }
+    } else if (SvROK(sv) && SvTYPE(SvRV(sv)) == SVt_PVHV) {
+        HV *map = (HV *)SvRV(sv);
+        HE *entry;
+
+        hv_iterinit(map);
+        while ((entry = hv_iternext(map)))
+            taint(HeVAL(entry));
+    } else if (!SvROK(sv) && !SvREADONLY(sv)) {
+        SvTAINTED_on(sv);
+    }
+}
+
+static inline native_t from_outside(native_t object)
+{
+    if (object && TAINTING_get)
+        taint(object);
+    return object;
+}
+
 static native_t bytes_fit(native_t object, size_t size)
 {
     SvCUR_set(object, size);
@@ -425,7 +461,7 @@ static native_t bytes_room(size_t size)
     return bytes_fit(sv, size);
 }
 
-/* Not for large values, whose memory the op would keep. */
+/* From outside. Not for large values, whose memory the op would keep. */
 static inline reply_t reply_new(const char *data, size_t size)
 {
     dXSTARG;
@@ -433,7 +469,7 @@ static inline reply_t reply_new(const char *data, size_t size)
     sv_setpvn(TARG, data, size);
     SvUTF8_off(TARG);
     SvSETMAGIC(TARG);
-    return TARG;
+    return from_outside(TARG);
 }
 
 /* Keys reach 64 KiB, so the length always fits the I32 of hv_store(). */

@@ -368,7 +368,7 @@ static reply_t read_large(const struct reading *how, reader_fn *read, struct shm
         }
         *err = read(how, bytes_data(room), size, item);
         if (!*err && (how->as_bytes || item->type == SHMKV_BYTES))
-            return reply_of(item->len == size ? room : bytes_fit(room, item->len));
+            return reply_of(from_outside(item->len == size ? room : bytes_fit(room, item->len)));
         value = *err ? NO_OBJECT : reply_for(how, item, err);
         release(room); /* if it did not do, the entry has grown, or gone, meanwhile */
     } while (*err == SHMKV_ETOOSMALL);

@@ -445,7 +445,7 @@ static native_t pop_into_list(void *argument)
         return NO_OBJECT;
     }
     list = list_new();
-    return finished(list, !list || list_push(list, bytes_new(job->key, job->key_len)) || list_push(list, value_new(PLACE(job->store, job->key, job->key_len), &job->item)));
+    return finished(list, !list || list_push(list, from_outside(bytes_new(job->key, job->key_len))) || list_push(list, value_new(PLACE(job->store, job->key, job->key_len), &job->item)));
 }
 
 static void drop_popping(void *argument)

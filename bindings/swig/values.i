@@ -865,13 +865,13 @@ static inline native_t typed_new(const struct place *at, const struct shmkv_item
 
 static reply_t typed_reply(const struct place *at, const struct shmkv_item *item)
 {
-    native_t value = typed_new(at, item);
+    native_t value = from_outside(typed_new(at, item));
 
     return value ? reply_of(value) : NO_OBJECT;
 }
 
 /* Bytes, which go wrong nowhere, need no place made for them. */
-#define value_new(at, item) typed_new((at), (item))
+#define value_new(at, item) from_outside(typed_new((at), (item)))
 #define value_reply(at, item) \
     ((item)->type == SHMKV_BYTES ? reply_new((item)->data, (item)->len) : typed_reply((at), (item)))
 %}

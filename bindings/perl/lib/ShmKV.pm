@@ -561,6 +561,9 @@ What would lose something is refused with C<BadValue>: integers from 2^63 on, Na
 infinity inside an array, other references. Text that a peer stored and that is none dies
 with C<BadType>; C<get_bytes> gives the bytes of any value.
 
+Under C<perl -T> what comes out of a segment, keys, values and what is inside of these, is tainted, as all
+that others may have written; but not the keys of a hash (C<get_all>), which Perl cannot taint.
+
 =head2 fork and threads
 
 An object opened before a fork works in both processes, and each may close its own.
@@ -926,7 +929,13 @@ The library's version.
 =head1 TIED HASHES
 
 C<tie my %h, 'ShmKV', $name, %options> takes the options of C<open>. C<delete $h{x}>
-gives the value that it removed. C<%h = ()> removes the keys one by one.
+gives the value that it removed. C<%h = ()> removes the keys one by one. C<local $h{x}> gives the key
+another value, for everybody, and when it ends the one from before, without its time to live; C<local> and
+C<++> are several steps, so others may come between (C<incr> is one step).
+
+C<each>, C<keys> and C<values> walk as the method C<each> does: keys may be added and deleted meanwhile, also by
+others, and each of several tied hashes walks by itself. A value is stored whole: C<$h{list}[0] = 1> and
+C<push @{ $h{list} }, 1> change a copy and not the store. Assign it: C<$h{list} = [@{ $h{list} }, 1]>.
 
 =head1 ERRORS
 
