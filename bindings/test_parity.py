@@ -118,5 +118,27 @@ class Errors(unittest.TestCase):
             self.assertEqual(self.all - named, set(), manual)
 
 
+class Manuals(unittest.TestCase):
+    """They speak their own language: C names are for those who read shmkv.h."""
+
+    C_NAMES = re.compile(r"\bshmkv_[a-z]+\(|\bSHMKV_(?!EKEY\b)[A-Z]+|\bstruct \w+|\b(size|u?int64|shmkv)_t\b|\bSwig\b|\bNULL\b")
+
+    def test_python_when_read_by_help_then_has_no_c_names(self):
+        for thing in [shmkv, *(getattr(shmkv, name) for name in shmkv.__all__)]:
+            docs = {thing.__name__: thing.__doc__}
+            if isinstance(thing, type):
+                own = {name: value for base in thing.__mro__ if base.__name__ in shmkv.__all__ for name, value in vars(base).items()}
+                docs.update({name: value.__doc__ for name, value in own.items() if not name.startswith("_")})
+            for name, doc in docs.items():
+                if isinstance(doc, str):
+                    self.assertNotRegex(doc.replace("(in C SHMKV_ANY_OWNER)", ""), self.C_NAMES, name)
+
+    def test_perl_and_ruby_when_read_then_have_no_c_names(self):
+        pod = (ROOT / "bindings/perl/lib/ShmKV.pm").read_text(encoding="utf-8").split("__END__")[1]
+        comments = re.findall(r"(?m)^ *#(.*)", (ROOT / "bindings/ruby/lib/shmkv.rb").read_text(encoding="utf-8"))
+        for manual in (pod, "\n".join(comments)):
+            self.assertNotRegex(manual, self.C_NAMES)
+
+
 if __name__ == "__main__":
     unittest.main()

@@ -566,7 +566,10 @@ that others may have written; but not the keys of a hash (C<get_all>), which Per
 
 =head2 fork and threads
 
-An object opened before a fork works in both processes, and each may close its own.
+An object opened before a fork works in both processes, and each may close its own. One that
+can write has two descriptors of its own: who closes descriptors that it has not opened, as a daemon may when it
+starts, opens the segment afterwards. A child that gives up its right to open the segment (setuid) can read
+on, but not write.
 In a new interpreter thread (L<threads>), an object of the old one, and a cursor, is closed:
 what is called dies with Closed, but for C<closed> and C<name>, which is empty there. Open
 the segment again in it. Nothing that the thread does to its copy, nor its end, touches the

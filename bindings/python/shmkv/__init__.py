@@ -281,7 +281,10 @@ class Store(_shmkv.Store):
     integers (BadValue); inside, NaN, more than 512 levels, other keys than str (ValueError, TypeError). Text that a
     peer stored and that is none raises BadType; get_bytes() gives the bytes of any value.
 
-    Any thread may use it. One that was opened before a fork works in both processes.
+    Any thread may use it. One that was opened before a fork works in both processes. It has two
+    descriptors of its own when it can write: who closes descriptors that it has not opened, as a daemon may when
+    it starts, opens the segment afterwards. A child that gives up its right to open it (setuid) can
+    read on, but not write.
     A pickled Store opens the segment again, by name ('n' as 'c'), and so do copy.copy() and copy.deepcopy():
     all of them are the same pairs. After close(), whatever else is called raises Closed. "Never
     blocks" means that no lock is taken, whatever other processes do.

@@ -143,6 +143,9 @@ module ShmKV
   # nor Symbol (TypeError). Text that a peer stored and that is none raises BadType;
   # #get_bytes gives the bytes of any value. "Never blocks" means that no lock is taken, whatever
   # other processes do. Any thread may use it. A Store opened before a fork works in both processes.
+  # One that can write has two descriptors of its own: who closes descriptors that it has not opened, as a
+  # daemon may when it starts, opens the segment afterwards. A child that gives up its right to open
+  # it (setuid) can read on, but not write.
   #
   # It has what a Hash has to read, and Enumerable. Unlike a Hash, #delete tells whether the key was
   # there (#take gives the value), #put and #store return true, #clear a number, #== and #hash

@@ -43,7 +43,7 @@
     X(EFOREIGN,   -30, Foreign,         "an object of this name exists and is not a shmkv segment; it was left alone") \
     X(EFORMAT,    -31, Format,          "the segment or dump needs a newer version of shmkv") \
     X(ECORRUPT,   -32, Corrupt,         "the segment is damaged: look at it with shmkv-inspect check and hexdump; unlink it to start afresh") \
-    X(EOWNER,     -33, WrongOwner,      "the segment belongs to another user: to open it all the same, pass SHMKV_ANY_OWNER") \
+    X(EOWNER,     -33, WrongOwner,      "the segment belongs to another user: to open it all the same, pass any_owner (in C SHMKV_ANY_OWNER)") \
     X(ENOSHM,     -34, NoSharedMemory,  "no shared memory: /dev/shm is missing or not a tmpfs (mount -t tmpfs tmpfs /dev/shm)") \
     X(EDUMP,      -35, BadDump,         "the dump is damaged, cut off, or none at all: take another copy, or make it again")
 /* clang-format on */
