@@ -64,6 +64,7 @@ struct work {
     /* In a segment that evicts. */
     struct victim victim;
     bool cramped; /* the index cannot grow */
+    bool swept;   /* the key's group was */
 };
 
 /* ------------------------------------------------------------------ the new record */
@@ -402,10 +403,10 @@ static inline void remove_entry(struct txn *t, shard_t *shard, uint64_t *slot, u
 }
 
 void slot_withdraw(struct context *ctx, const struct domain *d, shard_t *shard, uint64_t *slot,
-                   uint64_t word, bool hidden) {
+                   uint64_t word, uint64_t *field, bool hidden) {
     struct txn t;
     txn_begin(&t, ctx, d);
-    remove_entry(&t, shard, slot, word, &ctx->own->cell, hidden);
+    remove_entry(&t, shard, slot, word, field, hidden);
     txn_commit(&t, SHMKV_OP_DELETE);
 }
 
@@ -481,7 +482,7 @@ static COLD int make_slot(struct work *w) {
 static COLD int make_place(struct work *w) {
     if (w->ctx->seg->evicts && w->cramped && w->place.group)
         return make_slot(w);
-    return table_grow(w->ctx, &w->d, w->shard, w->hash, &w->place);
+    return table_grow(w->ctx, &w->d, w->shard, w->hash, &w->place, w->swept);
 }
 
 /* Under the shard lock: publish the record that was built, growing the index with
@@ -528,7 +529,8 @@ static int withdraw(struct work *w) {
         err = decide(w);
     /* [OP-23] An entry that counts as absent already goes all the same. */
     if (!err || err == SHMKV_ENOTFOUND)
-        slot_withdraw(w->ctx, &w->d, w->shard, w->place.slot, w->place.word, w->c->hidden);
+        slot_withdraw(w->ctx, &w->d, w->shard, w->place.slot, w->place.word, &w->ctx->own->cell,
+                      w->c->hidden);
     return err;
 }
 
@@ -620,6 +622,9 @@ static inline int all_steps(struct work *w, bool *grew) {
             err = table_prepare(w->ctx, w->d.index, &w->place);
             if (unlikely(err == SHMKV_ENOSPC) && w->ctx->seg->evicts)
                 err = do_without(w);
+        } else if (err == E_GONE) {
+            w->swept = true;
+            err = group_sweep(w->ctx, w->hash);
         } else if (err <= NEED_EXTRA) {
             err = meet(w, err);
         } else {
@@ -639,6 +644,7 @@ static inline __attribute__((always_inline)) int make(struct context *ctx, struc
     w.c = c;
     w.asks = c->when != ALWAYS || c->old || c->compute;
     w.compares = 0;
+    w.swept = false;
     w.gone = w.lives = 0;
     w.hash = hash;
     if (unlikely(seg->evicts)) {

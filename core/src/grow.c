@@ -14,6 +14,10 @@
  * that meets a full bucket releases the shard, fetches what it needs into its
  * owner slot, and comes back. It may then find the work done by another; what it
  * fetched is given back.
+ *
+ * A split that meets an entry which has expired, or lost its owner, is given up, and the
+ * writer sweeps the group first [OP-32]: so a store that nobody sweeps does not grow by what
+ * is gone. A split reads every record anyway; where nothing ever ends it costs nothing more.
  */
 #include "internal.h"
 
@@ -305,8 +309,19 @@ static void prefetch_bucket(struct segment *seg, const bucket_t *b) {
     }
 }
 
+/* Does the entry count as absent? */
+static COLD bool is_gone(struct segment *seg, const record_t *rec, const struct shape *shape,
+                         struct answers *told) {
+    const extra_t *extra = (const extra_t *)(const void *)(rec + 1);
+    uint64_t expiry_ns = load_relaxed_u64(&extra->expiry_ns);
+    uint64_t owner = load_relaxed_u64(&extra->owner);
+    return shape->hidden ? !entry_in_place(seg, expiry_ns, owner)
+                         : !entry_visible(seg, expiry_ns, owner, told);
+}
+
+/* @p told: of owners; NULL: entries that are gone are as good as others. */
 static int build_bucket(struct context *ctx, const struct domain *d, const bucket_t *b,
-                        unsigned depth, struct half halves[2]) {
+                        unsigned depth, struct half halves[2], struct answers *told) {
     struct segment *seg = ctx->seg;
     for (int s = 0; s < SHMKV_BUCKET_SLOTS; s++) {
         uint64_t word = load_relaxed_u64(&b->slots[s]);
@@ -316,6 +331,8 @@ static int build_bucket(struct context *ctx, const struct domain *d, const bucke
         const record_t *rec = record_look(seg, word, &shape);
         if (!rec)
             return damaged(seg, seg_offset(seg, &b->slots[s]), "a slot leads nowhere");
+        if (unlikely(shape.extra) && told && is_gone(seg, rec, &shape, told))
+            return E_GONE;
         uint64_t hash = hash_bytes(key_of_record(rec, &shape), shape.key_len, seg->seed);
         int err = build_entry(ctx, d, &halves[hash_directory(seg, hash) >> depth & 1], word);
         if (err)
@@ -325,7 +342,7 @@ static int build_bucket(struct context *ctx, const struct domain *d, const bucke
 }
 
 static int build_halves(struct context *ctx, const struct domain *d, const struct place *place,
-                        struct half halves[2]) {
+                        struct half halves[2], struct answers *told) {
     struct segment *seg = ctx->seg;
     empty_group(halves[0].group, seg);
     empty_group(halves[1].group, seg);
@@ -339,7 +356,7 @@ static int build_halves(struct context *ctx, const struct domain *d, const struc
         halves[1].tail = group_bucket(halves[1].group, i);
         struct chain walk = {0};
         for (bucket_t *b = group_bucket(place->group, i); b && !chain_loops(&walk, b);) {
-            int err = build_bucket(ctx, d, b, place->depth, halves);
+            int err = build_bucket(ctx, d, b, place->depth, halves, told);
             if (err)
                 return err;
             b = b->link ? bucket_at_link(seg, b->link) : NULL;
@@ -366,7 +383,7 @@ static unsigned spares_missing(struct context *ctx, run_t *old) {
 }
 
 static int split(struct context *ctx, const struct domain *d, shard_t *shard, uint64_t hash,
-                 struct place *place) {
+                 struct place *place, bool swept) {
     struct segment *seg = ctx->seg;
     owner_t *own = ctx->own;
     uint64_t cell = 0;
@@ -384,15 +401,15 @@ static int split(struct context *ctx, const struct domain *d, shard_t *shard, ui
         return E_GROW;
     if (!dir || FIELD(root, ROOT_DEPTH) != place->root_depth)
         return damaged(seg, seg_offset(seg, &shard->root), "the root leads nowhere");
-    if (full) {
-        double_directory(ctx, d, shard, root, dir, new_, cell);
-        dir = new_;
-        place->need_words = 0;
-    }
-    int err = build_halves(ctx, d, place, halves);
+    struct answers told = {0};
+    int err = build_halves(ctx, d, place, halves, swept ? NULL : &told);
     if (err) {
         place->need_spares = err == E_GROW;
         return err;
+    }
+    if (full) {
+        double_directory(ctx, d, shard, root, dir, new_, cell);
+        dir = new_;
     }
     unsigned depth = place->depth, root_depth = place->root_depth + full;
     uint64_t *words = directory_words(dir);
@@ -417,11 +434,11 @@ static int split(struct context *ctx, const struct domain *d, shard_t *shard, ui
 }
 
 int table_grow(struct context *ctx, const struct domain *d, shard_t *shard, uint64_t hash,
-               struct place *place) {
+               struct place *place, bool swept) {
     if (!place->group)
         return first_group(ctx, d, shard, place);
     if (should_split(ctx->seg, shard, place))
-        return split(ctx, d, shard, hash, place);
+        return split(ctx, d, shard, hash, place, swept);
     place->need_spares = 1;
     return chain(ctx, d, place->last);
 }

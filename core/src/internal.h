@@ -48,6 +48,7 @@
 #define E_GROW (-1002)    /* the index needs room first */
 #define E_SAME (-1003)    /* the value is what it was to become */
 #define E_NOTHING (-1004) /* there is nothing that may be evicted */
+#define E_GONE (-1005)    /* the index needs room, and entries that are gone have some */
 
 /* ------------------------------------------------------------------ error.c */
 
@@ -588,9 +589,10 @@ bool entry_in_place(struct segment *seg, uint64_t expiry_ns, uint64_t owner);
 /* ------------------------------------------------------------------- grow.c */
 
 /* Make room for one more entry where @p place found none. Caller holds the shard
- * lock. E_GROW: the owner slot lacks what place->need_… says. */
+ * lock. E_GROW: the owner slot lacks what place->need_… says. E_GONE, unless @p swept: rather
+ * sweep the group, see group_sweep(); nothing has changed. */
 int table_grow(struct context *ctx, const struct domain *d, shard_t *shard, uint64_t hash,
-               struct place *place);
+               struct place *place, bool swept);
 /* Fetch it. Caller holds no lock. */
 int table_prepare(struct context *ctx, uint32_t shard, const struct place *place);
 /* Give back what is left over. Caller holds no lock. */
@@ -697,10 +699,9 @@ static inline const uint8_t *found_value(const struct found *f) {
 void found_tell(const struct found *f, void *buf, struct shmkv_item *item);
 /* Take the lock of a segment that is live and not frozen. */
 int shard_lock_live(struct context *ctx, const struct domain *d);
-/* Take the entry that the slot's word names out, into own->cell, which is 0. Caller holds the lock.
- */
+/* Take the entry that the slot's word names out, into *field, which is 0. Caller holds the lock. */
 void slot_withdraw(struct context *ctx, const struct domain *d, shard_t *shard, uint64_t *slot,
-                   uint64_t word, bool hidden);
+                   uint64_t word, uint64_t *field, bool hidden);
 
 /* The same by eviction, into *field, which is 0. @p present: it was there, and counts as evicted.
  */
@@ -753,6 +754,8 @@ run_t *group_at_prefix(struct segment *seg, uint32_t shard, uint32_t prefix, uin
                        int *err);
 /* Some steps of a sweep: expired entries go. */
 void sweep_for_room(struct context *ctx);
+/* A sweep of the group that the hash leads to. What own->cell names stays. Caller holds no lock. */
+int group_sweep(struct context *ctx, uint64_t hash);
 
 /* ------------------------------------------------------------ transaction.c */
 

@@ -63,6 +63,7 @@
 #define guard_forget_threads shmkv_private_guard_forget_threads
 #define guard_in_use shmkv_private_guard_in_use
 #define guard_mine shmkv_private_guard_mine
+#define group_sweep shmkv_private_group_sweep
 #define handle_change shmkv_private_handle_change
 #define handle_enter_slowly shmkv_private_handle_enter_slowly
 #define handle_write shmkv_private_handle_write

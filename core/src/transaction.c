@@ -59,6 +59,7 @@ struct shmkv_txn {
     struct keyed **sorted; /* by shard, then bucket */
     uint8_t uuid[16];      /* of the segment that was seen; versions are of one segment */
     bool running;          /* the caller's function is */
+    bool swept;            /* a group in which there was no room */
     uint64_t deadline;
     /* The commit. */
     struct txn_block block;
@@ -333,7 +334,7 @@ static int find_places(struct context *ctx, struct shmkv_txn *txn, size_t *where
             continue;
         struct domain d = shard_domain(seg, k->shard);
         *where = i;
-        err = table_grow(ctx, &d, &seg->shards[k->shard], k->hash, &k->place);
+        err = table_grow(ctx, &d, &seg->shards[k->shard], k->hash, &k->place, txn->swept);
         if (err)
             return err;
         i = (size_t)-1; /* from the start */
@@ -476,6 +477,7 @@ static int publish_when_found(struct context *ctx, struct shmkv_txn *txn) {
     bool grew = false;
     size_t where = 0;
     int err;
+    txn->swept = false;
     for (;;) {
         err = lock_shards(ctx, txn);
         if (err)
@@ -492,6 +494,13 @@ static int publish_when_found(struct context *ctx, struct shmkv_txn *txn) {
         unlock_shards(ctx, txn, txn->n);
         if (err == E_FULL) {
             err = lose_one(ctx, txn->sorted[where]->shard);
+            if (err)
+                break;
+            continue;
+        }
+        if (err == E_GONE) {
+            txn->swept = true;
+            err = group_sweep(ctx, txn->sorted[where]->hash);
             if (err)
                 break;
             continue;

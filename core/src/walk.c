@@ -46,6 +46,7 @@ struct walk {
     bool (*wants)(const struct found *f);
     int (*before)(struct walk *w, const struct found *f); /* may refuse; under the lock */
     void (*after)(struct walk *w, const struct found *f); /* it is ours now */
+    uint64_t *field; /* of our owner slot, where they are until then */
     struct spot at;
     uint64_t removed; /* of those that were there, as far as a reader could tell */
     uint64_t passed;  /* words of chains in which nothing was wanted any more */
@@ -133,7 +134,7 @@ static int step_locked(struct context *ctx, const struct domain *d, struct walk 
     if (!err && w->before)
         err = w->before(w, f);
     if (!err)
-        slot_withdraw(ctx, d, &seg->shards[d->index], slot, word, f->shape.hidden);
+        slot_withdraw(ctx, d, &seg->shards[d->index], slot, word, w->field, f->shape.hidden);
     return err;
 }
 
@@ -144,7 +145,7 @@ static int step(struct context *ctx, struct walk *w) {
         return SHMKV_ENOTFOUND;
     }
     /* The withdrawn entry will be put there. */
-    int err = cell_return(ctx, &ctx->own->cell);
+    int err = cell_return(ctx, w->field);
     if (err)
         return err;
     struct found f;
@@ -159,7 +160,7 @@ static int step(struct context *ctx, struct walk *w) {
     w->removed += f.present;
     if (w->after)
         w->after(w, &f);
-    (void)cell_return(ctx, &ctx->own->cell); /* at the latest when the slot is reaped */
+    (void)cell_return(ctx, w->field); /* at the latest when the slot is reaped */
     return SHMKV_OK;
 }
 
@@ -181,7 +182,7 @@ static int sweep(struct context *ctx, void *arg) {
     struct segment *seg = ctx->seg;
     struct sweep *s = arg;
     uint64_t start = atomic_load_explicit(&seg->sweep_at, memory_order_relaxed);
-    struct walk w = {.wants = is_gone, .at = unpack(start, seg)};
+    struct walk w = {.wants = is_gone, .field = &ctx->own->cell, .at = unpack(start, seg)};
     bool wrapped = false;
     int err = SHMKV_OK;
     s->removed = 0;
@@ -223,10 +224,28 @@ void sweep_for_room(struct context *ctx) {
     (void)sweep(ctx, &s); /* what was in its way is in the way of the next try as well */
 }
 
+/* More steps than that and others fill it as fast as we look. */
+#define STEPS_FOR_GROUP 1024
+
+/* Of the group, or of what it has become meanwhile: the part of it that the hash leads to. */
+int group_sweep(struct context *ctx, uint64_t hash) {
+    struct segment *seg = ctx->seg;
+    const struct spot start = {.shard = hash_shard(seg, hash),
+                               .prefix = reverse((uint32_t)hash_directory(seg, hash))};
+    /* A record has been built in own->cell. */
+    struct walk w = {.wants = is_gone, .field = &ctx->own->victim, .at = start};
+    int err = SHMKV_OK;
+    for (unsigned n = 0; n < STEPS_FOR_GROUP && (!err || err == SHMKV_ENOTFOUND) &&
+                         w.at.shard == start.shard && w.at.prefix == start.prefix;
+         n++)
+        err = step(ctx, &w);
+    return err == SHMKV_ENOTFOUND ? SHMKV_OK : err;
+}
+
 /* ---------------------------------------------------------------------------- clear */
 
 static int clear(struct context *ctx, void *arg) {
-    struct walk w = {.wants = is_any};
+    struct walk w = {.wants = is_any, .field = &ctx->own->cell};
     int err = SHMKV_OK;
     while (w.at.shard < ctx->seg->shard_count && (!err || err == SHMKV_ENOTFOUND))
         err = step(ctx, &w);
@@ -270,6 +289,7 @@ static int pop(struct context *ctx, void *arg) {
     struct walk w = {.wants = is_there,
                      .before = pop_fits,
                      .after = pop_copy,
+                     .field = &ctx->own->cell,
                      .at = unpack(start, seg),
                      .arg = arg};
     bool wrapped = false;

@@ -8,7 +8,7 @@ LIMIT = 5
 WINDOW = 3600 # seconds
 
 # One counter for each client and window. It is counted by all processes together, and is
-# absent when its window is over; sweep gives back the memory.
+# absent when its window is over; later counters get its memory.
 def allow?(kv, client, now = Time.now.to_i)
   key = "rate #{client} #{now / WINDOW}"
   kv.add(key, 0, ttl: 2 * WINDOW)

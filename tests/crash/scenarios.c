@@ -236,11 +236,39 @@ static void prepare_transaction_that_splits(shmkv_t *kv) {
     fill_group(kv, 0);
 }
 
+/* Of those that are there: what has expired still counts. */
+static unsigned expired_entries;
+
+static void put_expired(shmkv_t *kv, const char *key) {
+    const struct shmkv_item expired = {.data = "gone", .len = 4, .expires_ns = 1};
+    ck_assert_ok(shmkv_put_item(kv, key, strlen(key), &expired));
+    expired_entries++;
+}
+
 /* The subject has expired, and still has its slot. */
 static void prepare_expired(shmkv_t *kv) {
     each_bystander(kv, true);
-    const struct shmkv_item expired = {.data = "gone", .len = 4, .expires_ns = 1};
-    ck_assert_ok(shmkv_put_item(kv, subject, strlen(subject), &expired));
+    put_expired(kv, subject);
+}
+
+/* The subject's bucket is full, and its group would split, were it not for one that has expired,
+ * in another bucket. */
+static void prepare_expired_group(shmkv_t *kv) {
+    each_bystander(kv, true);
+    fill_bucket(kv, 0);
+    struct key_search same_group = search_like(kv, subject, 0, false, "group");
+    uint64_t bucket = hash_bucket(hash_of(kv, subject, strlen(subject)));
+    char key[KEY_TEXT_SIZE];
+    for (unsigned n; (n = group_entries_of(subject_place(kv).group, kv)) < 320;) {
+        key_find(&same_group, key);
+        if (hash_bucket(hash_of(kv, key, strlen(key))) == bucket)
+            continue;
+        if (n < 319)
+            put_sized(kv, key, 8);
+        else
+            put_expired(kv, key);
+    }
+    ck_assert_ptr_null(subject_place(kv).slot);
 }
 
 /* Somebody waits for the subject, and somebody for anything. */
@@ -300,6 +328,7 @@ const struct scenario scenarios[] = {
     {"chain an overflow bucket", prepare_chain, ABSENT, 20, 100, PUT_OR_DELETE},
     {"double a directory and split a group", prepare_split, ABSENT, 20, 700, PUT_OR_DELETE},
     {"split a group", prepare_split_without_doubling, ABSENT, 20, 700, PUT_OR_DELETE},
+    {"sweep a group instead of splitting it", prepare_expired_group, ABSENT, 20, 700, PUT_OR_DELETE},
     {"add", prepare_bystanders, ABSENT, 20, 40, ADD},
     {"add over an expired entry", prepare_expired, ABSENT, 20, 40, ADD},
     {"get or set", prepare_bystanders, ABSENT, 20, 40, GET_OR_SET},
@@ -344,6 +373,7 @@ void prepare_base(void) {
     header_reseal(base_path);
 
     shmkv_t *kv = open_ok(base_path, NULL);
+    expired_entries = 0;
     scenario->prepare(kv);
     if (scenario->before != ABSENT)
         put_sized(kv, subject, scenario->before);
@@ -352,8 +382,7 @@ void prepare_base(void) {
         key_find(&of_shard, touch_keys[i]);
     }
     ck_assert_whole(kv);
-    /* Of those that are there: what has expired still counts. */
-    base_entries = count_of(kv) - (scenario->prepare == prepare_expired);
+    base_entries = count_of(kv) - expired_entries;
     ck_assert_ok(shmkv_close(kv));
 }
 

@@ -25,7 +25,7 @@ struct scenario {
     unsigned states;    /* of the segment during act(), about */
     enum act act;
 };
-#define SCENARIO_COUNT 46
+#define SCENARIO_COUNT 47
 extern const struct scenario scenarios[];
 void prepare_nothing(shmkv_t *kv);
 

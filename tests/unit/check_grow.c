@@ -1,6 +1,7 @@
 /* How the index grows. Spec 6.8. */
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "tests/support/checks.h"
 
@@ -214,6 +215,83 @@ START_TEST(test_index_when_four_processes_grow_it_has_all_their_keys) {
 }
 END_TEST
 
+/* ------------------------------------------------------------------ what is gone */
+
+#define FRESH 1000000 /* keys that have expired as soon as they are there */
+#define LASTING 5000
+
+static void put_number(uint64_t n, unsigned flags, uint64_t expires_ns) {
+    const struct shmkv_item item = {.data = &n, .len = sizeof n, .flags = flags, .expires_ns = expires_ns};
+    ck_assert_ok(shmkv_put_item(kv, &n, sizeof n, &item));
+}
+
+static int put_three(void *arg, shmkv_txn_t *txn) {
+    for (size_t i = 0; i < 3; i++)
+        ck_assert_ok(shmkv_txn_put(txn, i, arg));
+    return SHMKV_OK;
+}
+
+static void put_three_together(uint64_t n) {
+    const uint64_t numbers[3] = {n, n + 1, n + 2};
+    const struct shmkv_bytes keys[3] = {
+        {&numbers[0], sizeof n}, {&numbers[1], sizeof n}, {&numbers[2], sizeof n}};
+    struct shmkv_item item = {.data = "v", .len = 1, .expires_ns = 1};
+    ck_assert_ok(shmkv_transaction(kv, 3, keys, put_three, &item));
+}
+
+/* Nobody sweeps. proves [OP-32] */
+START_TEST(test_index_does_not_grow_by_what_has_expired) {
+    for (uint64_t n = 0; n < LASTING; n++)
+        put_number(n, 0, 0);
+    uint64_t next = LASTING;
+    for (; next < 50000; next++)
+        put_number(next, 0, 1);
+    struct shmkv_stats early = stats_of(kv);
+    for (; next < FRESH; next += _i ? 3 : 1)
+        if (_i)
+            put_three_together(next);
+        else
+            put_number(next, 0, 1);
+    struct shmkv_stats late = stats_of(kv);
+    ck_assert_uint_le(late.limit, 2 * early.limit);
+    ck_assert_uint_le(late.entries, 2 * early.entries);
+    ck_assert_uint_le(late.group_bytes, 2 * early.group_bytes);
+    for (uint64_t n = 0; n < LASTING; n++)
+        ck_assert_ok(shmkv_exists(kv, &n, sizeof n));
+    ck_assert_whole(kv);
+}
+END_TEST
+
+#define BOUND 20000
+
+static struct gate bound;
+
+static void bind_some(void *from) {
+    kv = open_ok(name, NULL);
+    for (uint64_t n = 0; n < BOUND; n++)
+        put_number(*(uint64_t *)from + n, SHMKV_BOUND, 0);
+    gate_open(&bound);
+    for (;;)
+        pause();
+}
+
+START_TEST(test_index_does_not_grow_by_what_was_bound_to_the_dead) {
+    uint64_t first = 0;
+    bound = gate_new();
+    for (int round = 0; round < 6; round++) {
+        uint64_t before = stats_of(kv).limit;
+        pid_t pid = child_start(bind_some, &first);
+        ck_assert(gate_wait_from(&bound, pid));
+        ck_assert(child_kill(pid));
+        first += BOUND;
+        if (round > 1)
+            ck_assert_uint_le(stats_of(kv).limit, before + before / 4);
+    }
+    ck_assert_uint_le(count_of(kv), 2 * BOUND);
+    ck_assert_whole(kv);
+}
+END_TEST
+
 static Suite *grow_suite(void) {
     Suite *s = suite_create("grow");
     TCase *tc = case_new(s, "first group and chains");
@@ -226,6 +304,11 @@ static Suite *grow_suite(void) {
     tcase_add_test(tc, test_group_when_shallower_than_the_directory_is_split_without_doubling);
     tcase_add_test(tc, test_index_when_it_grows_to_20000_keys_finds_each);
     tcase_add_test(tc, test_index_when_emptied_keeps_its_depth);
+    tc = case_new(s, "what is gone");
+    tcase_add_checked_fixture(tc, set_up, tear_down);
+    tcase_set_timeout(tc, 120);
+    tcase_add_loop_test(tc, test_index_does_not_grow_by_what_has_expired, 0, 2);
+    tcase_add_test(tc, test_index_does_not_grow_by_what_was_bound_to_the_dead);
     tc = case_new(s, "hostile keys");
     tcase_add_checked_fixture(tc, set_up, tear_down);
     tcase_add_test(tc, test_keys_when_chosen_to_share_directory_bits_chain);

@@ -681,7 +681,7 @@ C<bound>. undef when there is none. Never blocks.
 As C<put>, with an end. C<ttl>: seconds from now after which the entry is absent; C<9**9**9>
 is never, undef the segment's default. C<bound>: the entry goes when this object is closed
 or this process ends, even by C<kill -9>: whoever looks next does not find it. To know that,
-readers ask the kernel, some microseconds for each bound entry. The options are those of all the following.
+readers ask the kernel, about ten microseconds for each bound entry. The options are those of all the following.
 
 =item $kv->add($key, $value, %options), $kv->replace($key, $value, %options)
 
@@ -751,7 +751,8 @@ many there were.
 =item $kv->sweep($max_steps)
 
 Reclaim the memory of entries that have expired, or whose process is gone, and return how
-many. What has expired is absent without this, but takes room and is counted by C<get_size>.
+many. What has expired is absent without this, but takes room and is counted by C<get_size>
+until it is swept, overwritten, or a put needs its room: so a store keeps its size without sweeps.
 C<$max_steps> bounds the work of one call, which goes on where the last one ended; 0 is all.
 
 =item $kv->exists($key)

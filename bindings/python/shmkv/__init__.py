@@ -412,7 +412,7 @@ class Store(_shmkv.Store):
                default; infinity: never
         bound  the entry goes when this Store is closed or this process ends, even by
                kill -9: whoever looks next does not find it. To know that, readers ask
-               the kernel, some microseconds for each bound entry
+               the kernel, about ten microseconds for each bound entry
         """
         self._store_as(key, _ALWAYS, value, ttl, bound)
 
@@ -507,8 +507,9 @@ class Store(_shmkv.Store):
     def sweep(self, max_steps=0):
         """Reclaim the memory of entries that have expired or whose process is gone; how many.
 
-        What has expired is absent without this, but takes room and is counted by len().
-        max_steps bounds the work of one call, which goes on where the last one ended; 0: all.
+        What has expired is absent without this, but takes room and is counted by len() until
+        it is swept, overwritten, or a put needs its room: so a store keeps its size without
+        sweeps. max_steps bounds the work of one call, which goes on where the last one ended; 0: all.
         Waits and raises as put() does; other Python threads run meanwhile.
         """
         return super().sweep(max_steps)

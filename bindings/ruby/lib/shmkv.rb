@@ -365,7 +365,7 @@ module ShmKV
     #       Float::INFINITY: never
     # bound:: the entry goes when this Store is closed or this process ends, even by
     #         <tt>kill -9</tt>: whoever looks next does not find it. To know that, readers ask the
-    #         kernel, some microseconds for each bound entry
+    #         kernel, about ten microseconds for each bound entry
     def set(key, value, ttl: nil, bound: false)
       store_as(key, ALWAYS, value, ttl, bound ? 1 : 0)
     end
@@ -437,7 +437,8 @@ module ShmKV
     alias shift pop
 
     # Reclaim the memory of entries that have expired, or whose process is gone; how many.
-    # What has expired is absent without this, but takes room and is counted by #size.
+    # What has expired is absent without this, but takes room and is counted by #size until it
+    # is swept, overwritten, or a put needs its room: so a store keeps its size without sweeps.
     # +max_steps+ bounds the work of one call, which goes on where the last one ended; 0 is
     # all. Other Ruby threads run meanwhile.
     def sweep(max_steps = 0)

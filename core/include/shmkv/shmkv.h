@@ -215,8 +215,8 @@ int shmkv_unlink(const char *name);
  * Bounded retries, then EBUSY. The first call after the segment was replaced attaches
  * to the new one, as shmkv_open() does, and may fail as that does.
  * Cost: no system call, but for an entry bound to a writer (SHMKV_BOUND) of another handle:
- * then the kernel is asked whether that process lives, some microseconds. If that cannot be
- * told, the entry is there until somebody cleans up.
+ * then the kernel is asked whether that process lives, about ten microseconds. If that cannot
+ * be told, the entry is there until somebody cleans up.
  * Order: acquire; sees all of one put.   Spec 6.2.
  */
 int shmkv_get(shmkv_t *kv, const void *key, size_t key_len,
@@ -551,7 +551,10 @@ int shmkv_touch(shmkv_t *kv, const void *key, size_t key_len, uint64_t expires_n
 /**
  * Reclaim the memory of entries that have expired, or whose writer is gone, after
  * cleaning up after dead writers. What has expired is absent without this, but takes
- * room, and is in shmkv_count(), until it is swept, deleted or overwritten.
+ * room, and is in shmkv_count(), until it is swept, deleted or overwritten, or a put needs its
+ * room: no part of the index grows before what is gone from it was taken out. So a store whose
+ * entries end keeps its size without sweeps; they make it smaller inside, and keep the count
+ * true.
  *
  * @param max_steps  buckets to look at, one lock for each, from where this handle's last
  *                   sweep ended; 0: all of them, once
