@@ -10,8 +10,6 @@
 %}
 
 /* For shmkv/__init__.py only. */
-%rename(_lock_name) lock_name;
-%rename(_unlock_name) unlock_name;
 %rename(_pop_pair) pop_pair;
 %rename(_cursor) Store::cursor;
 %rename(_step) Cursor::step;
@@ -468,6 +466,117 @@ static PyMethodDef fast_methods[] = {
     {NULL, NULL, 0, NULL},
 };
 
+/* ------------------------------------------------------------ the with statement of a lock */
+
+/* A lock that shmkv._Lock is about. */
+struct named_lock {
+    PyObject *store_object, *name, *timeout;
+    Store *store;
+    Py_buffer *view;
+    const void *key;
+    size_t key_len;
+};
+
+static void drop_named_lock(struct named_lock *lock)
+{
+    drop_view(lock->view);
+    Py_XDECREF(lock->store_object);
+    Py_XDECREF(lock->name);
+    Py_XDECREF(lock->timeout);
+}
+
+/* Not 0: raised. drop_named_lock() either way. */
+static int named_lock_of(PyObject *object, struct named_lock *lock)
+{
+    void *store;
+
+    memset(lock, 0, sizeof *lock);
+    lock->store_object = PyObject_GetAttrString(object, "_store");
+    lock->name = lock->store_object ? PyObject_GetAttrString(object, "_name") : NULL;
+    lock->timeout = lock->name ? PyObject_GetAttrString(object, "_timeout") : NULL;
+    if (!lock->timeout)
+        return -1;
+    if (!SWIG_IsOK(SWIG_ConvertPtr(lock->store_object, &store, SWIGTYPE_p_Store, 0))) {
+        PyErr_SetString(PyExc_TypeError, "not a lock of a Store");
+        return -1;
+    }
+    lock->store = store;
+    return key_of(lock->store, lock->name, &lock->key, &lock->key_len, &lock->view);
+}
+
+/* The token, which is noted in the object as long as nothing can come between. */
+static PyObject *lock_enter(PyObject *module, PyObject *object)
+{
+    struct named_lock lock;
+    PyObject *token = NULL;
+    uint64_t number;
+    double timeout;
+
+    (void)module;
+    if (!named_lock_of(object, &lock) && !seconds_in(PLACE(lock.store, lock.key, lock.key_len), "timeout", lock.timeout, &timeout)
+        && !take_lock(lock.store, lock.key, lock.key_len, timeout, &number)) {
+        token = number_new(number);
+        if (!token || PyObject_SetAttrString(object, "_token", token)) {
+            (void)let_go(lock.store, lock.key, lock.key_len, number);
+            forget_refusal();
+            Py_CLEAR(token);
+        }
+    }
+    drop_named_lock(&lock);
+    return token;
+}
+
+static PyObject *lock_exit(PyObject *module, PyObject *arguments)
+{
+    PyObject *object, *type, *error, *trace, *token;
+    struct named_lock lock;
+    uint64_t number = 0;
+    int err;
+
+    (void)module;
+    if (!PyArg_UnpackTuple(arguments, "__exit__", 4, 4, &object, &type, &error, &trace))
+        return NULL;
+    token = PyObject_GetAttrString(object, "_token");
+    if (token)
+        number = PyLong_AsUnsignedLongLong(token);
+    Py_XDECREF(token);
+    if (PyErr_Occurred())
+        return NULL;
+    err = named_lock_of(object, &lock) ? RAISED : let_go(lock.store, lock.key, lock.key_len, number);
+    drop_named_lock(&lock);
+    if (err && err != RAISED && type != Py_None) {
+        forget_refusal(); /* what was raised inside says more */
+        err = SHMKV_OK;
+    }
+    if (err && err != RAISED)
+        raise_error(err);
+    return err ? NULL : nothing();
+}
+
+static PyMethodDef lock_methods[] = {
+    {"__enter__", lock_enter, METH_O, "Take the lock; the token."},
+    {"__exit__", lock_exit, METH_VARARGS, "Let it go."},
+    {NULL, NULL, 0, NULL},
+};
+
+/* As the dict `lock_methods`, for the class body of shmkv._Lock. */
+static int make_lock_methods(PyObject *module_dict)
+{
+    PyObject *all = PyDict_New();
+    PyMethodDef *method;
+    int failed = !all;
+
+    for (method = lock_methods; method->ml_name && !failed; method++) {
+        PyObject *function = PyCFunction_New(method, NULL);
+
+        failed = !function || map_put(all, method->ml_name, PyInstanceMethod_New(function));
+        Py_XDECREF(function);
+    }
+    failed = failed || PyDict_SetItemString(module_dict, "lock_methods", all);
+    Py_XDECREF(all);
+    return failed;
+}
+
 /* As the dict `fast_methods`, for the class body of shmkv.Store. */
 static int make_fast_methods(PyObject *module_dict)
 {
@@ -498,6 +607,6 @@ static Py_ssize_t unpack_arguments(PyObject *arguments, const char *function, Py
 %}
 
 %init %{
-    if (make_fast_methods(md))
+    if (make_fast_methods(md) || make_lock_methods(md))
         RETURN_FAILED_INIT;
 %}

@@ -201,8 +201,11 @@ typedef struct Store {
         native_t owners();
 
         answer_t wait(const void *KEY, size_t KEY_LEN, int KNOWN, uint64_t VERSION, double TIMEOUT);
-        native_t lock_name(const void *KEY, size_t KEY_LEN, double TIMEOUT);
-        done_t unlock_name(const void *KEY, size_t KEY_LEN, uint64_t token);
+#if defined(SWIGRUBY)
+        native_t hold(const void *KEY, size_t KEY_LEN, double TIMEOUT);
+#elif defined(SWIGPERL)
+        native_t hold(const void *KEY, size_t KEY_LEN, double TIMEOUT, native_t FUNCTION);
+#endif
         native_t watch(uint64_t FROM, double PERIOD);
 
         native_t transaction(keys_t *KEYS, native_t FUNCTION);

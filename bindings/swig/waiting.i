@@ -103,30 +103,87 @@ static void wait_for_lock(void *argument)
     job->err = shmkv_lock(job->kv, job->key, job->key_len, job->timeout_ms, &job->version);
 }
 
-/* The token; when time is up, TimedOut, which names the holder. */
-static native_t Store_lock_name(Store *self, const void *KEY, size_t KEY_LEN, double TIMEOUT)
+/*
+ * Taking a lock and letting it go is C from the one to the other, but for what runs in between: an interrupt
+ * (Ctrl-C, Timeout, a signal handler that dies) comes between any two steps of the language's own code, and one
+ * between the lock and the note of it would leave it taken for as long as the Store is open.
+ */
+
+/* Not 0: raised. When time is up, it is TimedOut, which names the holder. */
+static int take_lock(Store *self, const void *key, size_t key_len, double timeout, uint64_t *token)
 {
-    struct waiting job = {.key = KEY, .key_len = KEY_LEN};
-    answer_t got = wait_in_slices(self, wait_for_lock, &job, TIMEOUT);
+    struct waiting job = {.key = key, .key_len = key_len};
+    answer_t got = wait_in_slices(self, wait_for_lock, &job, timeout);
 
     if (!got)
         raise_error(SHMKV_ETIMEDOUT);
-    return got == 1 ? number_new(job.version) : NO_OBJECT;
+    *token = job.version;
+    return got == 1 ? 0 : -1;
 }
 
-static done_t Store_unlock_name(Store *self, const void *KEY, size_t KEY_LEN, uint64_t token)
+/* Raises nothing. */
+static int let_go(Store *self, const void *key, size_t key_len, uint64_t token)
 {
     int err;
 
     if (!IS_OPEN(self))
-        return raise_closed(self);
-    err = shmkv_unlock(self->kv, KEY, KEY_LEN, token);
+        return refuse(SHMKV_ECLOSED, "%s: %s", self ? self->name : "shmkv", shmkv_strerror(SHMKV_ECLOSED));
+    err = shmkv_unlock(self->kv, key, key_len, token);
     if (err == SHMKV_ECHANGED) /* an answer in C; here nothing else explains it */
         err = refuse(err, "%s: the named lock was lost: the segment was replaced meanwhile", self->name);
-    if (err)
-        raise_error(err);
     return err;
 }
+
+#if defined(SWIGRUBY)
+static VALUE yield_token(VALUE token)
+{
+    return rb_yield(token);
+}
+
+/* What the block returns, while the lock is held. */
+static native_t Store_hold(Store *self, const void *KEY, size_t KEY_LEN, double TIMEOUT)
+{
+    VALUE name = rb_str_new(KEY, (long)KEY_LEN); /* the block may change the caller's */
+    VALUE result;
+    uint64_t token;
+    int left, err;
+
+    rb_need_block();
+    take_lock(self, RSTRING_PTR(name), KEY_LEN, TIMEOUT, &token);
+    result = rb_protect(yield_token, ULL2NUM(token), &left);
+    err = let_go(self, RSTRING_PTR(name), KEY_LEN, token);
+    RB_GC_GUARD(name);
+    if (left) {
+        forget_refusal();
+        rb_jump_tag(left); /* which says more */
+    }
+    if (err)
+        raise_error(err);
+    return result;
+}
+#elif defined(SWIGPERL)
+/* What the sub returns, while the lock is held. */
+static native_t Store_hold(Store *self, const void *KEY, size_t KEY_LEN, double TIMEOUT, native_t FUNCTION)
+{
+    native_t result;
+    uint64_t token;
+    int err;
+
+    if (take_lock(self, KEY, KEY_LEN, TIMEOUT, &token))
+        return NO_OBJECT;
+    result = call_sub(FUNCTION, sv_2mortal(newSVuv(token)));
+    err = let_go(self, KEY, KEY_LEN, token);
+    if (!result) {
+        forget_refusal(); /* what it died with says more */
+        return NO_OBJECT;
+    }
+    if (!err)
+        return result;
+    release(result);
+    raise_error(err);
+    return NO_OBJECT;
+}
+#endif
 
 /* Whether anything has changed, and the position from which to watch on. */
 static native_t Store_watch(Store *self, uint64_t position, double TIMEOUT)

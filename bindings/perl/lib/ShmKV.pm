@@ -231,11 +231,10 @@ sub modify {
     my ($self, $key, $code, @options) = @_;
 
     _expect_sub($self, $code, 'modify takes a key and a sub');
-    while (1) {
-        my $item  = $self->get_item($key);
-        my $value = $code->($item ? $item->{value} : undef);
-        return $value if $self->cas($key, $item ? $item->{version} : 0, $value, @options);
-    }
+    my $item  = $self->get_item($key);
+    my $value = $code->($item ? $item->{value} : undef);
+    return $value if $self->cas($key, $item ? $item->{version} : 0, $value, @options);
+    goto &modify;    # and no loop here, which a last or next in the sub would mean
 }
 
 sub wait {
@@ -258,18 +257,13 @@ sub lock {
 
     _expect_sub($self, $code, 'lock takes a name and a sub');
     my ($timeout) = _options($self, ['timeout'], @options);
-    my $token = Store_lock_name($self, $name, $timeout);
     my $wants = wantarray;
     my @result;
-    my $done = eval {
-        if   ($wants) { @result = $code->($token) }
-        else          { $result[0] = $code->($token) }
-        1;
-    };
-    my $error    = $@;
-    my $unlocked = eval { Store_unlock_name($self, $name, $token) };
-    die $error if !$done;
-    die $@ if !$unlocked;
+    Store_hold($self, $name, $timeout, sub {
+        if   ($wants) { @result = $code->(@_) }
+        else          { $result[0] = $code->(@_) }
+        return 1;
+    });
     return $wants ? @result : $result[0];
 }
 
@@ -863,7 +857,7 @@ that locked through this object. The lock goes with the sub, with the object, an
 process, however that ends: whoever waits then gets it. A stopped process keeps it.
 C<timeout>: in seconds, after which it dies with TimedOut, whose detail names the holder; undef is
 never. Dies with Deadlock if this thread holds it already, and at the end with Changed if it was
-lost, because the segment was replaced. Leave the sub by C<return> or C<die>, not by C<last>.
+lost, because the segment was replaced. Leave the sub by C<return> or C<die>; C<last> dies.
 
 =item $kv->transaction(\@keys, $code)
 

@@ -207,19 +207,11 @@ class _Lock:
         self._store, self._name, self._timeout = store, name, timeout
         _seconds(timeout, store.name, "timeout")
 
-    def __enter__(self):
-        self._token = self._store._lock_name(self._name, self._timeout)
-        return self._token
+    # In C, so that no Ctrl-C can come between the lock and the note of it.
+    locals().update(_shmkv.lock_methods)
 
     def __repr__(self):
         return "<shmkv lock %r of %r>" % (self._name, self._store.name)
-
-    def __exit__(self, *exception):
-        try:
-            self._store._unlock_name(self._name, self._token)
-        except Changed:
-            if exception[0] is None:
-                raise
 
 
 class Transaction:

@@ -353,7 +353,7 @@ module ShmKV
     alias closed? closed
     undef_method :closed
 
-    private :lock_name, :unlock_name, :use_codec, :store_as, :count_with, :pop_pair, :dump_path, :dump_fd, :load_path, :load_fd
+    private :hold, :use_codec, :store_as, :count_with, :pop_pair, :dump_path, :dump_fd, :load_path, :load_fd
     %i[put_many cursor swap get_or_set cas cas_value wait watch touch sweep transaction].each do |name|
       alias_method :"#{name}_in_c", name
       private :"#{name}_in_c"
@@ -475,7 +475,7 @@ module ShmKV
     def modify(key, ttl: nil, bound: false)
       raise LocalJumpError, "no block given (yield)" unless block_given?
 
-      loop do
+      while true # and not loop, which would end with a StopIteration of the block
         item = get_item(key)
         value = yield(item && item[:value])
         return value if cas(key, item ? item[:version] : 0, value, ttl: ttl, bound: bound)
@@ -532,24 +532,10 @@ module ShmKV
     # Raises TimedOut after +timeout+ seconds (nil: never; the detail names the holder),
     # Deadlock if this thread holds it already, and Changed at the end if it was lost, because
     # the segment was replaced. Other threads run meanwhile, and may interrupt it.
-    def lock(name, timeout: nil)
-      raise LocalJumpError, "no block given (yield)" unless block_given?
+    def lock(name, timeout: nil, &block)
+      raise LocalJumpError, "no block given (yield)" unless block
 
-      token = lock_name(name, timeout)
-      begin
-        result = yield(token)
-      rescue Exception
-        begin
-          unlock_name(name, token)
-        rescue Changed
-          nil # what the block raised says more
-        end
-        token = nil
-        raise
-      ensure
-        unlock_name(name, token) if token
-      end
-      result
+      hold(name, timeout, &block)
     end
 
     # The value of +key+; when there is none, what the block returns, which is stored. Of all
@@ -813,7 +799,7 @@ module ShmKV
 
     # Absent: stored. There: what the block makes of it.
     def merge_pair(key, value)
-      loop do
+      while true # as in #modify
         return if add(key, value)
 
         item = get_item(key) or next
