@@ -121,6 +121,10 @@ static void open_write_close(void *arg) {
 
 /* The list of segments is never forked in the middle of a change. */
 START_TEST(test_fork_while_another_thread_opens_and_closes_leaves_a_child_that_can) {
+#if defined(__SANITIZE_ADDRESS__)
+    printf("not checked: the sanitizer's allocator may be locked in the child, for ever\n");
+    return;
+#endif
     pthread_t thread;
     ck_assert_int_eq(pthread_create(&thread, NULL, open_and_close, NULL), 0);
     for (int i = 0; i < 100; i++)

@@ -604,10 +604,11 @@ START_TEST(test_transfers_keep_the_sum) {
     shmkv_t *reader = open_mode(name, SHMKV_READONLY);
     pid_t clerks[2];
     pthread_t threads[2];
-    for (uintptr_t i = 0; i < 2; i++) {
+    /* Children first: one that is forked while a thread asserts inherits Check's mutex as it is. */
+    for (uintptr_t i = 0; i < 2; i++)
         clerks[i] = child_start(be_clerk, (void *)i);
+    for (uintptr_t i = 0; i < 2; i++)
         ck_assert_int_eq(pthread_create(&threads[i], NULL, be_clerk_in_thread, (void *)i), 0);
-    }
     for (int i = 0; i < 300; i++) {
         expect_sum(kv);
         expect_sum_in_snapshot(kv);
