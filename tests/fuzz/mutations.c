@@ -23,6 +23,20 @@ uint64_t image_word(const struct image *im, uint64_t off) {
 
 static const header_t *head(const struct image *im) { return &im->where; }
 
+/* Where their words begin. */
+static const uint16_t shard_words[] = {offsetof(shard_t, lock),    offsetof(shard_t, intent),
+                                       offsetof(shard_t, changes), offsetof(shard_t, waiters),
+                                       offsetof(shard_t, count),   offsetof(shard_t, bytes),
+                                       offsetof(shard_t, hand),    offsetof(shard_t, evictions),
+                                       offsetof(shard_t, root),    offsetof(shard_t, entries)};
+static const uint16_t arena_words[] = {offsetof(arena_t, lock), offsetof(arena_t, intent),
+                                       offsetof(arena_t, partial)};
+static const uint16_t space_words[] = {offsetof(space_t, lock), offsetof(space_t, intent),
+                                       offsetof(space_t, limit), offsetof(space_t, last),
+                                       offsetof(space_t, bins)};
+
+#define ANY_OF(array) ((array)[below(sizeof(array) / sizeof *(array))])
+
 /* A word of one of the structures before the data. */
 static uint64_t pick_field(const struct image *im) {
     const header_t *h = head(im);
@@ -35,15 +49,14 @@ static uint64_t pick_field(const struct image *im) {
         return h->owners_offset + below(4) * sizeof(owner_t) + offsetof(owner_t, version) +
                below(10) * 8;
     case 3:
-        return h->shards_offset + below(h->shard_count) * sizeof(shard_t) +
-               (const uint16_t[]){0, 8, 16, 24, 128, 256, 264, 272, 288}[below(9)];
+        return h->shards_offset + below(h->shard_count) * sizeof(shard_t) + ANY_OF(shard_words);
     case 4:
-        return h->arenas_offset + below(h->arena_count) * sizeof(arena_t) +
-               (const uint16_t[]){0, 128, 384}[below(3)] + 8 * below(2) * below(40);
+        return h->arenas_offset + below(h->arena_count) * sizeof(arena_t) + ANY_OF(arena_words) +
+               8 * below(2) * below(40);
     case 5:
-        return h->space_offset + (const uint16_t[]){0, 128, 1024, 1032, 1152}[below(5)];
+        return h->space_offset + ANY_OF(space_words);
     case 6:
-        return h->space_offset + 1152 + 8 * below(SHMKV_SPACE_BINS);
+        return h->space_offset + offsetof(space_t, bins) + 8 * below(SHMKV_SPACE_BINS);
     default: /* a run's header */
         return h->data_offset +
                below((im->size - h->data_offset) / SHMKV_PAGE_SIZE + 1) * SHMKV_PAGE_SIZE +
@@ -184,10 +197,12 @@ static void mutate_transaction(struct trial *t) {
     const struct image *im = t->im;
     const header_t *h = head(im);
     uint64_t slot = below(3), own = h->owners_offset + slot * sizeof(owner_t);
-    uint64_t cell = below(3) ? image_word(im, im->hot[below(im->hot_count)]) & CELL_IN_WORD
-                             : (pick_offset(im) & ~15ULL & OFFSET_IN_WORD) | MAKE(CELL_CLASS, below(35));
+    uint64_t cell = below(3)
+                        ? image_word(im, im->hot[below(im->hot_count)]) & CELL_IN_WORD
+                        : (pick_offset(im) & ~15ULL & OFFSET_IN_WORD) | MAKE(CELL_CLASS, below(35));
     uint64_t block = cell & OFFSET_IN_WORD, cells = 1 + below(below(8) ? 12 : 1100);
-    uint64_t decision = 1ULL << 48 | (below(1 << 20) << 4), first = block + sizeof(block_t) + 8 * cells;
+    uint64_t decision = 1ULL << 48 | (below(1 << 20) << 4),
+             first = block + sizeof(block_t) + 8 * cells;
     mutate(t, own, MAKE(OWNER_STATE_STATE, 1) | MAKE(OWNER_STATE_GENERATION, 1), 8);
     mutate(t, own + offsetof(owner_t, txn), cell | MAKE(TXN_CELLS, cells), 8);
     if (block + sizeof(block_t) <= im->size)
@@ -207,9 +222,11 @@ static void mutate_transaction(struct trial *t) {
         mutate(t, shard + offsetof(shard_t, entries) + 8, decision, 8);
         mutate(t, shard + offsetof(shard_t, entries) + 16,
                (first + 16 * below(6) + 8 * (below(12) == 0)) | LIST_ENTRY, 8);
-        mutate(t, shard + offsetof(shard_t, entries) + 24, below(8) ? below(8) : pick_value(im, 0), 8);
+        mutate(t, shard + offsetof(shard_t, entries) + 24, below(8) ? below(8) : pick_value(im, 0),
+               8);
         mutate(t, shard + offsetof(shard_t, intent),
-               MAKE(INTENT_ACTIVE, 1) | MAKE(INTENT_COUNT, 2) | MAKE(INTENT_OWNER, slot + (below(12) != 0)) |
+               MAKE(INTENT_ACTIVE, 1) | MAKE(INTENT_COUNT, 2) |
+                   MAKE(INTENT_OWNER, slot + (below(12) != 0)) |
                    MAKE(INTENT_OP, SHMKV_OP_TRANSACTION),
                8);
         if (below(2))
