@@ -130,7 +130,7 @@ static int let_go(Store *self, const void *key, size_t key_len, uint64_t token)
         return refuse(SHMKV_ECLOSED, "%s: %s", self ? self->name : "shmkv", shmkv_strerror(SHMKV_ECLOSED));
     err = shmkv_unlock(self->kv, key, key_len, token);
     if (err == SHMKV_ECHANGED) /* an answer in C; here nothing else explains it */
-        err = refuse(err, "%s: the named lock was lost: the segment was replaced meanwhile", self->name);
+        err = refuse(err, "%s: the named lock was lost: the segment was replaced meanwhile, or this is a child that was forked inside", self->name);
     return err;
 }
 

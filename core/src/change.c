@@ -303,6 +303,8 @@ static int compute(struct work *w) {
  * lock, once for each owner that is met. */
 static COLD int decide_bound(struct work *w) {
     uint64_t owner = w->found.owner;
+    if (w->c->ours && !slot_is_ours(w->ctx->seg, (uint32_t)owner - 1))
+        return SHMKV_ECHANGED;
     if (owner == w->gone)
         w->found.present = false;
     else if (owner != w->lives && !slot_is_ours(w->ctx->seg, (uint32_t)owner - 1))

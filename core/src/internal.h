@@ -675,6 +675,7 @@ struct change {
     void *buf;
     size_t buf_len;
     bool hidden;               /* it is a named lock */
+    bool ours;                 /* one that is bound to others than this handle is ECHANGED */
     uint64_t made, expires_ns; /* out: of the new value */
 };
 int change_make(struct context *ctx, struct change *c);

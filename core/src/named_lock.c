@@ -102,10 +102,14 @@ int shmkv_lock(shmkv_t *kv, const void *name, size_t name_len, int timeout_ms, u
     }
 }
 
-/* [NAMED-03] Only the very lock that was taken. */
+/* [NAMED-03] Only the very lock that was taken, and not by a forked child, which has its parent's token. */
 int shmkv_unlock(shmkv_t *kv, const void *name, size_t name_len, uint64_t token) {
-    struct change c = {
-        .key = name, .key_len = name_len, .when = IF_VERSION, .version = token, .hidden = true};
+    struct change c = {.key = name,
+                       .key_len = name_len,
+                       .when = IF_VERSION,
+                       .version = token,
+                       .hidden = true,
+                       .ours = true};
     int err = handle_change(kv, &c);
     return err == SHMKV_ENOTFOUND ? SHMKV_ECHANGED : err;
 }

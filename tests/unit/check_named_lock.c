@@ -84,6 +84,28 @@ START_TEST(test_unlock_when_the_lock_is_not_ours_is_echanged) {
 }
 END_TEST
 
+/* As a child does that leaves the block in which it was forked. proves [NAMED-03] */
+static void unlock_for_the_parent(void *arg) {
+    uint64_t token = *(uint64_t *)arg, second;
+    ck_assert_err(shmkv_unlock(kv, "l", 1, token), SHMKV_ECHANGED);
+    ck_assert_err(shmkv_lock(kv, "l", 1, 0, &second), SHMKV_ETIMEDOUT);
+    ck_assert_err(shmkv_unlock(kv, "l", 1, token), SHMKV_ECHANGED);
+    second = lock_ok(kv, "its own");
+    ck_assert_ok(shmkv_unlock(kv, "its own", 7, second));
+}
+
+START_TEST(test_unlock_in_a_child_leaves_the_parents_lock_alone) {
+    uint64_t token = lock_ok(kv, "l"), second;
+    ck_assert(child_succeeded(child_start(unlock_for_the_parent, &token)));
+    shmkv_t *other = open_ok(path, NULL);
+    ck_assert_err(shmkv_unlock(other, "l", 1, token), SHMKV_ECHANGED);
+    ck_assert_err(shmkv_lock(other, "l", 1, 0, &second), SHMKV_ETIMEDOUT);
+    ck_assert_ok(shmkv_unlock(kv, "l", 1, token));
+    lock_ok(other, "l");
+    ck_assert_ok(shmkv_close(other));
+}
+END_TEST
+
 START_TEST(test_lock_when_this_thread_has_it_is_edeadlk) {
     uint64_t token = lock_ok(kv, "l"), again;
     ck_assert_err(shmkv_lock(kv, "l", 1, -1, &again), SHMKV_EDEADLK);
@@ -548,6 +570,7 @@ static Suite *named_lock_suite(void) {
     tcase_add_checked_fixture(tc, set_up, tear_down);
     tcase_add_test(tc, test_lock_when_free_is_had_and_given_back);
     tcase_add_test(tc, test_unlock_when_the_lock_is_not_ours_is_echanged);
+    tcase_add_test(tc, test_unlock_in_a_child_leaves_the_parents_lock_alone);
     tcase_add_test(tc, test_lock_when_this_thread_has_it_is_edeadlk);
     tcase_add_test(tc, test_lock_when_the_call_is_wrong_says_so);
     tcase_add_test(tc, test_locks_are_not_seen_among_the_keys);

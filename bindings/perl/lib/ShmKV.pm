@@ -857,7 +857,7 @@ that locked through this object. The lock goes with the sub, with the object, an
 process, however that ends: whoever waits then gets it. A stopped process keeps it.
 C<timeout>: in seconds, after which it dies with TimedOut, whose detail names the holder; undef is
 never. Dies with Deadlock if this thread holds it already, and at the end with Changed if it was
-lost, because the segment was replaced. Leave the sub by C<return> or C<die>; C<last> dies.
+lost, because the segment was replaced, and in a child that was forked inside: the parent's lock stays. Leave the sub by C<return> or C<die>; C<last> dies.
 
 =item $kv->transaction(\@keys, $code)
 

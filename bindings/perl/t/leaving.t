@@ -152,6 +152,25 @@ subtest 'return, in each context' => sub {
     nothing_stays('return');
 };
 
+subtest 'a child that leaves does not let the parent\'s lock go' => sub {
+    my $parent = $$;
+    my $left   = eval {
+        $kv->lock('n', sub {
+            my $pid = fork // die "fork: $!";
+            return 'child' if !$pid;
+            waitpid $pid, 0;
+            is $?, 0, 'the child cannot';
+            isa_ok died_with(sub { $other->lock('n', sub { }, timeout => 0) }), 'ShmKV::Error::TimedOut', 'it is held';
+            return 'parent';
+        });
+    };
+    my $error = $@;
+    POSIX::_exit(!defined $left && ref $error && $error->isa('ShmKV::Error::Changed') ? 0 : 1) if $$ != $parent;
+    is $left, 'parent', 'only one comes out';
+    nothing_stays('fork');
+    the_next_call_works();
+};
+
 subtest 'close inside' => sub {
     my $mine = ShmKV->open($kv->name);
     isa_ok died_with(sub { $mine->lock('n', sub { $mine->close }) }), 'ShmKV::Error::Closed', 'close';

@@ -553,8 +553,8 @@ class Store(_shmkv.Store):
         statement, with the store, and with the process, however that ends: whoever waits then
         gets it. A stopped process keeps it. Entering raises TimedOut after timeout seconds
         (None: never; the detail names the holder) and Deadlock if this thread holds it
-        already; leaving raises Changed if it was lost, because the segment was replaced. Other
-        Python threads run meanwhile, and signal handlers, within 100 ms, which may raise.
+        already; leaving raises Changed if it was lost, because the segment was replaced, and in a child that was
+        forked inside: the parent's lock stays. Other Python threads run meanwhile, and signal handlers, within 100 ms, which may raise.
         """
         return _Lock(self, name, timeout)
 

@@ -235,6 +235,24 @@ class Leaving(SegmentTest):
         self.nothing_stays()
         self.the_next_call_works()
 
+    def test_a_child_that_leaves_does_not_let_the_parents_lock_go(self):
+        def leave_in_child(lock):
+            with self.assertRaises(shmkv.Changed):
+                lock.__exit__(None, None, None)
+            with self.assertRaises(shmkv.TimedOut):
+                self.kv.lock("n", 0).__enter__()
+            with self.kv.lock("other", 0):
+                pass
+
+        lock = self.kv.lock("n")
+        with lock:
+            self.in_child(lambda: leave_in_child(lock))
+            self.in_child(self.kv.close)
+            with self.assertRaises(shmkv.TimedOut):
+                self.other.lock("n", 0).__enter__()
+        self.nothing_stays()
+        self.the_next_call_works()
+
     def test_close_inside_lets_it_go(self):
         with shmkv.open(self.kv.name) as kv, self.assertRaises(shmkv.Closed):
             with kv.lock("n"):

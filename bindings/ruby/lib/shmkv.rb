@@ -531,7 +531,7 @@ module ShmKV
     #
     # Raises TimedOut after +timeout+ seconds (nil: never; the detail names the holder),
     # Deadlock if this thread holds it already, and Changed at the end if it was lost, because
-    # the segment was replaced. Other threads run meanwhile, and may interrupt it.
+    # the segment was replaced, and in a child that was forked inside: the parent's lock stays. Other threads run meanwhile, and may interrupt it.
     def lock(name, timeout: nil, &block)
       raise LocalJumpError, "no block given (yield)" unless block
 

@@ -194,6 +194,26 @@ class TestLeaving < SegmentTest
     the_next_call_works
   end
 
+  def test_a_child_that_leaves_does_not_let_the_parents_lock_go
+    parent = Process.pid
+    left = begin
+      @kv.lock("n") do
+        if (pid = fork)
+          assert_predicate Process.wait2(pid)[1], :success?
+          assert_raises(ShmKV::TimedOut) { @other.lock("n", timeout: 0) { flunk } }
+          "parent"
+        end
+      end
+    rescue ShmKV::Changed
+      exit!(0) if Process.pid != parent
+      raise
+    end
+    exit!(1) if Process.pid != parent
+    assert_equal "parent", left
+    nothing_stays("fork")
+    the_next_call_works
+  end
+
   def test_close_inside_lets_it_go
     assert_raises(ShmKV::Closed) { ShmKV.open(@kv.name) { |kv| kv.lock("n") { kv.close } } }
     assert_raises(Gone) { ShmKV.open(@kv.name) { |kv| kv.lock("n") { kv.close && raise(Gone) } } }

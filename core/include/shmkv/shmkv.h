@@ -721,9 +721,10 @@ int shmkv_lock(shmkv_t *kv, const void *name, size_t name_len, int timeout_ms, u
  * Let the lock go.
  *
  * @param token  from shmkv_lock()
- * @return SHMKV_OK; ECHANGED: it was ours no more (unlocked already, or the segment was
- *         replaced); otherwise as shmkv_delete()
- * Threads, fork, blocking: as shmkv_delete().   Spec 6.14.
+ * @return SHMKV_OK; ECHANGED: it was not ours (unlocked already, or the segment was replaced, or
+ *         it was taken by another handle or before a fork); otherwise as shmkv_delete()
+ * Threads: any.   Fork: the child does not let its parent's lock go.
+ * Blocks: as shmkv_delete().   Spec 6.14.
  */
 int shmkv_unlock(shmkv_t *kv, const void *name, size_t name_len, uint64_t token);
 
