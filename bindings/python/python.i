@@ -17,6 +17,7 @@
 %rename(_put_many) put_many;
 %rename(_use_codec) use_codec;
 %rename(_count_with) count_with;
+%rename(_store_modified) store_modified;
 %rename(_store_as) store_as;
 %rename(_dump_path) dump_path;
 %rename(_dump_fd) dump_fd;

@@ -173,6 +173,8 @@ typedef struct Store {
         reply_t get_or_set(const void *KEY, size_t KEY_LEN, value_t *ITEM, double TTL, int BOUND);
         reply_t take(const void *KEY, size_t KEY_LEN);
         answer_t cas(const void *KEY, size_t KEY_LEN, uint64_t VERSION, value_t *ITEM, double TTL, int BOUND);
+        answer_t store_modified(const void *KEY, size_t KEY_LEN, uint64_t VERSION, uint64_t EXPIRES_NS, value_t *ITEM,
+                                double TTL, int BOUND);
         answer_t cas_value(const void *KEY, size_t KEY_LEN, value_t *EXPECTED, value_t *ITEM, double TTL,
                            int BOUND);
         answer_t delete_if(const void *KEY, size_t KEY_LEN, uint64_t VERSION);

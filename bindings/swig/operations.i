@@ -203,6 +203,22 @@ static answer_t Store_cas(Store *self, const void *KEY, size_t KEY_LEN, uint64_t
     return answer_or(shmkv_cas(self->kv, KEY, KEY_LEN, version, &ITEM->item), SHMKV_ECHANGED);
 }
 
+/* What modify made of the value of that version. Without a time to live the entry ends when it did, EXPIRES_NS,
+ * and 0 is never; a new one, of version 0, when the segment says. As shmkv_update() does. */
+static answer_t Store_store_modified(Store *self, const void *KEY, size_t KEY_LEN, uint64_t version,
+                                     uint64_t expires_ns, value_t *ITEM, double TTL, int BOUND)
+{
+    if (!IS_OPEN(self))
+        return raise_closed(self);
+    if (value_for(PLACE(self, KEY, KEY_LEN), ITEM, TTL, BOUND))
+        return -1;
+    if (TTL < 0 && version) {
+        ITEM->item.expires_ns = expires_ns;
+        ITEM->item.flags |= expires_ns ? 0 : SHMKV_NO_DEFAULT_EXPIRY;
+    }
+    return answer_or(shmkv_cas(self->kv, KEY, KEY_LEN, version, &ITEM->item), SHMKV_ECHANGED);
+}
+
 static answer_t Store_cas_value(Store *self, const void *KEY, size_t KEY_LEN, value_t *EXPECTED,
                                 value_t *ITEM, double TTL, int BOUND)
 {

@@ -519,6 +519,35 @@ class Operations(DriverTest):
                 self.assertEqual({driver.count() for driver in self.drivers.values()}, {1})
                 self.assertEqual(self.others[other].verify(), 0)
 
+    def test_modify_leaves_the_end_of_an_entry_as_it_is(self):
+        name = self.segment()
+        self.drivers["c"].open(name, "exclusive", "default_ttl", LONG)
+        self.opened(name)
+        never = b"never"
+        for one, driver in self.drivers.items():
+            with self.subTest(modifier=one):
+                self.prepare(driver, {K: Ends(21, 2 * LONG), never: 21})
+                driver.call("touch", never)
+                before = {key: line.split()[3] for key, line in self.state().items()}
+                self.assertEqual(driver.call("modify", K), value(42))
+                self.assertEqual(driver.call("modify", never), value(42))
+                after = self.state()
+                self.assertEqual({key: line.split()[1] for key, line in after.items()}, {K: "int:42", never: "int:42"})
+                self.assertEqual({key: line.split()[3] for key, line in after.items()}, before)
+                self.assertEqual(before[never], "0")
+                driver.call("delete", K)
+                self.assertEqual(driver.call("modify", K), value(1), "which is new")
+                self.assertNotIn(self.state()[K].split()[3], ("0", before[K]))
+                driver.call("clear")
+
+    def test_modify_of_a_bound_entry_makes_one_that_stays(self):
+        for one, other in PAIRS:
+            with self.subTest(owner=one, modifier=other):
+                owner = self.bind(one, self.segment())
+                self.assertEqual(self.others[other].call("modify", K), value(14))
+                owner.kill()
+                self.assert_state({K: 14, J: 8})
+
     def test_default_ttl_when_one_language_chose_it_then_holds_for_what_any_stores(self):
         for one, other in PAIRS:
             with self.subTest(creator=one, other=other):

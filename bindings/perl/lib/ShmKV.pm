@@ -231,9 +231,11 @@ sub modify {
     my ($self, $key, $code, @options) = @_;
 
     _expect_sub($self, $code, 'modify takes a key and a sub');
-    my $item  = $self->get_item($key);
-    my $value = $code->($item ? $item->{value} : undef);
-    return $value if $self->cas($key, $item ? $item->{version} : 0, $value, @options);
+    my @ending = _ending($self, @options);
+    my $item   = $self->get_item($key);
+    my $value  = $code->($item ? $item->{value} : undef);
+    my ($version, $ends) = $item ? ($item->{version}, $item->{expires_ns} || 0) : (0, 0);
+    return $value if Store_store_modified($self, $key, $version, $ends, $value, @ending);
     goto &modify;    # and no loop here, which a last or next in the sub would mean
 }
 
@@ -727,7 +729,9 @@ Remove likewise; tell whether it was removed.
 
 Store what C<< $code->($value) >> returns, and return it; C<$value> is undef when there is
 none. No lock is held while the code runs. If another process comes between, it runs again,
-so it should do nothing else. If it dies, nothing has changed.
+so it should do nothing else. If it dies, nothing has changed. Without C<ttl> the entry ends when
+it would have; a new one, when the segment's do. C<bound> as of C<set>: without it the entry stays
+when its process ends.
 
 =item $kv->touch($key, $ttl)
 

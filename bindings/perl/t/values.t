@@ -160,6 +160,16 @@ subtest 'conditions' => sub {
     is_deeply(\@seen, [1, 10], 'again when another came between');
     ok(!eval { $kv->modify(n => sub { die "no\n" }); 1 }, 'a sub may die');
     is($kv->get('n'), 11, 'and nothing has changed');
+    $kv->set(n => 1, ttl => 1000);
+    my $first = $kv->get_item('n')->{expires_ns};
+    $kv->modify(n => sub { $_[0] + 1 });
+    is($kv->get_item('n')->{expires_ns}, $first, 'modify leaves the end');
+    $kv->modify(n => sub { $_[0] + 1 }, ttl => 2000, bound => 1);
+    cmp_ok($kv->get_item('n')->{expires_ns}, '>', $first, 'or gives another');
+    ok($kv->get_item('n')->{bound}, 'bound');
+    $kv->modify(n => sub { $_[0] + 1 }, ttl => 9**9**9);
+    is($kv->get_item('n')->{expires_ns}, undef, 'or none');
+    ok(!$kv->get_item('n')->{bound}, 'not bound');
 };
 
 subtest 'counters' => sub {

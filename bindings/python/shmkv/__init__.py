@@ -469,13 +469,15 @@ class Store(_shmkv.Store):
 
         No lock is held while function runs. If another process comes between, it runs
         again, so it should do nothing else. An exception from it changes nothing.
-        Options as of set().
+        Without ttl the entry ends when it would have; a new one, when the segment's do. bound
+        as of set(): without it the entry stays when its process ends.
         """
         self._check_function(key, function)
         while True:
             item = self.get_item(key)
             value = function(item and item["value"])
-            if self.cas(key, item["version"] if item else 0, value, ttl=ttl, bound=bound):
+            version, expires_ns = (item["version"], item["expires_ns"] or 0) if item else (0, 0)
+            if self._store_modified(key, version, expires_ns, value, ttl, bound):
                 return value
 
     def pop(self, key, default=_ABSENT):

@@ -212,6 +212,18 @@ class Conditions(SegmentTest):
         self.assertEqual(calls, [1, 10])
         self.assertEqual(self.kv.modify("new", lambda value: value is None), True)
 
+    def test_modify_gives_another_end_when_asked(self):
+        self.kv.set("n", 1, ttl=1000)
+        first = self.kv.get_item("n")["expires_ns"]
+        self.kv.modify("n", lambda value: value + 1)
+        self.assertEqual(self.kv.get_item("n")["expires_ns"], first)
+        self.kv.modify("n", lambda value: value + 1, ttl=2000, bound=True)
+        self.assertGreater(self.kv.get_item("n")["expires_ns"], first)
+        self.assertTrue(self.kv.get_item("n")["bound"])
+        self.kv.modify("n", lambda value: value + 1, ttl=math.inf)
+        self.assertIsNone(self.kv.get_item("n")["expires_ns"])
+        self.assertFalse(self.kv.get_item("n")["bound"])
+
     def test_modify_when_the_function_raises_changes_nothing(self):
         self.kv["n"] = 1
         with self.assertRaises(ZeroDivisionError):

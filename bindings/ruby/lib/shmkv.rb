@@ -353,7 +353,7 @@ module ShmKV
     alias closed? closed
     undef_method :closed
 
-    private :hold, :use_codec, :store_as, :count_with, :pop_pair, :dump_path, :dump_fd, :load_path, :load_fd
+    private :hold, :use_codec, :store_as, :store_modified, :count_with, :pop_pair, :dump_path, :dump_fd, :load_path, :load_fd
     %i[put_many cursor swap get_or_set cas cas_value wait watch touch sweep transaction].each do |name|
       alias_method :"#{name}_in_c", name
       private :"#{name}_in_c"
@@ -470,15 +470,17 @@ module ShmKV
 
     # Store what the block returns for the value of +key+, nil when there is none, and
     # return it. No lock is held while the block runs. If another process comes between,
-    # it runs again, so it should do nothing else. An exception changes nothing. Options
-    # as of #set.
+    # it runs again, so it should do nothing else. An exception changes nothing. Without
+    # <tt>ttl</tt> the entry ends when it would have; a new one, when the segment's do.
+    # <tt>bound</tt> as of #set: without it the entry stays when its process ends.
     def modify(key, ttl: nil, bound: false)
       raise LocalJumpError, "no block given (yield)" unless block_given?
 
       while true # and not loop, which would end with a StopIteration of the block
         item = get_item(key)
         value = yield(item && item[:value])
-        return value if cas(key, item ? item[:version] : 0, value, ttl: ttl, bound: bound)
+        version, ends = item ? [item[:version], item[:expires_ns] || 0] : [0, 0]
+        return value if store_modified(key, version, ends, value, ttl, bound ? 1 : 0)
       end
     end
 

@@ -181,6 +181,19 @@ class TestConditions < SegmentTest
     assert_equal 11, @kv["n"]
   end
 
+  def test_modify_gives_another_end_when_asked
+    @kv.set("n", 1, ttl: 1000)
+    first = @kv.get_item("n")[:expires_ns]
+    @kv.modify("n") { |value| value + 1 }
+    assert_equal first, @kv.get_item("n")[:expires_ns]
+    @kv.modify("n", ttl: 2000, bound: true) { |value| value + 1 }
+    assert_operator @kv.get_item("n")[:expires_ns], :>, first
+    assert @kv.get_item("n")[:bound]
+    @kv.modify("n", ttl: Float::INFINITY) { |value| value + 1 }
+    assert_nil @kv.get_item("n")[:expires_ns]
+    refute @kv.get_item("n")[:bound]
+  end
+
   def test_time_to_live
     @kv.set("short", 1, ttl: 0)
     @kv.set("long", 2, ttl: 1000)
