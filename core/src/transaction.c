@@ -29,7 +29,8 @@
 /* What is to become of a key. */
 enum wish { LEAVE, STORE, REMOVE };
 
-#define E_FULL (-1020) /* a shard has no room within its bound */
+#define E_FULL (-1020)   /* a shard has no room within its bound */
+#define E_VICTIM (-1021) /* own->victim has to be returned first */
 
 /* A declared key. */
 struct keyed {
@@ -59,7 +60,10 @@ struct shmkv_txn {
     struct keyed **sorted; /* by shard, then bucket */
     uint8_t uuid[16];      /* of the segment that was seen; versions are of one segment */
     bool running;          /* the caller's function is */
-    bool swept;            /* a group in which there was no room */
+    /* On the way to room in the index. */
+    bool swept;   /* a group in which there was none */
+    bool grew;    /* or tried to */
+    bool cramped; /* it cannot grow */
     uint64_t deadline;
     /* The commit. */
     struct txn_block block;
@@ -317,6 +321,28 @@ static int find_slot(struct segment *seg, const struct shmkv_txn *txn, size_t i)
     return damaged(seg, seg_offset(seg, p->last), "a chain of overflow buckets does not end");
 }
 
+static COLD int nothing_may_go(const struct segment *seg) {
+    return fail(SHMKV_ENOSPC, "%s: the entries in its way are bound to processes", seg->loc->path);
+}
+
+/* Where the index cannot grow any more: a slot of the key's own chain. Its entry may be a
+ * key of the transaction: that is seen then, as if another had deleted it. */
+static COLD int make_slot(struct context *ctx, const struct domain *d, const struct keyed *k) {
+    if (load_relaxed_u64(&ctx->own->victim))
+        return E_VICTIM;
+    bucket_t *b = group_bucket(k->place.group, k->bucket);
+    int err = evict_from_chain(ctx, d, b, &ctx->own->victim);
+    return err == E_NOTHING ? nothing_may_go(ctx->seg) : err;
+}
+
+/* The place has no slot. SHMKV_OK: look again. */
+static int make_place(struct context *ctx, const struct shmkv_txn *txn, struct keyed *k) {
+    struct domain d = shard_domain(ctx->seg, k->shard);
+    if (txn->cramped && k->place.group)
+        return make_slot(ctx, &d, k);
+    return table_grow(ctx, &d, &ctx->seg->shards[k->shard], k->hash, &k->place, txn->swept);
+}
+
 /* Find all places again and again, since making room in a shard moves what is there.
  * E_GROW: *where tells what is missing. */
 static int find_places(struct context *ctx, struct shmkv_txn *txn, size_t *where) {
@@ -332,9 +358,8 @@ static int find_places(struct context *ctx, struct shmkv_txn *txn, size_t *where
             return err;
         if (k->wish != STORE || k->place.slot)
             continue;
-        struct domain d = shard_domain(seg, k->shard);
         *where = i;
-        err = table_grow(ctx, &d, &seg->shards[k->shard], k->hash, &k->place, txn->swept);
+        err = make_place(ctx, txn, k);
         if (err)
             return err;
         i = (size_t)-1; /* from the start */
@@ -461,60 +486,84 @@ static void publish(struct context *ctx, struct shmkv_txn *txn) {
         }
 }
 
-/* Evict one entry. It may be a key of the transaction: that is seen then, as if
- * another had deleted it. */
+/* Evict one entry. It may be a key of the transaction, as in make_slot(). */
 static int lose_one(struct context *ctx, uint32_t shard) {
     uint64_t *field = &ctx->own->victim;
     int err = evict_one(ctx, shard, 0, field);
     if (err == E_NOTHING)
-        err = fail(SHMKV_ENOSPC, "%s: the entries in its way are bound to processes",
-                   ctx->seg->loc->path);
+        err = nothing_may_go(ctx->seg);
     return err ? err : cell_return(ctx, field);
 }
 
-/* The work under the locks, making room until there is enough. */
-static int publish_when_found(struct context *ctx, struct shmkv_txn *txn) {
-    bool grew = false;
-    size_t where = 0;
-    int err;
-    txn->swept = false;
-    for (;;) {
-        err = lock_shards(ctx, txn);
-        if (err)
-            break;
-        err = segment_check_thawed(ctx->seg);
-        if (!err)
-            err = find_places(ctx, txn, &where);
-        if (!err && ctx->seg->evicts)
-            err = check_bounds(ctx->seg, txn, &where);
-        if (!err) {
-            publish(ctx, txn);
-            break;
-        }
-        unlock_shards(ctx, txn, txn->n);
-        if (err == E_FULL) {
-            err = lose_one(ctx, txn->sorted[where]->shard);
-            if (err)
-                break;
-            continue;
-        }
-        if (err == E_GONE) {
-            txn->swept = true;
-            err = group_sweep(ctx, txn->sorted[where]->hash);
-            if (err)
-                break;
-            continue;
-        }
-        if (err != E_GROW)
-            break;
-        grew = true;
-        err = table_prepare(ctx, txn->sorted[where]->shard, &txn->sorted[where]->place);
-        if (err)
-            break;
+static int prepare_again(struct context *ctx, void *arg) {
+    const struct keyed *k = arg;
+    return table_prepare(ctx, k->shard, &k->place);
+}
+
+/* What the index needs; in a cache that cannot have it, what it can do with, as in change.c: a
+ * shard without a group must have one, the others lose an entry under the lock. */
+static int prepare_index(struct context *ctx, struct shmkv_txn *txn, struct keyed *k) {
+    txn->grew = true;
+    int err = table_prepare(ctx, k->shard, &k->place);
+    if (err != SHMKV_ENOSPC || !ctx->seg->evicts)
+        return err;
+    if (!k->place.group)
+        return evict_until(ctx, k->shard, 0, &ctx->own->victim, prepare_again, k);
+    txn->cramped = true;
+    return SHMKV_OK;
+}
+
+/* Do without the locks what was asked for under them, for @p k. SHMKV_OK: try again. */
+static int make_room(struct context *ctx, struct shmkv_txn *txn, int need, struct keyed *k) {
+    switch (need) {
+    case E_FULL:
+        return lose_one(ctx, k->shard);
+    case E_VICTIM:
+        return cell_return(ctx, &ctx->own->victim);
+    case E_GONE:
+        txn->swept = true;
+        return group_sweep(ctx, k->hash);
+    case E_GROW:
+        return prepare_index(ctx, txn, k);
+    default:
+        return need;
     }
+}
+
+/* The work under the locks. E_FULL and so on: what the sorted key *where needs first. */
+static int locked_step(struct context *ctx, struct shmkv_txn *txn, size_t *where) {
+    int err = lock_shards(ctx, txn);
+    if (err)
+        return err;
+    err = segment_check_thawed(ctx->seg);
+    if (!err)
+        err = find_places(ctx, txn, where);
+    if (!err && ctx->seg->evicts)
+        err = check_bounds(ctx->seg, txn, where);
+    if (err)
+        unlock_shards(ctx, txn, txn->n);
+    else
+        publish(ctx, txn);
+    return err;
+}
+
+/* That, making room until there is enough. */
+static int publish_when_found(struct context *ctx, struct shmkv_txn *txn) {
+    size_t where;
+    int err;
+    txn->swept = txn->grew = txn->cramped = false;
+    do {
+        where = 0;
+        err = locked_step(ctx, txn, &where);
+        if (!err)
+            break;
+        err = make_room(ctx, txn, err, txn->sorted[where]);
+    } while (!err);
     /* What cannot be put away now goes back later, as in change_make(). */
-    if (grew)
+    if (txn->grew)
         (void)table_tidy(ctx);
+    if (ctx->seg->evicts)
+        (void)cell_return(ctx, &ctx->own->victim);
     return err;
 }
 

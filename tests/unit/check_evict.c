@@ -685,6 +685,21 @@ START_TEST(test_a_transaction_counts_bytes) {
 }
 END_TEST
 
+/* The index cannot grow: its keys take the places of others. */
+START_TEST(test_a_transaction_in_a_full_segment_evicts) {
+    open_full(2 << 20);
+    for (unsigned i = 0; i < 20000; i++)
+        ck_assert_ok(put_key("k", i, 8));
+    for (unsigned round = 0; round < 200; round++) {
+        char prefix[16];
+        snprintf(prefix, sizeof prefix, "round%u.", round);
+        ck_assert_ok(transact(prefix, 30));
+        ck_assert_uint_eq(found_with(prefix), 30);
+    }
+    ck_assert_uint_le(stats_of(kv).limit, 2 << 20);
+}
+END_TEST
+
 START_TEST(test_conditions_and_numbers_keep_the_bound) {
     for (unsigned i = 0; i < 3 * BOUND; i++) {
         const char *key = key_of("n", i);
@@ -820,6 +835,7 @@ int main(void) {
     tcase_add_checked_fixture(tc, set_up, tear_down);
     tcase_add_test(tc, test_a_transaction_keeps_the_bound);
     tcase_add_test(tc, test_a_transaction_counts_bytes);
+    tcase_add_test(tc, test_a_transaction_in_a_full_segment_evicts);
     tcase_add_test(tc, test_conditions_and_numbers_keep_the_bound);
     tcase_add_test(tc, test_a_fresh_segment_of_a_load_is_bounded_too);
     tcase_add_test(tc, test_processes_share_a_cache);
