@@ -2,14 +2,15 @@
  * A writer for the inspector's tests to look at. Built with the crash points of the core.
  *
  *   holder SEGMENT wait          put, say "ready", stay attached until standard input ends
- *   holder SEGMENT types         put values of all types and ends, say "ready", until standard
- * input ends holder SEGMENT lock NAME     hold the named lock NAME, say "ready", until standard
- * input ends holder SEGMENT stop POINT    put twice; put again, and stop (SIGSTOP) at the crash
- * point holder SEGMENT die POINT     put twice; put again, and die (SIGKILL) at the crash point
+ *   holder SEGMENT types         put values of all types and ends, and do as wait does
+ *   holder SEGMENT cache         put 300 keys into a new cache of 100 entries, and do as wait does
+ *   holder SEGMENT lock NAME     hold the named lock NAME, and do as wait does
+ *   holder SEGMENT stop POINT    put twice; put again, and stop (SIGSTOP) at the crash point
+ *   holder SEGMENT die POINT     put twice; put again, and die (SIGKILL) at the crash point
  *
- * All puts are to the key "held": "old", "old", then "new". The third builds its record in the
- * place that the second has left, and so takes one lock only, of a shard. HOLDER_NAME, if set, is
- * what the process calls itself.
+ * All puts but those of types and cache are to the key "held": "old", "old", then "new". The third
+ * builds its record in the place that the second has left, and so takes one lock only, of a shard.
+ * HOLDER_NAME, if set, is what the process calls itself.
  */
 #include <math.h>
 #include <signal.h>
@@ -68,6 +69,14 @@ static void put_types(shmkv_t *kv) {
     }
 }
 
+static void fill_cache(shmkv_t *kv) {
+    for (int i = 0; i < 300; i++)
+        if (shmkv_put(kv, &i, sizeof i, &i, sizeof i) != SHMKV_OK) {
+            fprintf(stderr, "holder: %s\n", shmkv_error_detail());
+            exit(1);
+        }
+}
+
 static void wait_for_end_of_input(void) {
     puts("ready");
     fflush(stdout);
@@ -76,13 +85,16 @@ static void wait_for_end_of_input(void) {
 }
 
 int main(int argc, char **argv) {
+    struct shmkv_options opts = {.size = sizeof opts};
     shmkv_t *kv;
 
     if (argc < 3)
         return 2;
+    if (strcmp(argv[2], "cache") == 0)
+        opts.max_entries = 100;
     if (getenv("HOLDER_NAME"))
         prctl(PR_SET_NAME, getenv("HOLDER_NAME"));
-    if (shmkv_open(argv[1], NULL, &kv) != SHMKV_OK) {
+    if (shmkv_open(argv[1], &opts, &kv) != SHMKV_OK) {
         fprintf(stderr, "holder: %s\n", shmkv_error_detail());
         return 1;
     }
@@ -92,6 +104,9 @@ int main(int argc, char **argv) {
         wait_for_end_of_input();
     } else if (strcmp(argv[2], "types") == 0) {
         put_types(kv);
+        wait_for_end_of_input();
+    } else if (strcmp(argv[2], "cache") == 0) {
+        fill_cache(kv);
         wait_for_end_of_input();
     } else if (argc == 4 && strcmp(argv[2], "lock") == 0) {
         lock(kv, argv[3]);

@@ -115,6 +115,12 @@ class Case(unittest.TestCase):
         self.assertEqual(process.stdout.readline(), b"ready\n")
         return process
 
+    def writer_of_a_cache(self):
+        """A writer that has stored 300 entries and one more in a new cache of 100, and is still attached."""
+        process = self.hold("cache")
+        self.assertEqual(process.stdout.readline(), b"ready\n")
+        return process
+
     def stopped_writer(self, **options):
         """A writer that stopped in the middle of a put."""
         process = self.hold("stop", POINT, **options)

@@ -53,6 +53,18 @@ class Help(unittest.TestCase):
                 self.assertRegex(err, rb"^(shmkv-inspect|Usage: shmkv-inspect)\b")
 
 
+class Cache(Case):
+    def test_bounds_and_what_they_cost(self):
+        self.writer_of_a_cache()
+        info, stat = facts(run("info", self.segment)), facts(run("stat", self.segment))
+        self.assertEqual((info["evicts"], info["max_entries"], info["max_bytes"]), ("yes", "100", "-"))
+        self.assertLessEqual(int(stat["entries"]), 100)
+        self.assertEqual(int(stat["entries"]) + int(stat["evictions"]), 301)
+        (info,) = objects(run("info", "--json", self.segment))
+        self.assertIs(info["evicts"], True)
+        self.assertEqual(info["max_entries"], 100)
+
+
 class Facts(Case):
     def setUp(self):
         super().setUp()
