@@ -527,24 +527,35 @@ static PyObject *lock_enter(PyObject *module, PyObject *object)
     return token;
 }
 
-static PyObject *lock_exit(PyObject *module, PyObject *arguments)
+/* Let go of what is noted, if there is something. Not 0: raised, or a refusal that is to be. */
+static int let_go_of_noted(PyObject *object)
 {
-    PyObject *object, *type, *error, *trace, *token;
+    PyObject *token = PyObject_GetAttrString(object, "_token");
     struct named_lock lock;
     uint64_t number = 0;
+    int err;
+
+    if (token && token != Py_None)
+        number = PyLong_AsUnsignedLongLong(token);
+    Py_XDECREF(token);
+    if (PyErr_Occurred())
+        return RAISED;
+    if (!number)
+        return SHMKV_OK;
+    err = named_lock_of(object, &lock) ? RAISED : let_go(lock.store, lock.key, lock.key_len, number);
+    drop_named_lock(&lock);
+    return PyObject_SetAttrString(object, "_token", Py_None) ? RAISED : err;
+}
+
+static PyObject *lock_exit(PyObject *module, PyObject *arguments)
+{
+    PyObject *object, *type, *error, *trace;
     int err;
 
     (void)module;
     if (!PyArg_UnpackTuple(arguments, "__exit__", 4, 4, &object, &type, &error, &trace))
         return NULL;
-    token = PyObject_GetAttrString(object, "_token");
-    if (token)
-        number = PyLong_AsUnsignedLongLong(token);
-    Py_XDECREF(token);
-    if (PyErr_Occurred())
-        return NULL;
-    err = named_lock_of(object, &lock) ? RAISED : let_go(lock.store, lock.key, lock.key_len, number);
-    drop_named_lock(&lock);
+    err = let_go_of_noted(object);
     if (err && err != RAISED && type != Py_None) {
         forget_refusal(); /* what was raised inside says more */
         err = SHMKV_OK;
@@ -554,9 +565,24 @@ static PyObject *lock_exit(PyObject *module, PyObject *arguments)
     return err ? NULL : nothing();
 }
 
+/* From Python 3.14 on an interrupt may come between __enter__() and the block, as after any call, and then nobody
+ * calls __exit__(). */
+static PyObject *lock_del(PyObject *module, PyObject *object)
+{
+    int err = let_go_of_noted(object);
+
+    (void)module;
+    if (err == RAISED)
+        return NULL;
+    if (err)
+        forget_refusal(); /* closed, lost, or the parent's: it is not ours any more */
+    return nothing();
+}
+
 static PyMethodDef lock_methods[] = {
     {"__enter__", lock_enter, METH_O, "Take the lock; the token."},
     {"__exit__", lock_exit, METH_VARARGS, "Let it go."},
+    {"__del__", lock_del, METH_O, "Let it go, if that has not been done."},
     {NULL, NULL, 0, NULL},
 };
 

@@ -204,10 +204,10 @@ class _Lock:
     __slots__ = "_store", "_name", "_timeout", "_token"
 
     def __init__(self, store, name, timeout):
-        self._store, self._name, self._timeout = store, name, timeout
+        self._store, self._name, self._timeout, self._token = store, name, timeout, None
         _seconds(timeout, store.name, "timeout")
 
-    # In C, so that no Ctrl-C can come between the lock and the note of it.
+    # In C, so that no Ctrl-C can come between the lock and the note of it; what is noted goes with the object.
     locals().update(_shmkv.lock_methods)
 
     def __repr__(self):
@@ -552,11 +552,12 @@ class Store(_shmkv.Store):
 
         Names of locks are apart from keys. The with statement gives a number, larger than that of
         any earlier holder that locked through this store. The lock goes at the end of the
-        statement, with the store, and with the process, however that ends: whoever waits then
-        gets it. A stopped process keeps it. Entering raises TimedOut after timeout seconds
-        (None: never; the detail names the holder) and Deadlock if this thread holds it
-        already; leaving raises Changed if it was lost, because the segment was replaced, and in a child that was
-        forked inside: the parent's lock stays. Other Python threads run meanwhile, and signal handlers, within 100 ms, which may raise.
+        statement, with what this returns, with the store, and with the process, however that ends:
+        whoever waits then gets it. A stopped process keeps it. Entering raises TimedOut after
+        timeout seconds (None: never; the detail names the holder) and Deadlock if this thread
+        holds it already; leaving raises Changed if it was lost, because the segment was replaced,
+        and in a child that was forked inside: the parent's lock stays. Other Python threads run
+        meanwhile, and signal handlers, within 100 ms, which may raise.
         """
         return _Lock(self, name, timeout)
 

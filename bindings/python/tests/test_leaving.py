@@ -253,6 +253,17 @@ class Leaving(SegmentTest):
         self.nothing_stays()
         self.the_next_call_works()
 
+    def test_a_lock_goes_with_its_object(self):
+        # As when an interrupt comes between __enter__() and the block.
+        lock = self.kv.lock("n")
+        self.assertGreater(lock.__enter__(), 0)
+        with self.assertRaises(shmkv.TimedOut):
+            self.other.lock("n", 0).__enter__()
+        del lock
+        with self.other.lock("n", 0):
+            pass
+        self.nothing_stays()
+
     def test_close_inside_lets_it_go(self):
         with shmkv.open(self.kv.name) as kv, self.assertRaises(shmkv.Closed):
             with kv.lock("n"):
