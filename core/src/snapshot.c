@@ -33,6 +33,8 @@ struct shmkv_snapshot {
     /* What a transaction will still store in the shard being copied. */
     const entry_t *decided;
     unsigned decided_count;
+    /* [OP-15] The time when the copy began: an entry whose end comes while it is made is in it. */
+    uint64_t began_ns;
     /* [OP-15] What was told of the owners that entries are bound to, by slot: 0 or the owner, and
      * whether he was gone. One answer for all entries of one owner. */
     uint32_t owner_count;
@@ -70,8 +72,9 @@ static bool note_extra(struct segment *seg, shmkv_snapshot_t *s, const record_t 
     uint64_t owner = load_relaxed_u64(&extra->owner);
     item->expires_ns = load_relaxed_u64(&extra->expiry_ns);
     item->bound = owner != 0;
-    return entry_in_place(seg, item->expires_ns, owner) &&
-           (!owner || !owner_was_gone(seg, s, owner));
+    if (item->expires_ns && s->began_ns >= item->expires_ns)
+        return false;
+    return !owner || (owner_in_place(seg, owner) && !owner_was_gone(seg, s, owner));
 }
 
 static int copy_record(struct segment *seg, shmkv_snapshot_t *s, const struct group_view *view,
@@ -166,6 +169,7 @@ static int copy_shard(struct segment *seg, shmkv_snapshot_t *s, const shard_t *s
 /* E_RETRY: somebody died that entries are bound to. */
 static int copy_once(struct segment *seg, shmkv_snapshot_t *s) {
     s->used = s->count = s->next = 0;
+    s->began_ns = wall_ns();
     memset(s->verdicts, 0, s->owner_count * sizeof *s->verdicts);
     int err = SHMKV_OK;
     for (uint32_t i = 0; !err && i < seg->shard_count; i++)

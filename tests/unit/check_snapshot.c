@@ -34,6 +34,36 @@ START_TEST(test_snapshot_when_empty_has_nothing) {
 }
 END_TEST
 
+#define ENDING 20000u
+#define APART_NS 20000u
+
+/* They end in the order of their numbers: those that are there still are the last ones. */
+static unsigned expect_the_last(shmkv_t *h) {
+    shmkv_snapshot_t *s = snapshot_of(h);
+    uint64_t n = shmkv_snapshot_count(s);
+    const void *key, *val;
+    size_t key_len, val_len;
+    uint32_t number;
+    while (shmkv_snapshot_next(s, &key, &key_len, &val, &val_len) == SHMKV_OK) {
+        memcpy(&number, key, sizeof number);
+        ck_assert_msg(number >= ENDING - n, "%u is there, of the last %u", number, (unsigned)n);
+    }
+    shmkv_snapshot_free(s);
+    return (unsigned)n;
+}
+
+/* proves [OP-15] */
+START_TEST(test_snapshot_while_entries_end_is_of_one_moment) {
+    shmkv_t *reader = open_mode(name, SHMKV_READONLY);
+    struct shmkv_item item = {.data = "", .expires_ns = wall_ns() + 300000000u};
+    for (uint32_t i = 0; i < ENDING; i++, item.expires_ns += APART_NS)
+        ck_assert_ok(shmkv_put_item(kv, &i, sizeof i, &item));
+    while (expect_the_last(kv) && expect_the_last(reader))
+        ;
+    ck_assert_ok(shmkv_close(reader));
+}
+END_TEST
+
 static void expect_all(shmkv_t *h, uint64_t n) {
     shmkv_snapshot_t *s = snapshot_of(h);
     ck_assert_uint_eq(shmkv_snapshot_count(s), n);
@@ -285,6 +315,7 @@ static Suite *snapshot_suite(void) {
     tcase_add_checked_fixture(tc, set_up, tear_down);
     tcase_add_loop_test(tc, test_snapshot_while_pairs_are_written_is_of_one_moment, 0, 2);
     tcase_add_loop_test(tc, test_read_only_snapshot_while_pairs_are_written_is_of_one_moment, 0, 2);
+    tcase_add_test(tc, test_snapshot_while_entries_end_is_of_one_moment);
     tcase_add_test(tc, test_read_only_snapshot_while_a_writer_never_rests_is_right_or_ebusy);
     return s;
 }
