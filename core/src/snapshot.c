@@ -290,7 +290,7 @@ static int take_unlocked(struct segment *seg, shmkv_snapshot_t *s) {
             stamps[i] = stamp_of(seg, &seg->shards[i]);
         err = copy_all(seg, s);
         if (stamps_hold(seg, stamps)) {
-            if (err)
+            if (err && err != SHMKV_EBUSY)
                 err = damaged(seg, seg_offset(seg, seg->shards), "the index leads nowhere");
             break;
         }

@@ -1,5 +1,7 @@
 /* All entries as they were at one moment. Spec 6.7. */
 #include <errno.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -300,6 +302,42 @@ START_TEST(test_read_only_snapshot_while_a_writer_never_rests_is_right_or_ebusy)
 }
 END_TEST
 
+static atomic_bool enough;
+
+/* As if the owner left and came back all the time, which none of his generation does. */
+static void *come_and_go(void *state) {
+    uint64_t *word = state, live = *word;
+    for (unsigned n = 0; !atomic_load(&enough); n++)
+        store_release_u64(word, n & 64 ? live : 0);
+    store_release_u64(word, live);
+    return NULL;
+}
+
+START_TEST(test_read_only_snapshot_while_an_owner_comes_and_goes_is_whole_or_ebusy) {
+    finish(kv, name);
+    kv = open_ok(name,
+                 &(struct shmkv_options){.size = sizeof(struct shmkv_options), .owner_slots = 1});
+    struct shmkv_item item = {.data = "", .flags = SHMKV_BOUND};
+    ck_assert_ok(shmkv_put_item(kv, "key", 3, &item));
+    shmkv_t *reader = open_mode(name, SHMKV_READONLY);
+    pthread_t thread;
+    ck_assert_int_eq(pthread_create(&thread, NULL, come_and_go, &segment_of(kv)->owners[0].state),
+                     0);
+    int err = SHMKV_OK;
+    unsigned n = 0;
+    for (uint64_t begun = now_ms(); !err && now_ms() - begun < 1000; n++) {
+        shmkv_snapshot_t *s;
+        err = shmkv_snapshot(reader, &s);
+        shmkv_snapshot_free(s);
+    }
+    ck_assert_msg(!err || err == SHMKV_EBUSY, "%d, %s", err, shmkv_error_detail());
+    printf("%u snapshots, then %s\n", n, result_name(err));
+    atomic_store(&enough, true);
+    pthread_join(thread, NULL);
+    ck_assert_ok(shmkv_close(reader));
+}
+END_TEST
+
 static Suite *snapshot_suite(void) {
     Suite *s = suite_create("snapshot");
     TCase *tc = case_new(s, "basic");
@@ -317,6 +355,7 @@ static Suite *snapshot_suite(void) {
     tcase_add_loop_test(tc, test_read_only_snapshot_while_pairs_are_written_is_of_one_moment, 0, 2);
     tcase_add_test(tc, test_snapshot_while_entries_end_is_of_one_moment);
     tcase_add_test(tc, test_read_only_snapshot_while_a_writer_never_rests_is_right_or_ebusy);
+    tcase_add_test(tc, test_read_only_snapshot_while_an_owner_comes_and_goes_is_whole_or_ebusy);
     return s;
 }
 
