@@ -159,7 +159,7 @@ struct segment {
     space_t *space;
 
     /* Writers only. */
-    int lock_fd; /* its open file description holds the owner locks */
+    _Atomic(int) lock_fd; /* its open file description holds the owner locks */
     struct thread_lock claiming;
     atomic_uint context_count;
     _Atomic(uint64_t) sweep_at, pop_at; /* where walk.c goes on */

@@ -273,12 +273,9 @@ static void context_init(struct context *ctx, struct segment *seg, uint32_t slot
     ctx->locks = 0;
 }
 
-/* We hold the owner lock of @p slot. Make it ours, cleaning up first. */
-static int slot_adopt(struct segment *seg, uint32_t slot, struct context *ctx) {
+/* We hold the owner lock of @p slot. Make it ours, cleaning up first if it is @p dirty. */
+static int slot_adopt(struct segment *seg, uint32_t slot, bool dirty, struct context *ctx) {
     owner_t *own = &seg->owners[slot];
-    bool dirty = FIELD(own->state, OWNER_STATE_STATE) != 0;
-    if (dirty)
-        slot_condemn(own);
     /* Live in name before the clean-up: locks taken by it must be seen as held
      * by a live owner. The generation goes first, so that a lock word of the
      * dead owner can no longer be mistaken for ours. */
@@ -309,11 +306,16 @@ static int slot_find(struct segment *seg, unsigned n) {
             failure = fail(locked, "%s: locking owner slot %u", seg->loc->path, i);
         if (locked != 0)
             continue;
+        /* [LOCK-28] Before it is listed: our other threads would take its dead owner for us, and
+         * keys of his for present. */
+        bool dirty = FIELD(seg->owners[i].state, OWNER_STATE_STATE) != 0;
+        if (dirty)
+            slot_condemn(&seg->owners[i]);
         /* [LOCK-17] Listed before any lock can name it: the kernel tells our other
          * threads that a byte which this handle has locked is free. */
         ctx->slot = i;
         atomic_store(&seg->context_count, n + 1);
-        int err = slot_adopt(seg, i, ctx);
+        int err = slot_adopt(seg, i, dirty, ctx);
         if (!err)
             return SHMKV_OK;
         /* [LOCK-25] Its last owner cannot be cleaned up after now: try another. */
