@@ -315,7 +315,13 @@ static int put_back(struct context *ctx, uint64_t *field, bool chained) {
     return err;
 }
 
-int cell_return(struct context *ctx, uint64_t *field) { return put_back(ctx, field, false); }
+int cell_return(struct context *ctx, uint64_t *field) {
+    if (!load_relaxed_u64(field))
+        return SHMKV_OK;
+    int err = put_back(ctx, field, false);
+    FAULT_POINT("cell-returned");
+    return err;
+}
 
 int chain_return(struct context *ctx, uint64_t *field) {
     int err = SHMKV_OK;

@@ -63,8 +63,9 @@ struct work {
     uint64_t gone, lives;
     /* In a segment that evicts. */
     struct victim victim;
-    bool cramped; /* the index cannot grow */
-    bool swept;   /* the key's group was */
+    uint64_t left; /* see evict_again() */
+    bool cramped;  /* the index cannot grow */
+    bool swept;    /* the key's group was */
 };
 
 /* ------------------------------------------------------------------ the new record */
@@ -582,8 +583,10 @@ static COLD int meet(struct work *w, int need) {
         fence_acquire();
         w->compared = w->found.version;
         return SHMKV_OK;
-    case NEED_ROOM:
-        return cell_return(w->ctx, &w->ctx->own->victim);
+    case NEED_ROOM: {
+        int err = evict_again(w->ctx->seg, &w->left);
+        return err ? err : cell_return(w->ctx, &w->ctx->own->victim);
+    }
     default:
         ask_after_owner(w);
         return SHMKV_OK;
@@ -651,6 +654,7 @@ static inline __attribute__((always_inline)) int make(struct context *ctx, struc
     w.hash = hash;
     if (unlikely(seg->evicts)) {
         w.victim = (struct victim){0};
+        w.left = 0;
         w.cramped = false;
     }
     int err;

@@ -733,6 +733,9 @@ struct victim {
     bool begun; /* and its hand is */
     uint64_t hand;
 };
+/* [EVICT-08] Before another entry is evicted for the same change; *left is 0 at first. EBUSY: more
+ * than all that there was have gone, so others take the room that is made. */
+int evict_again(const struct segment *seg, uint64_t *left);
 /* Evict one. Caller holds the shard's lock. E_RETRY: not found yet, but let others have
  * the lock. E_NOTHING: there is none that may go. */
 int evict_locked(struct context *ctx, const struct domain *d, struct victim *v);

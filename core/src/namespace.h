@@ -36,6 +36,7 @@
 #define entry_visible shmkv_private_entry_visible
 #define error_detail_keep shmkv_private_error_detail_keep
 #define error_detail_restore shmkv_private_error_detail_restore
+#define evict_again shmkv_private_evict_again
 #define evict_from_chain shmkv_private_evict_from_chain
 #define evict_locked shmkv_private_evict_locked
 #define evict_one shmkv_private_evict_one

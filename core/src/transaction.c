@@ -61,9 +61,10 @@ struct shmkv_txn {
     uint8_t uuid[16];      /* of the segment that was seen; versions are of one segment */
     bool running;          /* the caller's function is */
     /* On the way to room in the index. */
-    bool swept;   /* a group in which there was none */
-    bool grew;    /* or tried to */
-    bool cramped; /* it cannot grow */
+    bool swept;    /* a group in which there was none */
+    bool grew;     /* or tried to */
+    bool cramped;  /* it cannot grow */
+    uint64_t left; /* see evict_again() */
     uint64_t deadline;
     /* The commit. */
     struct txn_block block;
@@ -515,11 +516,14 @@ static int prepare_index(struct context *ctx, struct shmkv_txn *txn, struct keye
 
 /* Do without the locks what was asked for under them, for @p k. SHMKV_OK: try again. */
 static int make_room(struct context *ctx, struct shmkv_txn *txn, int need, struct keyed *k) {
+    int err;
     switch (need) {
     case E_FULL:
-        return lose_one(ctx, k->shard);
+        err = evict_again(ctx->seg, &txn->left);
+        return err ? err : lose_one(ctx, k->shard);
     case E_VICTIM:
-        return cell_return(ctx, &ctx->own->victim);
+        err = evict_again(ctx->seg, &txn->left);
+        return err ? err : cell_return(ctx, &ctx->own->victim);
     case E_GONE:
         txn->swept = true;
         return group_sweep(ctx, k->hash);
@@ -552,6 +556,7 @@ static int publish_when_found(struct context *ctx, struct shmkv_txn *txn) {
     size_t where;
     int err;
     txn->swept = txn->grew = txn->cramped = false;
+    txn->left = 0;
     do {
         where = 0;
         err = locked_step(ctx, txn, &where);

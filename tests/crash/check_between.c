@@ -2,6 +2,7 @@
  * What others see and do between two steps of ours. They do so at fault points, in our own process,
  * and so at exactly that moment.
  */
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -71,10 +72,66 @@ START_TEST(test_slot_of_the_dead_is_not_ours_before_it_has_another_generation) {
 }
 END_TEST
 
+/* --------------------------------------------------------------------------- eviction */
+
+static shmkv_t *other;
+
+/* Another writer stores something new in the room that has just been made. */
+static void take_the_room(void) {
+    static unsigned n;
+    char key[32];
+    snprintf(key, sizeof key, "other%u", n++);
+    ck_assert_ok(shmkv_put(other, key, strlen(key), "v", 1));
+}
+
+static void open_full(uint64_t max_entries, uint64_t max_bytes) {
+    kv = open_ok(name, &(struct shmkv_options){.size = sizeof(struct shmkv_options),
+                                               .max_entries = max_entries,
+                                               .max_bytes = max_bytes});
+    ck_assert_uint_eq(info_of(kv).shard_count, 1);
+    other = open_ok(name, NULL);
+    for (unsigned i = 0; stats_of(kv).evictions < 10; i++)
+        ck_assert_ok(shmkv_put(kv, &i, sizeof i, "v", 1));
+}
+
+static int store_both(void *arg, shmkv_txn_t *txn) {
+    (void)arg;
+    for (unsigned i = 0; i < 2; i++)
+        ck_assert_ok(shmkv_txn_put(txn, i, &(struct shmkv_item){.data = "v", .len = 1}));
+    return SHMKV_OK;
+}
+
+/* proves [EVICT-08] */
+START_TEST(test_transaction_whose_room_is_always_taken_ends) {
+    open_full(100, 0);
+    at("cell-returned", take_the_room);
+    const struct shmkv_bytes keys[] = {{"a", 1}, {"b", 1}};
+    ck_assert_err(shmkv_transaction(kv, 2, keys, store_both, NULL), SHMKV_EBUSY);
+    point = NULL;
+    ck_assert_ok(shmkv_transaction(kv, 2, keys, store_both, NULL));
+    ck_assert_ok(shmkv_close(other));
+}
+END_TEST
+
+START_TEST(test_large_value_whose_room_is_always_taken_ends) {
+    static const char value[40000];
+    open_full(0, 65536);
+    at("cell-returned", take_the_room);
+    ck_assert_err(shmkv_put(kv, "large", 5, value, sizeof value), SHMKV_EBUSY);
+    point = NULL;
+    ck_assert_ok(shmkv_put(kv, "large", 5, value, sizeof value));
+    ck_assert_ok(shmkv_close(other));
+}
+END_TEST
+
 int main(void) {
     Suite *suite = suite_create("between");
     TCase *tc = case_new(suite, "claim");
     tcase_add_checked_fixture(tc, set_up, tear_down);
     tcase_add_test(tc, test_slot_of_the_dead_is_not_ours_before_it_has_another_generation);
+    tc = case_new(suite, "eviction");
+    tcase_add_checked_fixture(tc, set_up, tear_down);
+    tcase_add_test(tc, test_transaction_whose_room_is_always_taken_ends);
+    tcase_add_test(tc, test_large_value_whose_room_is_always_taken_ends);
     return suite_main(suite);
 }

@@ -35,6 +35,7 @@
 static const char *const points[] = {
     "alarm-after-wake",        "alarm-before-wake",
     "block-before-cells",      "block-without-cells",     "carry-out-after-entry",   "carry-out-after-intent",
+    "cell-returned",
     "claim-after-live",        "commit-after-entry",      "commit-after-intent",     "commit-before-first",
     "commit-before-intent",    "condemn-after",           "create-after-link",       "create-before-link",
     "decide-after",

@@ -293,8 +293,9 @@ int shmkv_count(shmkv_t *kv, uint64_t *n);
  * @return SHMKV_OK: stored, and it survives this process; otherwise nothing has
  *         changed: EKEY; EVALUE (in a cache also: more than a shard's part of max_bytes);
  *         EREADONLY; EFROZEN; ECLOSED; ENOSPC (in a cache also: what is in its way is
- *         bound to processes, or no longer to be found in one piece); ENOSLOTS;
- *         ERESERVE; ETIMEDOUT; EDEADLK; ESTALE; ECORRUPT; an errno
+ *         bound to processes, or no longer to be found in one piece); EBUSY (in a cache:
+ *         others take the room that is made as fast); ENOSLOTS; ERESERVE; ETIMEDOUT;
+ *         EDEADLK; ESTALE; ECORRUPT; an errno
  * Owner: the bytes are copied.   Threads: any.   Fork: the child's first write
  * takes an owner slot.   Signals: not in a handler that interrupted a write.
  * Blocks: while another process holds a lock that it needs, up to the lock timeout;
