@@ -323,7 +323,9 @@ static int find_slot(struct segment *seg, const struct shmkv_txn *txn, size_t i)
 }
 
 static COLD int nothing_may_go(const struct segment *seg) {
-    return fail(SHMKV_ENOSPC, "%s: the entries in its way are bound to processes", seg->loc->path);
+    return fail(SHMKV_ENOSPC,
+                "%s: what is in its way is bound to processes, or the transaction's own",
+                seg->loc->path);
 }
 
 /* Where the index cannot grow any more: a slot of the key's own chain. Its entry may be a
