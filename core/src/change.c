@@ -304,11 +304,12 @@ static int compute(struct work *w) {
  * lock, once for each owner that is met. */
 static COLD int decide_bound(struct work *w) {
     uint64_t owner = w->found.owner;
-    if (w->c->ours && !slot_is_ours(w->ctx->seg, (uint32_t)owner - 1))
+    bool ours = slot_is_ours(w->ctx->seg, (uint32_t)owner - 1);
+    if (w->c->ours && !ours)
         return SHMKV_ECHANGED;
     if (owner == w->gone)
         w->found.present = false;
-    else if (owner != w->lives && !slot_is_ours(w->ctx->seg, (uint32_t)owner - 1))
+    else if (owner != w->lives && !ours)
         return NEED_OWNER;
     return SHMKV_OK;
 }
@@ -483,7 +484,7 @@ static COLD int make_slot(struct work *w) {
 
 /* The place has no slot. SHMKV_OK: look again. */
 static COLD int make_place(struct work *w) {
-    if (w->ctx->seg->evicts && w->cramped && w->place.group)
+    if (w->cramped && w->place.group)
         return make_slot(w);
     return table_grow(w->ctx, &w->d, w->shard, w->hash, &w->place, w->swept);
 }
@@ -602,20 +603,6 @@ static inline int locked_step(struct work *w) {
     return err;
 }
 
-static int prepare_again(struct context *ctx, void *arg) {
-    const struct work *w = arg;
-    return table_prepare(ctx, w->d.index, &w->place);
-}
-
-/* The index cannot have what it needs. A shard without a group must have one, whatever it
- * costs; the others can do with what they have, see make_slot(). */
-static COLD int do_without(struct work *w) {
-    struct context *ctx = w->ctx;
-    w->cramped = w->place.group;
-    return w->cramped ? SHMKV_OK
-                      : evict_until(ctx, w->d.index, 0, &ctx->own->victim, prepare_again, w);
-}
-
 /* The work under the lock, and what it asks for before it can be done. */
 static inline int all_steps(struct work *w, bool *grew) {
     for (;;) {
@@ -624,9 +611,7 @@ static inline int all_steps(struct work *w, bool *grew) {
             return SHMKV_OK;
         if (err == E_GROW) {
             *grew = true;
-            err = table_prepare(w->ctx, w->d.index, &w->place);
-            if (unlikely(err == SHMKV_ENOSPC) && w->ctx->seg->evicts)
-                err = do_without(w);
+            err = prepare_or_evict(w->ctx, w->d.index, &w->place, &w->cramped);
         } else if (err == E_GONE) {
             w->swept = true;
             err = group_sweep(w->ctx, w->hash);
@@ -649,13 +634,12 @@ static inline __attribute__((always_inline)) int make(struct context *ctx, struc
     w.c = c;
     w.asks = c->when != ALWAYS || c->old || c->compute;
     w.compares = 0;
-    w.swept = false;
+    w.swept = w.cramped = false;
     w.gone = w.lives = 0;
     w.hash = hash;
     if (unlikely(seg->evicts)) {
         w.victim = (struct victim){0};
         w.left = 0;
-        w.cramped = false;
     }
     int err;
     if (likely(c->item != NULL)) {

@@ -245,11 +245,13 @@ int evict_one(struct context *ctx, uint32_t shard, unsigned cls, uint64_t *field
 }
 
 /*
- * An evicted cell goes back to the arena that its slab belongs to, which may be another
- * process's. So one of the class that is wanted is kept, and used as it is.
+ * Evict from this shard and the others until the attempt is no longer ENOSPC, or *field has a
+ * cell of the class, which is not 0. An evicted cell goes back to the arena that its slab belongs
+ * to, which may be another process's. So one of the class that is wanted is kept, and used as it
+ * is.
  */
-int evict_until(struct context *ctx, uint32_t shard, unsigned cls, uint64_t *field,
-                int (*attempt)(struct context *ctx, void *arg), void *arg) {
+static int evict_until(struct context *ctx, uint32_t shard, unsigned cls, uint64_t *field,
+                       int (*attempt)(struct context *ctx, void *arg), void *arg) {
     struct segment *seg = ctx->seg;
     uint32_t idle = 0;
     for (unsigned n = 0; n < MAX_EVICTED && idle < seg->shard_count;
@@ -285,4 +287,26 @@ static int take(struct context *ctx, void *arg) {
 
 int room_by_eviction(struct context *ctx, uint32_t shard, uint64_t size, uint64_t *field) {
     return evict_until(ctx, shard, class_for(size), field, take, &(struct wanted){size, field});
+}
+
+struct unprepared {
+    uint32_t shard;
+    const struct place *place;
+};
+
+static int prepare_again(struct context *ctx, void *arg) {
+    const struct unprepared *u = arg;
+    return table_prepare(ctx, u->shard, u->place);
+}
+
+int prepare_or_evict(struct context *ctx, uint32_t shard, const struct place *place,
+                     bool *cramped) {
+    int err = table_prepare(ctx, shard, place);
+    if (likely(err != SHMKV_ENOSPC) || !ctx->seg->evicts)
+        return err;
+    if (!place->group)
+        return evict_until(ctx, shard, 0, &ctx->own->victim, prepare_again,
+                           &(struct unprepared){shard, place});
+    *cramped = true;
+    return SHMKV_OK;
 }

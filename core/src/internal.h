@@ -743,12 +743,12 @@ int evict_locked(struct context *ctx, const struct domain *d, struct victim *v);
 int evict_from_chain(struct context *ctx, const struct domain *d, bucket_t *b, uint64_t *field);
 /* Return what *field names and evict one into it. Caller holds no lock. */
 int evict_one(struct context *ctx, uint32_t shard, unsigned cls, uint64_t *field);
-/* Evict from this shard and the others until the attempt is no longer ENOSPC, or *field has a cell
- * of the class, which is not 0. */
-int evict_until(struct context *ctx, uint32_t shard, unsigned cls, uint64_t *field,
-                int (*attempt)(struct context *ctx, void *arg), void *arg);
 /* As room_take() where there is no room. */
 int room_by_eviction(struct context *ctx, uint32_t shard, uint64_t size, uint64_t *field);
+/* As table_prepare(). In a cache whose index cannot have what it lacks, a shard without a group
+ * gets one, whatever that costs; the others can do with what they have: *cramped is set, and the
+ * caller takes a slot of the key's own chain by evict_from_chain(). */
+int prepare_or_evict(struct context *ctx, uint32_t shard, const struct place *place, bool *cramped);
 
 /* ------------------------------------------------------------------- walk.c */
 

@@ -40,7 +40,6 @@
 #define evict_from_chain shmkv_private_evict_from_chain
 #define evict_locked shmkv_private_evict_locked
 #define evict_one shmkv_private_evict_one
-#define evict_until shmkv_private_evict_until
 #define fail shmkv_private_fail
 #define fail_at_key shmkv_private_fail_at_key
 #define fail_at_one_of shmkv_private_fail_at_one_of
@@ -98,6 +97,7 @@
 #define owners_detach shmkv_private_owners_detach
 #define owners_reap shmkv_private_owners_reap
 #define pid_namespace shmkv_private_pid_namespace
+#define prepare_or_evict shmkv_private_prepare_or_evict
 #define process_facts shmkv_private_process_facts
 #define process_gone shmkv_private_process_gone
 #define process_introduce shmkv_private_process_introduce

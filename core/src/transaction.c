@@ -498,24 +498,6 @@ static int lose_one(struct context *ctx, uint32_t shard) {
     return err ? err : cell_return(ctx, field);
 }
 
-static int prepare_again(struct context *ctx, void *arg) {
-    const struct keyed *k = arg;
-    return table_prepare(ctx, k->shard, &k->place);
-}
-
-/* What the index needs; in a cache that cannot have it, what it can do with, as in change.c: a
- * shard without a group must have one, the others lose an entry under the lock. */
-static int prepare_index(struct context *ctx, struct shmkv_txn *txn, struct keyed *k) {
-    txn->grew = true;
-    int err = table_prepare(ctx, k->shard, &k->place);
-    if (err != SHMKV_ENOSPC || !ctx->seg->evicts)
-        return err;
-    if (!k->place.group)
-        return evict_until(ctx, k->shard, 0, &ctx->own->victim, prepare_again, k);
-    txn->cramped = true;
-    return SHMKV_OK;
-}
-
 /* Do without the locks what was asked for under them, for @p k. SHMKV_OK: try again. */
 static int make_room(struct context *ctx, struct shmkv_txn *txn, int need, struct keyed *k) {
     int err;
@@ -530,7 +512,8 @@ static int make_room(struct context *ctx, struct shmkv_txn *txn, int need, struc
         txn->swept = true;
         return group_sweep(ctx, k->hash);
     case E_GROW:
-        return prepare_index(ctx, txn, k);
+        txn->grew = true;
+        return prepare_or_evict(ctx, k->shard, &k->place, &txn->cramped);
     default:
         return need;
     }

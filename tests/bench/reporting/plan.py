@@ -1,6 +1,6 @@
 """What the report measures, step by step: each is one program that prints JSON, bounded in time.
 
-`--quick` takes about three minutes on a machine with two processors, the full setting about half an hour.
+`--quick` takes about three minutes on a machine with two processors, the full setting about twenty.
 """
 
 import collections

@@ -55,7 +55,7 @@ def parse(arguments):
     parser = argparse.ArgumentParser(prog="report", description=__doc__.splitlines()[0])
     parser.add_argument("--out", required=True, help="where performance.md and performance/ go")
     flag = {"action": "store_true"}
-    parser.add_argument("--quick", help="fewer settings, shorter turns: minutes in place of half an hour", **flag)
+    parser.add_argument("--quick", help="fewer settings, shorter turns: 3 minutes in place of 20", **flag)
     parser.add_argument("--resume", help="keep the steps that the same programs have done before", **flag)
     parser.add_argument("--only", metavar="STEPS", help="of the plan only these steps, with commas")
     parser.add_argument("--draw", help="measure nothing: write the page from the numbers that are there", **flag)
