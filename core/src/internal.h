@@ -140,7 +140,8 @@ struct segment {
     int fd;
     _Atomic(int) size_error; /* errno why we could not ask for the file's size; 0 if we could */
     bool writable;
-    bool huge; /* pages are wanted */
+    bool huge;       /* pages are wanted */
+    uint64_t number; /* of this mapping: no other in this process has had it, and it is not 0 */
     dev_t dev;
     ino_t ino;
     const struct location *loc; /* the handle's */

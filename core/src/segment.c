@@ -285,12 +285,14 @@ static int map_segment(struct segment *seg, const struct shmkv_options *opts) {
 
 int segment_map(int fd, bool writable, const struct location *loc, const struct shmkv_options *opts,
                 struct segment **out) {
+    static _Atomic(uint64_t) mappings;
     *out = NULL;
     struct segment *seg = calloc(1, sizeof *seg);
     if (!seg) {
         close(fd);
         return fail(ENOMEM, "%s", loc->path);
     }
+    seg->number = atomic_fetch_add_explicit(&mappings, 1, memory_order_relaxed) + 1;
     seg->fd = fd;
     seg->lock_fd = -1;
     seg->writable = writable;

@@ -58,7 +58,7 @@ struct shmkv_txn {
     size_t n;
     struct keyed *keys;
     struct keyed **sorted; /* by shard, then bucket */
-    uint8_t uuid[16];      /* of the segment that was seen; versions are of one segment */
+    uint64_t mapping;      /* that was seen: versions, and the order, are of one segment */
     bool running;          /* the caller's function is */
     /* On the way to room in the index. */
     bool swept;    /* a group in which there was none */
@@ -243,7 +243,7 @@ static int by_place(const void *a, const void *b) {
 
 /* In which order the keys are locked, which depends on the segment. */
 static int sort_keys(struct segment *seg, struct shmkv_txn *txn) {
-    racy_copy(txn->uuid, seg->hdr->uuid, sizeof txn->uuid);
+    txn->mapping = seg->number;
     for (size_t i = 0; i < txn->n; i++) {
         struct keyed *k = &txn->keys[i];
         k->hash = hash_bytes(k->key, k->len, seg->seed);
@@ -261,8 +261,9 @@ static int sort_keys(struct segment *seg, struct shmkv_txn *txn) {
     return SHMKV_OK;
 }
 
+/* Not by its uuid: a segment may bear any, and that of the one before it. */
 static bool same_segment(const struct segment *seg, const struct shmkv_txn *txn) {
-    return racy_equal(seg->hdr->uuid, txn->uuid, sizeof txn->uuid);
+    return seg->number == txn->mapping;
 }
 
 /*

@@ -484,6 +484,45 @@ START_TEST(test_when_the_segment_is_replaced_the_function_runs_again_there) {
 }
 END_TEST
 
+#define UUID_SIZE 16
+
+static void give_uuid(const uint8_t uuid[UUID_SIZE]) {
+    const char *path = shm_path(name);
+    file_patch(path, offsetof(header_t, uuid), uuid, UUID_SIZE);
+    header_reseal(path);
+}
+
+/* The one that takes its place has fewer shards. */
+static int replace_by_one_of_the_same_uuid(void *arg, shmkv_txn_t *txn) {
+    uint8_t uuid[UUID_SIZE];
+    memcpy(uuid, info_of(kv).uuid, sizeof uuid);
+    if (++*(int *)arg == 1) {
+        struct shmkv_options few_shards = {
+            .size = sizeof few_shards, .mode = SHMKV_EXCLUSIVE, .max_entries = 8};
+        ck_assert_ok(shmkv_close(open_ok(name, &few_shards)));
+        give_uuid(uuid);
+    }
+    for (size_t i = 0; i < 3; i++)
+        put(txn, i, "fresh");
+    return SHMKV_OK;
+}
+
+START_TEST(test_a_segment_is_told_from_another_of_the_same_uuid) {
+    int calls = 0;
+    ck_assert_ok(shmkv_transaction(kv, 3, abc, replace_by_one_of_the_same_uuid, &calls));
+    ck_assert_int_eq(calls, 2);
+    ck_assert_value(kv, "c", "fresh");
+    expect_at_rest();
+}
+END_TEST
+
+START_TEST(test_a_segment_without_a_uuid_is_as_good) {
+    give_uuid((const uint8_t[UUID_SIZE]){0});
+    ck_assert_ok(shmkv_transaction(kv, 3, abc, inner, NULL));
+    ck_assert_value(kv, "a", "inner");
+}
+END_TEST
+
 static int outer(void *arg, shmkv_txn_t *txn) {
     (void)arg;
     ck_assert_ok(shmkv_transaction(kv, 1, abc + 2, inner, NULL));
@@ -700,6 +739,8 @@ static Suite *transaction_suite(void) {
     tcase_add_test(tc, test_when_a_key_goes_the_function_runs_again);
     tcase_add_test(tc, test_keys_that_always_change_are_busy);
     tcase_add_test(tc, test_when_the_segment_is_replaced_the_function_runs_again_there);
+    tcase_add_test(tc, test_a_segment_is_told_from_another_of_the_same_uuid);
+    tcase_add_test(tc, test_a_segment_without_a_uuid_is_as_good);
     tcase_add_test(tc, test_a_transaction_in_a_transaction_stands_by_itself);
     tc = case_new(s, "bank");
     tcase_add_checked_fixture(tc, set_up, tear_down);
