@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <libgen.h>
+#include <malloc.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
@@ -228,8 +229,24 @@ void step_from_here(void) {
         raise(SIGSTOP);
 }
 
+/* What free memory the child has from its parent decides when it asks the system for more, and,
+ * by how source and target lie in their pages, from which end memcpy() copies. A child that is
+ * to go the way that another went has to find the same: none, but a large piece that begins at
+ * a page. */
+static void begin_with_fresh_heap(void) {
+    const size_t room = 16 << 20, largest_kept = 1040; /* the C library keeps lists of sizes up to this */
+    mallopt(M_MMAP_THRESHOLD, 2 * (int)room);
+    mallopt(M_TRIM_THRESHOLD, 2 * (int)room);
+    void *fresh = aligned_alloc(4096, room);
+    for (size_t size = largest_kept; size >= 16; size -= 16)
+        for (void *volatile old = NULL; (uintptr_t)old < (uintptr_t)fresh;)
+            old = malloc(size);
+    free(fresh);
+}
+
 static void child(void (*body)(void)) {
     prctl(PR_SET_PDEATHSIG, SIGKILL);
+    begin_with_fresh_heap();
     if (ptrace(PTRACE_TRACEME, 0, NULL, NULL) != 0)
         _exit(2);
     traced = true;
