@@ -2,8 +2,8 @@
  * Death, and standing still, after every instruction.
  *
  * A child does one thing (attach, claim a slot, put or delete, give the slot back,
- * detach; or repair; or replace; or create), one instruction at a time. After each
- * that changed the segment:
+ * detach; or repair; or replace; or create). After each instruction of it that changed
+ * the segment:
  *
  *  - on the spot, while the child stands still: one who was attached all along gets
  *    every key, the subject's old or new value and never again the old one after the
@@ -48,22 +48,16 @@ static bool wanted(const char *what) {
     return !only || strstr(what, only);
 }
 
-/* Of the scenarios an ordinary run takes every third for deaths and recovery, other ones each time. */
-#define TURNS 3
-static uint64_t turn; /* drawn before there are children */
-
-static bool has_turn(int which, const char *what) {
-    bool all = complete() || getenv("SHMKV_STEP_ONLY");
-    return wanted(what) && (all || (uint64_t)which % TURNS == turn);
-}
-
 /* About so many of all, at equal distances, the first at random. */
 struct sample {
     uint64_t every, phase;
 };
-static struct sample sample_of(uint64_t all, uint64_t wanted) {
-    uint64_t every = complete() ? 1 : all / wanted + 1;
+static struct sample some_of(uint64_t all, uint64_t wanted) {
+    uint64_t every = all / wanted + 1;
     return (struct sample){every, random_u64() % every};
+}
+static struct sample sample_of(uint64_t all, uint64_t wanted) {
+    return complete() ? (struct sample){1, 0} : some_of(all, wanted);
 }
 static bool sampled(const struct sample *s, uint64_t n) { return n % s->every == s->phase; }
 
@@ -277,6 +271,7 @@ static enum outcome look_at_copy(const struct shmkv_stats *undisturbed) {
 
 struct tally {
     uint64_t steps, states, copies;
+    uint64_t repairs, kinds; /* that were repairs, and so many stepped through */
 };
 
 static void add(struct tally *t, const struct stepping *s) {
@@ -284,16 +279,14 @@ static void add(struct tally *t, const struct stepping *s) {
     t->states += s->changes;
 }
 
-/* @p trace: NULL, or where the states are noted. */
 static void step_through(void (*body)(void), const struct shmkv_stats *undisturbed, uint64_t all,
-                         uint64_t copies, struct tally *t, struct trace *trace) {
+                         uint64_t copies, struct tally *t) {
     struct sample look = sample_of(all, 3000), copy = sample_of(all, copies);
     struct stepping s;
     make_value_ready();
     if (!inspector)
         inspector = shared_memory(COMMANDS * sizeof *inspector);
-    step_begin(&s, body, seg_path, false);
-    s.trace = trace;
+    step_begin(&s, body, seg_path);
     shmkv_t *reader = open_mode(seg_path, SHMKV_READONLY);
     enum outcome outcome = subject_outcome(reader);
     while (step_on(&s)) {
@@ -313,8 +306,12 @@ static void step_through(void (*body)(void), const struct shmkv_stats *undisturb
     step_end(&s);
 }
 
-static void print_tally(const char *what, const struct tally *t) {
-    printf("%s: %llu instructions, %llu states, %llu of them repaired in a copy\n", what,
+static void print_tally(const char *what, const char *when, const struct tally *t) {
+    printf("%s%s%s: ", what, when ? ", " : "", when ? when : "");
+    if (t->repairs)
+        printf("%llu repairs of %llu kinds, ", (unsigned long long)t->repairs,
+               (unsigned long long)t->kinds);
+    printf("%llu stores, %llu states, %llu of them repaired in a copy\n",
            (unsigned long long)t->steps, (unsigned long long)t->states,
            (unsigned long long)t->copies);
 }
@@ -327,8 +324,8 @@ START_TEST(test_every_instruction_of_an_operation_leaves_old_or_new_and_loses_no
     struct shmkv_stats undisturbed = run_undisturbed();
     struct tally t = {0};
     file_copy(base_path, seg_path);
-    step_through(act, &undisturbed, scenario->states, 20, &t, NULL);
-    print_tally(scenario->what, &t);
+    step_through(act, &undisturbed, scenario->states, 20, &t);
+    print_tally(scenario->what, NULL, &t);
     print_times();
     print_inspector_times();
     ck_assert_uint_gt(t.copies, 0);
@@ -342,7 +339,7 @@ END_TEST
 static void trace_of(void (*body)(void), struct trace *trace) {
     struct stepping s;
     make_value_ready();
-    step_begin(&s, body, seg_path, false);
+    step_begin(&s, body, seg_path);
     s.trace = trace;
     while (step_on(&s))
         ;
@@ -354,28 +351,62 @@ static void trace_of(void (*body)(void), struct trace *trace) {
 static void die_at_change(void (*body)(void), const struct trace *trace, uint64_t n) {
     struct stepping s;
     make_value_ready();
-    step_begin(&s, body, seg_path, false);
+    step_begin(&s, body, seg_path);
     ck_assert_msg(step_to(&s, trace, n), "it ended before state %llu", (unsigned long long)n);
     step_kill(&s);
     step_end(&s);
 }
 
-#define REPAIR_STATES 20 /* about */
+/* What repairs were stepped through, each told by the words that it changed, in order. Another that
+ * changes the same ones in the same order does the same, and leaves the same states. */
+struct kinds {
+    uint64_t *kind;
+    size_t count;
+};
 
-/* seg_path is what a death left. */
-static void step_through_repairs(const struct shmkv_stats *undisturbed, struct tally *first,
-                                 struct tally *second) {
-    const char *once = scratch_path("once");
+static bool is_new_kind(struct kinds *kinds, const struct trace *trace) {
+    uint64_t kind = 0;
+    for (uint64_t i = 0; i < trace->count; i++) {
+        const struct state *s = &trace->states[i];
+        kind = hash_bytes((uint64_t[]){s->syscalls, s->word, s->nth}, 3 * sizeof kind, kind);
+    }
+    for (size_t i = 0; i < kinds->count; i++)
+        if (kinds->kind[i] == kind)
+            return false;
+    kinds->kind = realloc(kinds->kind, (kinds->count + 1) * sizeof kind);
+    ck_assert_ptr_nonnull(kinds->kind);
+    kinds->kind[kinds->count++] = kind;
+    return true;
+}
+
+#define REPAIR_STATES 20 /* about */
+#define DEATHS 2         /* of the operation, and of who repairs it */
+
+/* seg_path is what a death left, and number @p death of DEATHS. It is repaired, and if that is of a
+ * new kind, again, step by step, and then by one who dies at sampled states. */
+static void step_through_repairs(const struct shmkv_stats *undisturbed, struct kinds *kinds, int death,
+                                 struct tally t[DEATHS]) {
+    const char *left = scratch_path(death == 1 ? "left" : "left-again");
     struct trace repairs = {0};
-    file_copy(seg_path, once);
-    step_through(repair, undisturbed, REPAIR_STATES, 6, first, &repairs);
-    unlink(seg_path);
-    file_copy(once, seg_path);
+    file_copy(seg_path, left);
+    trace_of(repair, &repairs);
     ck_assert_uint_gt(repairs.count, 0);
-    die_at_change(repair, &repairs, 1 + random_u64() % repairs.count);
-    step_through(repair, undisturbed, REPAIR_STATES, 3, second, NULL);
+    repair_and_repeat(look_at_once(), undisturbed);
     unlink(seg_path);
-    unlink(once);
+    t[death - 1].repairs++;
+    if (is_new_kind(kinds, &repairs)) {
+        t[death - 1].kinds++;
+        file_copy(left, seg_path);
+        step_through(repair, undisturbed, REPAIR_STATES, death == 1 ? 6 : 3, &t[death - 1]);
+        unlink(seg_path);
+        struct sample sample = some_of(repairs.count, 1);
+        for (uint64_t at = sample.phase + 1; death < DEATHS && at <= repairs.count; at += sample.every) {
+            file_copy(left, seg_path);
+            die_at_change(repair, &repairs, at);
+            step_through_repairs(undisturbed, kinds, death + 1, t);
+        }
+    }
+    unlink(left);
     trace_free(&repairs);
 }
 
@@ -383,27 +414,27 @@ static void step_through_repairs(const struct shmkv_stats *undisturbed, struct t
  * a second repairer, after a death of the first. */
 START_TEST(test_every_instruction_of_a_recovery_leaves_what_it_found_and_loses_nothing) {
     scenario = &scenarios[_i];
-    if (!has_turn(_i, scenario->what))
+    if (!wanted(scenario->what))
         return;
     prepare_base();
     struct shmkv_stats undisturbed = run_undisturbed();
-    struct tally first = {0}, second = {0};
+    struct tally t[DEATHS] = {{0}};
     struct trace acts = {0};
+    struct kinds kinds = {0};
     file_copy(base_path, seg_path);
     trace_of(act, &acts);
     unlink(seg_path);
-    unsigned deaths = 0;
-    struct sample sample = sample_of(acts.count, 2);
-    for (uint64_t at = sample.phase + 1; at <= acts.count; at += sample.every, deaths++) {
+    struct sample sample = sample_of(acts.count, 6);
+    for (uint64_t at = sample.phase + 1; at <= acts.count; at += sample.every) {
         file_copy(base_path, seg_path);
         die_at_change(act, &acts, at);
-        step_through_repairs(&undisturbed, &first, &second);
+        step_through_repairs(&undisturbed, &kinds, 1, t);
     }
     trace_free(&acts);
-    printf("%s: after %u deaths\n", scenario->what, deaths);
-    print_tally("  repair", &first);
-    print_tally("  after a second death", &second);
-    ck_assert_uint_gt(deaths, 0);
+    free(kinds.kind);
+    print_tally(scenario->what, "after a death", &t[0]);
+    print_tally(scenario->what, "after another", &t[1]);
+    ck_assert_uint_gt(t[0].copies, 0);
     forget_files();
 }
 END_TEST
@@ -439,7 +470,7 @@ static unsigned kill_at_states(bool beside, const struct shmkv_stats *undisturbe
 
 START_TEST(test_a_process_that_is_killed_at_any_instruction_is_repaired_by_others) {
     scenario = &scenarios[_i];
-    if (!has_turn(_i, scenario->what))
+    if (!wanted(scenario->what))
         return;
     prepare_base();
     struct shmkv_stats undisturbed = run_undisturbed();
@@ -462,7 +493,7 @@ START_TEST(test_every_instruction_of_creating_leaves_nothing_or_a_whole_segment)
     seg_path = scratch_path("seg");
     struct stepping s;
     bool seen = false;
-    step_begin(&s, act, seg_path, false);
+    step_begin(&s, act, seg_path);
     while (step_on(&s)) {
         bool there = access(seg_path, F_OK) == 0;
         ck_assert_msg(there || !seen, "it was there already");
@@ -472,7 +503,7 @@ START_TEST(test_every_instruction_of_creating_leaves_nothing_or_a_whole_segment)
         seen = there;
     }
     ck_assert(step_succeeded(&s));
-    printf("create: %llu instructions, %llu states\n", (unsigned long long)s.steps,
+    printf("create: %llu stores, %llu states\n", (unsigned long long)s.steps,
            (unsigned long long)s.changes);
     step_end(&s);
     check_settled();
@@ -487,7 +518,7 @@ static void step_through_replacing(uint64_t last, struct tally *t) {
     shmkv_t *attached = open_mode(seg_path, SHMKV_READONLY);
     struct stepping s;
     enum outcome outcome = OLD;
-    step_begin(&s, replace, seg_path, false);
+    step_begin(&s, replace, seg_path);
     bool through = false;
     while (s.changes < last && !through) {
         through = !step_on(&s);
@@ -519,7 +550,7 @@ START_TEST(test_every_instruction_of_replacing_leaves_the_old_or_the_new_segment
     unsigned kills = 0;
     for (uint64_t at = deaths.phase + 1; at < t.states; at += deaths.every, kills++)
         step_through_replacing(at, &again);
-    printf("replace: %llu instructions, %llu states, killed at %u\n", (unsigned long long)t.steps,
+    printf("replace: %llu stores, %llu states, killed at %u\n", (unsigned long long)t.steps,
            (unsigned long long)t.states, kills);
 }
 END_TEST
@@ -563,7 +594,5 @@ static void copy_by_words(char **argv) {
 int main(int argc, char **argv) {
     (void)argc;
     copy_by_words(argv);
-    between = step_from_here;
-    turn = random_u64() % TURNS;
     return suite_main(single_step_suite());
 }

@@ -563,12 +563,8 @@ static void do_the_thing(shmkv_t *kv) {
         ck_assert_ok(err);
 }
 
-void (*between)(void);
-
 void act(void) {
     shmkv_t *kv = open_ok(seg_path, NULL);
-    if (between)
-        between();
     do_the_thing(kv);
     ck_assert_ok(shmkv_close(kv));
 }

@@ -40,8 +40,6 @@ void forget_files(void);
  * takes over the locks of the dead. */
 void act(void);
 void repair(void);
-/* If set: called by act() once it is attached. */
-extern void (*between)(void);
 /* Before a child is forked that will act(), so that it need not make the value. */
 void make_value_ready(void);
 

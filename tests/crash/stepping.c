@@ -13,6 +13,7 @@
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/user.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -149,84 +150,17 @@ void trace_free(struct trace *trace) {
     *trace = (struct trace){0};
 }
 
-/* ------------------------------------------------------------------- instructions */
-
-/* What the instruction at @p code can do to what we watch. */
-enum effect {
-    NONE,   /* nothing: it stores to no memory, or to the stack only */
-    STORE,  /* perhaps store */
-    SYSCALL /* anything */
-};
-
-#if defined(__x86_64__)
-/* Opcodes, after prefixes, with an effect of NONE whatever their operands. */
-static const uint8_t harmless[] = {0x03, 0x0b, 0x13, 0x1b, 0x23, 0x2b, 0x33, 0x38, 0x39, 0x3a,
-                                   0x3b, 0x3c, 0x3d, 0x63, 0x84, 0x85, 0x8b, 0x8d, 0x90, 0x98,
-                                   0x99, 0xa8, 0xa9, 0xc3, 0xc9, 0xe8, 0xe9, 0xeb};
-/* Those that do not store if their first operand is a register. */
-static const uint8_t harmless_on_registers[] = {0x01, 0x09, 0x11, 0x19, 0x21, 0x29, 0x31,
-                                                0x80, 0x81, 0x83, 0x88, 0x89, 0xc1, 0xc7,
-                                                0xd1, 0xd3, 0xf6, 0xf7, 0xff};
-
-static bool within(const uint8_t *set, size_t n, uint8_t opcode) {
-    return memchr(set, opcode, n) != NULL;
-}
-
-static enum effect effect_of(const uint8_t *code) {
-    while (*code == 0x66 || (*code & 0xf0) == 0x40)
-        code++;
-    uint8_t op = *code, next = code[1];
-    if (op == 0x0f && next == 0x05)
-        return SYSCALL;
-    if (op == 0x0f) /* jcc, nop, setcc and cmovcc on registers, movzx, movsx */
-        return (next & 0xf0) == 0x80 || (next & 0xf0) == 0x40 || next == 0x1f ||
-                       (next & 0xf6) == 0xb6
-                   ? NONE
-                   : STORE;
-    bool jump_or_push = (op & 0xf0) == 0x70 || (op & 0xf0) == 0x50 || (op & 0xf8) == 0xb8;
-    bool compare = (op == 0x81 || op == 0x83 || op == 0x80) && (next & 0x38) == 0x38;
-    if (jump_or_push || compare || within(harmless, sizeof harmless, op))
-        return NONE;
-    return next >= 0xc0 && within(harmless_on_registers, sizeof harmless_on_registers, op) ? NONE
-                                                                                           : STORE;
-}
-
-/* The child was forked from us, so its code is where ours is. */
-static enum effect next_effect(pid_t pid) {
-    errno = 0;
-    long at = ptrace(PTRACE_PEEKUSER, pid, offsetof(struct user, regs.rip), NULL);
-    return errno ? SYSCALL : effect_of((const uint8_t *)at);
-}
-#else
-static enum effect next_effect(pid_t pid) {
-    (void)pid;
-    return SYSCALL;
-}
-#endif
-
 /* ----------------------------------------------------------------------- stepping */
 
 /* Both of us on one processor: handing over to the other is quicker so. */
 static void keep_to_one_processor(void) {
-    cpu_set_t allowed, one;
+    int cpu = sched_getcpu();
+    cpu_set_t one;
     CPU_ZERO(&one);
-    if (sched_getaffinity(0, sizeof allowed, &allowed) != 0)
+    if (cpu < 0 || cpu >= CPU_SETSIZE)
         return;
-    if (CPU_COUNT(&allowed) == 1)
-        return;
-    unsigned cpu = (unsigned)getpid() % (unsigned)CPU_SETSIZE;
-    while (!CPU_ISSET(cpu, &allowed))
-        cpu = (cpu + 1) % (unsigned)CPU_SETSIZE;
     CPU_SET(cpu, &one);
     sched_setaffinity(0, sizeof one, &one);
-}
-
-static bool traced;
-
-/* For the tracer, who takes the signal away. */
-void step_from_here(void) {
-    if (traced)
-        raise(SIGSTOP);
 }
 
 /* What free memory the child has from its parent decides when it asks the system for more, and,
@@ -249,8 +183,7 @@ static void child(void (*body)(void)) {
     begin_with_fresh_heap();
     if (ptrace(PTRACE_TRACEME, 0, NULL, NULL) != 0)
         _exit(2);
-    traced = true;
-    step_from_here();
+    raise(SIGSTOP); /* for the tracer, who takes the signal away */
     body();
     _exit(0);
 }
@@ -264,7 +197,7 @@ static void await_stop(pid_t pid) {
     exit(77);
 }
 
-void step_begin(struct stepping *s, void (*body)(void), const char *path, bool skip) {
+void step_begin(struct stepping *s, void (*body)(void), const char *path) {
     *s = (struct stepping){.path = path};
     keep_to_one_processor();
     fflush(NULL);
@@ -275,64 +208,185 @@ void step_begin(struct stepping *s, void (*body)(void), const char *path, bool s
         child(body);
     await_stop(s->pid);
     ptrace(PTRACE_SETOPTIONS, s->pid, NULL, (void *)(PTRACE_O_EXITKILL | PTRACE_O_TRACESYSGOOD));
-    if (skip) {
-        ptrace(PTRACE_CONT, s->pid, NULL, NULL);
-        await_stop(s->pid);
-    }
     names_changed(s);
     files_changed(s);
 }
 
 #define SYSCALL_STOP (SIGTRAP | 0x80)
 
-/* On, by PTRACE_SINGLESTEP, PTRACE_SYSCALL or PTRACE_CONT, to the next stop. False: the child has
- * ended. */
-static bool go_on(struct stepping *s, int how, int *stop) {
+/* Where the child has stopped, or 0: it has ended, and s->status says how. */
+static int wait_for_stop(struct stepping *s) {
     int status;
-    if (ptrace(how, s->pid, NULL, NULL) != 0 || waitpid(s->pid, &status, 0) != s->pid)
-        give_up("going on");
-    *stop = WIFSTOPPED(status) ? WSTOPSIG(status) : 0;
-    if (*stop == SIGTRAP || *stop == SIGSTOP || *stop == SYSCALL_STOP)
-        return true;
+    if (waitpid(s->pid, &status, 0) != s->pid)
+        give_up("waiting for the child");
+    if (WIFSTOPPED(status))
+        return WSTOPSIG(status);
     s->status = status;
-    if (WIFSTOPPED(status)) { /* a signal of its own: it crashed */
+    return 0;
+}
+
+/* On, by PTRACE_SINGLESTEP, PTRACE_SYSCALL or PTRACE_CONT, to the next stop. */
+static int go_on(struct stepping *s, int how) {
+    if (ptrace(how, s->pid, NULL, NULL) != 0)
+        give_up("going on");
+    return wait_for_stop(s);
+}
+
+/* It has ended, or stopped for a signal of its own: then it has crashed. */
+static bool ended(struct stepping *s, int stop) {
+    if (stop) {
+        s->status = W_STOPCODE(stop);
         kill(s->pid, SIGKILL);
-        waitpid(s->pid, &status, 0);
+        waitpid(s->pid, NULL, 0);
     }
     return false;
 }
 
-/* One instruction. False: the child has ended. */
-static bool step(struct stepping *s) {
-    int stop;
-    s->steps++;
-    return go_on(s, PTRACE_SINGLESTEP, &stop);
+#if defined(__x86_64__)
+
+/* What the child maps for writing we make read-only. Each store there is a fault, which we see;
+ * then it may do that one instruction. What it does between runs at full speed. */
+
+__asm__(".text\nsyscall_of_the_child:\n\tsyscall\n");
+extern const char syscall_of_the_child[] __attribute__((visibility("hidden")));
+
+/* Let the stopped child, whose code is where ours is, make a system call. */
+static void call_in_child(struct stepping *s, long number, uintptr_t a, uintptr_t b, uintptr_t c) {
+    struct user_regs_struct was, regs;
+    if (ptrace(PTRACE_GETREGS, s->pid, NULL, &was) != 0)
+        give_up("the child's registers");
+    regs = was;
+    regs.rip = (uintptr_t)syscall_of_the_child;
+    regs.orig_rax = UINT64_MAX; /* not in a system call that might be begun again */
+    regs.rax = (uint64_t)number;
+    regs.rdi = a;
+    regs.rsi = b;
+    regs.rdx = c;
+    if (ptrace(PTRACE_SETREGS, s->pid, NULL, &regs) != 0 ||
+        go_on(s, PTRACE_SINGLESTEP) != SIGTRAP ||
+        ptrace(PTRACE_GETREGS, s->pid, NULL, &regs) != 0 || regs.rax != 0 ||
+        ptrace(PTRACE_SETREGS, s->pid, NULL, &was) != 0)
+        give_up("a system call in the child");
 }
 
-bool step_on(struct stepping *s) {
+static void protect(struct stepping *s, uintptr_t at, size_t size, int protection) {
+    call_in_child(s, SYS_mprotect, at, size, (uintptr_t)protection);
+}
+
+static void forget_mapping(struct stepping *s, uintptr_t from, uintptr_t to) {
+    for (unsigned i = 0; i < s->mapping_count;) {
+        if (s->mappings[i].from < to && from < s->mappings[i].to)
+            s->mappings[i] = s->mappings[--s->mapping_count];
+        else
+            i++;
+    }
+}
+
+static void note_mapping(struct stepping *s, uintptr_t from, uintptr_t to) {
+    if (s->mapping_count == MAPPINGS_MAX)
+        give_up("too many mappings to watch");
+    s->mappings[s->mapping_count].from = from;
+    s->mappings[s->mapping_count++].to = to;
+    protect(s, from, to - from, PROT_READ);
+}
+
+/* The child returns from a system call. */
+static void note_mappings(struct stepping *s) {
+    struct user_regs_struct regs;
+    if (ptrace(PTRACE_GETREGS, s->pid, NULL, &regs) != 0)
+        give_up("the child's registers");
+    bool good = regs.rax < (uint64_t)-4095;
+    if (good && regs.orig_rax == SYS_munmap)
+        forget_mapping(s, regs.rdi, regs.rdi + regs.rsi);
+    if (good && regs.orig_rax == SYS_mmap) {
+        forget_mapping(s, regs.rax, regs.rax + regs.rsi);
+        if ((regs.rdx & PROT_WRITE) && (regs.r10 & MAP_SHARED))
+            note_mapping(s, regs.rax, regs.rax + regs.rsi);
+    }
+}
+
+/* The page of a fault that is of our making. */
+static bool page_of_fault(const struct stepping *s, uintptr_t *page) {
+    siginfo_t info;
+    if (ptrace(PTRACE_GETSIGINFO, s->pid, NULL, &info) != 0)
+        give_up("a signal");
+    *page = (uintptr_t)info.si_addr & ~(uintptr_t)4095;
+    for (unsigned i = 0; i < s->mapping_count; i++)
+        if (*page >= s->mappings[i].from && *page < s->mappings[i].to)
+            return info.si_code == SEGV_ACCERR;
+    return false;
+}
+
+/* The child has stopped before a store, which may reach into a second page. */
+static bool let_store(struct stepping *s) {
+    uintptr_t pages[2];
+    unsigned n = 0;
+    int stop = SIGSEGV;
+    for (; stop == SIGSEGV && n < 2 && page_of_fault(s, &pages[n]); n++) {
+        protect(s, pages[n], 4096, PROT_READ | PROT_WRITE);
+        stop = go_on(s, PTRACE_SINGLESTEP);
+    }
+    if (stop != SIGTRAP)
+        return ended(s, stop);
+    while (n > 0)
+        protect(s, pages[--n], 4096, PROT_READ);
+    s->steps++;
+    return true;
+}
+
+/* On until something may have changed. False: the child has ended. */
+static bool step(struct stepping *s, bool *by_syscall) {
     for (;;) {
-        enum effect effect = next_effect(s->pid);
-        if (!step(s))
-            return false;
-        if (effect == SYSCALL)
-            count_syscall(s);
-        bool names = effect == SYSCALL && names_changed(s);
-        if ((effect != NONE && files_changed(s)) || names) {
-            note_state(s, effect == SYSCALL);
+        int stop = go_on(s, PTRACE_SYSCALL);
+        *by_syscall = stop == SYSCALL_STOP;
+        if (stop == SIGSEGV)
+            return let_store(s);
+        if (!*by_syscall)
+            return ended(s, stop);
+        s->in_syscall = !s->in_syscall;
+        if (!s->in_syscall) {
+            note_mappings(s);
             return true;
         }
     }
+}
+
+#else
+
+/* One instruction, which may have changed anything. */
+static bool step(struct stepping *s, bool *by_syscall) {
+    int stop = go_on(s, PTRACE_SINGLESTEP);
+    s->steps++;
+    *by_syscall = true;
+    return stop == SIGTRAP || ended(s, stop);
+}
+
+#endif
+
+bool step_on(struct stepping *s) {
+    bool by_syscall;
+    while (step(s, &by_syscall)) {
+        if (by_syscall)
+            count_syscall(s);
+        bool names = by_syscall && names_changed(s);
+        if (files_changed(s) || names) {
+            note_state(s, by_syscall);
+            return true;
+        }
+    }
+    return false;
 }
 
 /* ------------------------------------------------------------- there at full speed */
 
 #if defined(__x86_64__)
 static bool run_to_syscall(struct stepping *s, uint64_t n) {
-    bool inside = false;
-    for (int stop; s->syscalls < n; s->syscalls += stop == SYSCALL_STOP && !inside) {
-        if (!go_on(s, PTRACE_SYSCALL, &stop))
-            return false;
-        inside ^= stop == SYSCALL_STOP;
+    while (s->syscalls < n) {
+        int stop = go_on(s, PTRACE_SYSCALL);
+        if (stop != SYSCALL_STOP)
+            return ended(s, stop);
+        s->in_syscall = !s->in_syscall;
+        s->syscalls += !s->in_syscall;
     }
     return true;
 }
@@ -371,11 +425,12 @@ static bool trap_stores(struct stepping *s, uint64_t word) {
 
 static bool run_to_change(struct stepping *s, uint64_t word, uint32_t times) {
     /* Where there are no such traps: after each instruction. */
-    int how = trap_stores(s, word) ? PTRACE_CONT : PTRACE_SINGLESTEP, stop;
+    int how = trap_stores(s, word) ? PTRACE_CONT : PTRACE_SINGLESTEP;
     uint64_t was = word_of(s->watched->now, word);
     for (uint32_t n = 0; n < times;) {
-        if (!go_on(s, how, &stop))
-            return false;
+        int stop = go_on(s, how);
+        if (stop != SIGTRAP)
+            return ended(s, stop);
         uint64_t is = word_of(s->watched->now, word);
         n += is != was;
         was = is;

@@ -1,6 +1,5 @@
 /*
- * A child that runs one instruction at a time, and stands still after each that
- * changed a watched segment.
+ * A child that stands still after each instruction that changed a watched segment.
  *
  * What a killed process leaves to others is what it had stored to the segment (and
  * locks, which the kernel drops): so the states between two such instructions are
@@ -33,10 +32,18 @@ struct trace {
     uint64_t count;
 };
 
+#define MAPPINGS_MAX 8
+
 struct stepping {
     pid_t pid;
-    uint64_t steps, changes;
+    uint64_t steps;   /* stores to what it maps for writing; elsewhere than on x86-64, instructions */
+    uint64_t changes; /* states that were seen */
     uint64_t syscalls;
+    bool in_syscall;
+    struct {
+        uintptr_t from, to;
+    } mappings[MAPPINGS_MAX]; /* of the child's, for writing */
+    unsigned mapping_count;
     struct state state;  /* the last */
     struct trace *trace; /* if set, by whoever steps: where each state is noted */
     int status;          /* once it has ended */
@@ -54,11 +61,9 @@ struct stepping {
     unsigned watched_count;
 };
 
-/* Run @p body in a child, on the same processor as we; it stands still before its
- * first instruction, or, with @p skip, where it calls step_from_here(). What happens at @p path is
- * watched: the file there, and what takes its place. */
-void step_begin(struct stepping *s, void (*body)(void), const char *path, bool skip);
-void step_from_here(void);
+/* Run @p body in a child, on the same processor as we; it stands still before its first
+ * instruction. What happens at @p path is watched: the file there, and what takes its place. */
+void step_begin(struct stepping *s, void (*body)(void), const char *path);
 /* On to the next change. False: the child has ended, with s->status. */
 bool step_on(struct stepping *s);
 /* Without looking on the way, to where @p trace says that an earlier child was after its n-th
