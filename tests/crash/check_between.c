@@ -2,6 +2,7 @@
  * What others see and do between two steps of ours. They do so at fault points, in our own process,
  * and so at exactly that moment.
  */
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -32,6 +33,86 @@ static void at(const char *p, void (*what)(void)) {
 
 static void set_up(void) { name = unique_name(); }
 static void tear_down(void) { finish(kv, name); }
+
+/* ------------------------------------------------------------------------------- lock */
+
+static shmkv_t *other;
+
+static void die(void) { raise(SIGKILL); }
+
+static void die_with_the_lock(void *arg) {
+    (void)arg;
+    shmkv_t *mine = open_ok(name, NULL);
+    struct domain d = shard_domain(segment_of(mine), 0);
+    ck_assert_ok(lock_take(context_of(mine), &d));
+    die();
+}
+
+/* Another waiter saw the same, and was quicker. */
+static void take_and_release_first(void) {
+    struct context *ctx = context_of(other);
+    struct domain d = shard_domain(segment_of(other), 0);
+    ck_assert_ok(lock_take(ctx, &d));
+    lock_release(ctx, &d);
+    context_release(ctx);
+}
+
+/* proves [LOCK-06] */
+START_TEST(test_lock_of_the_dead_that_another_takes_over_first_is_waited_for) {
+    kv = open_ok(name, NULL);
+    other = open_ok(name, NULL);
+    pid_t pid = child_start(die_with_the_lock, NULL);
+    ck_assert(!child_succeeded(pid));
+    struct context *ctx = context_of(kv);
+    struct domain d = shard_domain(segment_of(kv), 0);
+    at("takeover-before-swap", take_and_release_first);
+    ck_assert_ok(lock_take(ctx, &d));
+    ck_assert_uint_eq(times, 1);
+    point = NULL;
+    ck_assert_uint_eq(load_relaxed_u32(d.lock) & ~(uint32_t)IN_PLACE(LOCK_WAITERS), ctx->lock_word);
+    lock_release(ctx, &d);
+    context_release(ctx);
+    ck_assert_ok(shmkv_close(other));
+}
+END_TEST
+
+/* ------------------------------------------------------------------------------ intent */
+
+static struct domain domain_of_k(void) {
+    return shard_domain(segment_of(kv), hash_shard(segment_of(kv), hash_of(kv, "k", 1)));
+}
+
+static void die_if_it_is_that_shard(void) {
+    if (load_relaxed_u64(domain_of_k().intent))
+        die();
+}
+
+static void die_in_a_put(void *arg) {
+    at("commit-after-entry", die_if_it_is_that_shard);
+    shmkv_put(arg, "k", 1, "new", 3);
+}
+
+/* What checked out is another a moment later: a buggy process writes where it should not. */
+static void lead_the_rest_astray(void) {
+    struct domain d = domain_of_k();
+    for (unsigned i = 0; i < d.capacity; i++)
+        d.entries[i].offset = UINT64_MAX - 7;
+}
+
+/* proves [CRASH-04] */
+START_TEST(test_entries_that_are_led_astray_between_check_and_replay_are_left_out) {
+    kv = open_ok(name, NULL);
+    put_text(kv, "k", "old");
+    shmkv_t *dying = open_ok(name, NULL);
+    ck_assert(!child_succeeded(child_start(die_in_a_put, dying)));
+    at("replay-after-entry", lead_the_rest_astray);
+    put_text(kv, "k", "mine");
+    point = NULL;
+    ck_assert_uint_gt(times, 1); /* there was one more, which leads nowhere */
+    ck_assert_value(kv, "k", "mine");
+    ck_assert_ok(shmkv_close(dying));
+}
+END_TEST
 
 /* ------------------------------------------------------------------------------ claim */
 
@@ -72,9 +153,30 @@ START_TEST(test_slot_of_the_dead_is_not_ours_before_it_has_another_generation) {
 }
 END_TEST
 
-/* --------------------------------------------------------------------------- eviction */
+/* As a signal handler would that comes in between. */
+static void write_again(void) {
+    ck_assert_err(shmkv_put(kv, "k", 1, "v", 1), SHMKV_EDEADLK);
+    owners_reap(&segment_of(kv)->contexts[0]);
+    ck_assert(!owner_reap(&segment_of(kv)->contexts[0], 1));
+}
 
-static shmkv_t *other;
+/* proves [LOCK-09] */
+START_TEST(test_thread_that_writes_while_it_claims_is_told_so) {
+    kv = open_ok(name, NULL);
+    put_text(kv, "k", "before");
+    struct context *first = context_of(kv);
+    at("claim-after-live", write_again);
+    struct context *second;
+    ck_assert_ok(context_acquire(segment_of(kv), &second));
+    ck_assert_uint_eq(times, 1);
+    point = NULL;
+    ck_assert_value(kv, "k", "before");
+    context_release(second);
+    context_release(first);
+}
+END_TEST
+
+/* --------------------------------------------------------------------------- eviction */
 
 /* Another writer stores something new in the room that has just been made. */
 static void take_the_room(void) {
@@ -126,8 +228,15 @@ END_TEST
 
 int main(void) {
     Suite *suite = suite_create("between");
-    TCase *tc = case_new(suite, "claim");
+    TCase *tc = case_new(suite, "lock");
     tcase_add_checked_fixture(tc, set_up, tear_down);
+    tcase_add_test(tc, test_lock_of_the_dead_that_another_takes_over_first_is_waited_for);
+    tc = case_new(suite, "intent");
+    tcase_add_checked_fixture(tc, set_up, tear_down);
+    tcase_add_test(tc, test_entries_that_are_led_astray_between_check_and_replay_are_left_out);
+    tc = case_new(suite, "claim");
+    tcase_add_checked_fixture(tc, set_up, tear_down);
+    tcase_add_test(tc, test_thread_that_writes_while_it_claims_is_told_so);
     tcase_add_test(tc, test_slot_of_the_dead_is_not_ours_before_it_has_another_generation);
     tc = case_new(suite, "eviction");
     tcase_add_checked_fixture(tc, set_up, tear_down);

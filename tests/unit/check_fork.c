@@ -1,9 +1,11 @@
 /* What a child forgets of its parent. Spec 4.4, [LOCK-12]. */
-#include <stdlib.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdlib.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -63,6 +65,21 @@ START_TEST(test_child_when_it_writes_opens_a_descriptor_for_that_handle_alone) {
         ck_assert_value(kvs[i], "k", "child");
         put_text(kvs[i], "k", "parent");
     }
+}
+END_TEST
+
+static void write_without_descriptors(void *arg) {
+    (void)arg;
+    struct rlimit none = {0, 0};
+    ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &none), 0);
+    ck_assert_err(shmkv_put(kvs[0], "k", 1, "v", 1), EMFILE);
+    ck_assert_detail("owner locks");
+    ck_assert_value(kvs[0], "k", "parent");
+}
+
+START_TEST(test_child_that_can_open_no_descriptor_may_still_read) {
+    ck_assert(child_succeeded(child_start(write_without_descriptors, NULL)));
+    ck_assert_value(kvs[0], "k", "parent");
 }
 END_TEST
 
@@ -181,6 +198,7 @@ int main(void) {
     tcase_add_checked_fixture(tc, set_up, tear_down);
     tcase_add_test(tc, test_child_has_no_lock_descriptor_of_the_parents);
     tcase_add_test(tc, test_child_when_it_writes_opens_a_descriptor_for_that_handle_alone);
+    tcase_add_test(tc, test_child_that_can_open_no_descriptor_may_still_read);
     tcase_add_test(tc, test_grandchildren_forget_as_well);
     tcase_add_test(tc, test_child_of_a_bare_clone_notices_at_its_first_write);
     tc = case_new(s, "threads");

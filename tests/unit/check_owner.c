@@ -231,6 +231,40 @@ START_TEST(test_threads_when_more_than_contexts_all_get_through) {
 }
 END_TEST
 
+START_TEST(test_threads_when_all_contexts_stay_busy_are_told_so) {
+    shmkv_t *kv = open_with_slots(MAX_CONTEXTS + 1);
+    struct context *busy[MAX_CONTEXTS];
+    for (int i = 0; i < MAX_CONTEXTS; i++)
+        busy[i] = context_of(kv);
+    struct context *one_more;
+    ck_assert_err(context_acquire(segment_of(kv), &one_more), SHMKV_EBUSY);
+    ck_assert_detail("64 threads of this handle are writing");
+    context_release(busy[0]);
+    ck_assert_ok(context_acquire(segment_of(kv), &one_more));
+    context_release(one_more);
+    for (int i = 1; i < MAX_CONTEXTS; i++)
+        context_release(busy[i]);
+    finish(kv, name);
+}
+END_TEST
+
+START_TEST(test_description_of_an_owner_shows_what_can_be_shown) {
+    shmkv_t *kv = open_ok(name, NULL);
+    struct segment *seg = segment_of(kv);
+    owner_t *own = &seg->owners[0];
+    char text[128];
+    memcpy(own->name, "a\033b", 4);
+    own->pid = 12;
+    owner_describe(seg, 0, text, sizeof text);
+    ck_assert_str_eq(text, "process 12 (a?b)");
+    own->name[0] = '\0';
+    own->pid_ns ^= 1;
+    owner_describe(seg, 0, text, sizeof text);
+    ck_assert_str_eq(text, "process 12 (unknown) of another PID namespace");
+    finish(kv, name);
+}
+END_TEST
+
 /* -------------------------------------------------------------------------- death */
 
 /* Attach, write, hold the cell of an overwritten record, wait. */
@@ -590,6 +624,8 @@ static Suite *owner_suite(void) {
     tcase_add_test(tc, test_open_when_more_race_than_there_are_slots_serves_as_many_as_there_are);
     tcase_add_loop_test(tc, test_threads_when_there_are_fewer_slots_take_turns, 1, 4);
     tcase_add_test(tc, test_threads_when_more_than_contexts_all_get_through);
+    tcase_add_test(tc, test_threads_when_all_contexts_stay_busy_are_told_so);
+    tcase_add_test(tc, test_description_of_an_owner_shows_what_can_be_shown);
     tc = case_new(s, "death");
     tcase_add_checked_fixture(tc, set_up, NULL);
     tcase_add_test(tc, test_owner_when_killed_is_dead_and_the_next_opener_reaps_it);
