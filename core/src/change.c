@@ -31,8 +31,8 @@
 #define KEEP_LARGEST 512
 /* Values longer than this are not compared under a lock. */
 #define COMPARE_LOCKED 1024
-/* How often a condition is looked at anew because the value changed meanwhile. */
-#define MAX_COMPARES 1000
+/* How often what is there is looked at without the lock, because it changed meanwhile. */
+#define MAX_LOOKS 1000
 
 /* What the work under the lock asks for, before it can be done. */
 #define NEED_EXTRA (-1010)   /* a record with the optional part */
@@ -56,9 +56,9 @@ struct work {
     /* What was there. */
     struct found found;
     /* What comparing with the record of this version, without the lock, said. */
-    uint64_t compared;
+    uint64_t compared; /* 0: none */
     bool equal;
-    unsigned compares;
+    unsigned looks;
     /* Owners that were asked after without the lock: one that is dead, one that is not. */
     uint64_t gone, lives;
     /* In a segment that evicts. */
@@ -257,7 +257,7 @@ static int compare(const struct work *w) {
     const struct shmkv_item *expected = w->c->expected;
     if (found_type(f) != expected->type || f->shape.val_len != expected->len)
         return SHMKV_ECHANGED;
-    if (w->compares && w->compared == f->version)
+    if (w->compared == f->version)
         return w->equal ? SHMKV_OK : SHMKV_ECHANGED;
     if (f->shape.val_len > COMPARE_LOCKED)
         return NEED_COMPARE;
@@ -566,32 +566,39 @@ static COLD void ask_after_owner(struct work *w) {
     bool gone =
         owner_gone(seg, owner) && (owner_reap(w->ctx, (uint32_t)owner - 1) || !w->c->hidden);
     *(gone ? &w->gone : &w->lives) = owner;
+    FAULT_POINT("owner-asked");
+}
+
+/* Compare without the lock. The record may go meanwhile, and its cell hold anything: what was
+ * seen counts if the slot still leads to this version then. */
+static COLD void compare_unlocked(struct work *w) {
+    w->equal = same_value(&w->found, w->c->expected);
+    fence_acquire();
+    w->compared = w->found.version;
+}
+
+static COLD int look_without_lock(struct work *w, int need) {
+    if (++w->looks > MAX_LOOKS)
+        return fail(SHMKV_EBUSY, "%s: an entry changes too fast to be looked at",
+                    w->ctx->seg->loc->path);
+    if (need == NEED_COMPARE)
+        compare_unlocked(w);
+    else
+        ask_after_owner(w);
+    return SHMKV_OK;
 }
 
 /* Do without the lock what was asked for under it. SHMKV_OK: try again. */
 static COLD int meet(struct work *w, int need) {
-    switch (need) {
-    case NEED_EXTRA:
+    if (need == NEED_EXTRA) {
         w->extra = true;
         return build(w);
-    case NEED_COMPARE:
-        if (++w->compares > MAX_COMPARES)
-            return fail(SHMKV_EBUSY, "%s: a value changes too fast to compare",
-                        w->ctx->seg->loc->path);
-        /* The record may go meanwhile, and its cell hold anything: what was seen
-         * counts if the slot still leads to this version then. */
-        w->equal = same_value(&w->found, w->c->expected);
-        fence_acquire();
-        w->compared = w->found.version;
-        return SHMKV_OK;
-    case NEED_ROOM: {
+    }
+    if (need == NEED_ROOM) {
         int err = evict_again(w->ctx->seg, &w->left);
         return err ? err : cell_return(w->ctx, &w->ctx->own->victim);
     }
-    default:
-        ask_after_owner(w);
-        return SHMKV_OK;
-    }
+    return look_without_lock(w, need);
 }
 
 static inline int locked_step(struct work *w) {
@@ -633,9 +640,9 @@ static inline __attribute__((always_inline)) int make(struct context *ctx, struc
     w.ctx = ctx;
     w.c = c;
     w.asks = c->when != ALWAYS || c->old || c->compute;
-    w.compares = 0;
+    w.looks = 0;
     w.swept = w.cramped = false;
-    w.gone = w.lives = 0;
+    w.gone = w.lives = w.compared = 0;
     w.hash = hash;
     if (unlikely(seg->evicts)) {
         w.victim = (struct victim){0};

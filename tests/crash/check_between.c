@@ -176,6 +176,39 @@ START_TEST(test_thread_that_writes_while_it_claims_is_told_so) {
 }
 END_TEST
 
+/* ------------------------------------------------------------------------- bound keys */
+
+/* The other of slots 1 and 2 has bound the key meanwhile. */
+static void bind_to_the_other(void) {
+    struct segment *seg = segment_of(kv);
+    uint64_t hash = hash_of(kv, "k", 1);
+    struct place p;
+    ck_assert_ok(table_find(seg->contexts, &seg->shards[hash_shard(seg, hash)], hash, "k", 1, &p));
+    record_t *rec = seg_at(seg, p.word & OFFSET_IN_WORD, sizeof(record_t) + sizeof(extra_t));
+    extra_t *extra = (extra_t *)(void *)(rec + 1);
+    uint32_t slot = (uint32_t)extra->owner == 2 ? 2 : 1;
+    extra->owner = FIELD(seg->owners[slot].state, OWNER_STATE_GENERATION) << 32 | (slot + 1);
+}
+
+START_TEST(test_key_that_others_bind_in_turn_is_busy) {
+    kv = open_ok(name, NULL);
+    bound = gate_new();
+    pid_t pids[2];
+    for (int i = 0; i < 2; i++) {
+        pids[i] = child_start(bind_and_wait, NULL);
+        ck_assert(gate_wait_from(&bound, pids[i]));
+    }
+    const struct shmkv_item mine = {.data = "mine", .len = 4};
+    at("owner-asked", bind_to_the_other);
+    ck_assert_err(shmkv_add(kv, "k", 1, &mine, NULL), SHMKV_EBUSY);
+    ck_assert_detail("changes too fast");
+    point = NULL;
+    ck_assert_err(shmkv_add(kv, "k", 1, &mine, NULL), SHMKV_EEXISTS);
+    ck_assert(child_kill(pids[0]) && child_kill(pids[1]));
+    ck_assert_ok(shmkv_add(kv, "k", 1, &mine, NULL));
+}
+END_TEST
+
 /* --------------------------------------------------------------------------- eviction */
 
 /* Another writer stores something new in the room that has just been made. */
@@ -238,6 +271,9 @@ int main(void) {
     tcase_add_checked_fixture(tc, set_up, tear_down);
     tcase_add_test(tc, test_thread_that_writes_while_it_claims_is_told_so);
     tcase_add_test(tc, test_slot_of_the_dead_is_not_ours_before_it_has_another_generation);
+    tc = case_new(suite, "bound keys");
+    tcase_add_checked_fixture(tc, set_up, tear_down);
+    tcase_add_test(tc, test_key_that_others_bind_in_turn_is_busy);
     tc = case_new(suite, "eviction");
     tcase_add_checked_fixture(tc, set_up, tear_down);
     tcase_add_test(tc, test_transaction_whose_room_is_always_taken_ends);

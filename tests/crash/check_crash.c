@@ -41,6 +41,7 @@ static const char *const points[] = {
     "decide-after",
     "decide-before",           "extend-after-allocate",   "freeze-after-store",      "freeze-before-store",
     "group-before-kind",       "join-after-intent",       "join-before-intent",      "load-before-replace",
+    "owner-asked",
     "reap-after-locks",        "record-before-even",      "replace-after-exchange",  "replace-after-replacing",
     "replace-after-state",     "replace-before-exchange", "replay-after-entry",      "replay-after-intent",
     "slab-in-hand",            "takeover-before-replay",  "takeover-before-swap",
@@ -129,6 +130,41 @@ START_TEST(test_death_at_any_point_leaves_old_or_new_and_loses_nothing) {
     unsigned deaths = die_everywhere(_i % 2, &undisturbed);
     printf("%s%s: %u deaths\n", scenario->what, _i % 2 ? ", another attached" : "", deaths);
     ck_assert_uint_gt(deaths, 0);
+    forget_files();
+}
+END_TEST
+
+static void bind_and_die(void *arg) {
+    (void)arg;
+    armed = 0;
+    const struct shmkv_item bound = {.data = "gone", .len = 4, .flags = SHMKV_BOUND};
+    ck_assert_ok(shmkv_put_item(open_ok(seg_path, NULL), subject, strlen(subject), &bound));
+    raise(SIGKILL);
+}
+
+/* Who attaches cleans up after the dead, so the other dies later. */
+static void act_where_another_has_died(void) {
+    shmkv_t *kv = open_ok(seg_path, NULL);
+    ck_assert(!child_succeeded(child_start(bind_and_die, NULL)));
+    act_attached(kv);
+    ck_assert_ok(shmkv_close(kv));
+}
+
+/* proves [OP-08]: its key is absent for who adds it, and for who comes after his death */
+START_TEST(test_death_while_taking_the_place_of_the_dead_loses_nothing) {
+    for (scenario = scenarios; scenario->act != ADD;)
+        scenario++;
+    prepare_base();
+    struct shmkv_stats undisturbed = run_undisturbed();
+    bool through = false;
+    for (unsigned n = 1; !through; n++) {
+        file_copy(base_path, seg_path);
+        through = get_through(act_where_another_has_died, n);
+        enum outcome outcome = look_at_once();
+        ck_assert(!through || outcome == NEW);
+        repair_and_repeat(outcome, &undisturbed);
+        unlink(seg_path);
+    }
     forget_files();
 }
 END_TEST
@@ -463,6 +499,7 @@ static Suite *crash_suite(void) {
     TCase *tc = case_new(s, "one death");
     tcase_set_timeout(tc, 300);
     tcase_add_loop_test(tc, test_death_at_any_point_leaves_old_or_new_and_loses_nothing, 0, 2 * SCENARIO_COUNT);
+    tcase_add_test(tc, test_death_while_taking_the_place_of_the_dead_loses_nothing);
     tcase_add_test(tc, test_death_while_creating_leaves_nothing_or_a_whole_segment);
     tcase_add_loop_test(tc, test_death_while_replacing_leaves_the_old_or_the_new_segment, 0, 2);
     tcase_add_loop_test(tc, test_death_while_replacing_leaves_nothing_for_long, 0, 2);

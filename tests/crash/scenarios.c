@@ -539,7 +539,7 @@ static void change_many(shmkv_t *kv) {
         ck_assert_ok(shmkv_put_many(kv, KEYS, keys, items, NULL));
 }
 
-static void do_the_thing(shmkv_t *kv) {
+void act_attached(shmkv_t *kv) {
     if (scenario->act == TRANSACT) {
         transact(kv);
         return;
@@ -565,7 +565,7 @@ static void do_the_thing(shmkv_t *kv) {
 
 void act(void) {
     shmkv_t *kv = open_ok(seg_path, NULL);
-    do_the_thing(kv);
+    act_attached(kv);
     ck_assert_ok(shmkv_close(kv));
 }
 

@@ -39,6 +39,7 @@ void forget_files(void);
 /* What children do to seg_path. repair() attaches and detaches, and so reaps and
  * takes over the locks of the dead. */
 void act(void);
+void act_attached(shmkv_t *kv); /* without attaching and detaching */
 void repair(void);
 /* Before a child is forked that will act(), so that it need not make the value. */
 void make_value_ready(void);

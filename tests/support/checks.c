@@ -1,11 +1,21 @@
 #include "tests/support/checks.h"
 
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 static unsigned left_behind;
+
+static unsigned generation, generation_of_tests; /* how many forks we are from main() */
+
+static void count_fork(void) { generation++; }
+
+void mark_unless_child(const char *file, int line) {
+    if (generation <= generation_of_tests)
+        (_mark_point)(file, line);
+}
 
 const char *result_name(int err) {
     const char *name = shmkv_error_name(err);
@@ -138,6 +148,8 @@ int suite_main(Suite *suite) {
     atexit(check_gave_up);
     setvbuf(stdout, NULL, _IOLBF, 0);
     SRunner *runner = srunner_create(suite);
+    generation_of_tests = srunner_fork_status(runner) == CK_FORK;
+    pthread_atfork(NULL, NULL, count_fork);
     srunner_run_all(runner, CK_ENV);
     int failed = srunner_ntests_failed(runner);
     srunner_free(runner);

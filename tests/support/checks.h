@@ -9,6 +9,12 @@
 
 #include "tests/support/support.h"
 
+/* Check notes each assertion that holds in a file which children share: one who is killed while he
+ * writes there leaves half a note, and one who is forked while a thread of ours does, a locked
+ * mutex. In children nothing is noted, until an assertion fails. */
+void mark_unless_child(const char *file, int line);
+#define _mark_point(file, line) mark_unless_child(file, line)
+
 /* "SHMKV_ENOTFOUND", or an errno's text. */
 const char *result_name(int err);
 

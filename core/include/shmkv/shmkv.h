@@ -387,7 +387,7 @@ int shmkv_delete_many(shmkv_t *kv, size_t n, const struct shmkv_bytes *keys, int
  *
  * An entry bound to a writer who has died is absent, as for a get. Whoever meets one here, or
  * with any change of one key but a plain put, cleans up after the dead: what they had begun is
- * finished before the caller takes their place.
+ * finished before the caller takes their place. EBUSY if others bind it anew each time.
  *
  * @param version  out, may be NULL: the new value's modification number
  * @return SHMKV_OK; add: EEXISTS; replace: ENOTFOUND; otherwise as shmkv_put_item()
