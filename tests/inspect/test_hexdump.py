@@ -157,6 +157,38 @@ class Annotated(Case):
         self.assertTrue([line for line in lines if "unused" in line["field"] and "55" in line["bytes_hex"]])
 
 
+class Vectors(Case):
+    """Segments in every state that the specification knows."""
+
+    def segments(self):
+        folder = os.path.join(os.getcwd(), "spec", "vectors", "valid")
+        names = sorted(os.listdir(folder))
+        self.assertGreater(len(names), 50)
+        return {name: os.path.join(folder, name) for name in names}
+
+    def annotated(self, path):
+        with open(path, "rb") as file:  # a test's data are links, which are not followed
+            copy = self.file("copy", file.read())
+        return objects(run("hexdump", "-Aj", copy))
+
+    def test_every_run_of_a_good_segment_is_shown(self):
+        for name, path in self.segments().items():
+            with self.subTest(name=name):
+                lines = self.annotated(path)
+                limit = [line["value"] for line in lines if line["part"] == "space" and line["field"] == "limit"]
+                heads = [line for line in lines if line["part"] == "runs" and line["field"] == "head"]
+                pages = [int.from_bytes(bytes.fromhex(line["bytes_hex"])[4:], "little") for line in heads]
+                ends = [line["offset"] + PAGE * n for line, n in zip(heads, pages)]
+                self.assertEqual(max(ends, default=PAGE * 3), int(limit[0].split()[0]))
+
+    def test_a_group_that_was_left_behind_leads_to_its_overflow(self):
+        lines = self.annotated(self.segments()["left-behind.shmkv"])
+        links = {line["thing"] for line in lines if line["field"].endswith(".link")}
+        self.assertEqual(links, {"left group"})
+        text = run("hexdump", "-A", self.file("left", open(self.segments()["left-behind.shmkv"], "rb").read()))
+        self.assertIn(b"\noverflow bucket at 0x8040: of shard 0\n", text)
+
+
 class Hostile(Case):
     """No file makes the inspector crash, hang, or read out of bounds."""
 

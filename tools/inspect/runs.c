@@ -93,14 +93,17 @@ static uint64_t word_offset(uint64_t word) {
     return (word >> SHMKV_CELL_UNIT_SHIFT & SHMKV_CELL_UNIT_MASK) * SHMKV_CELL_ALIGN;
 }
 
-/* References from one bucket and those chained to it. */
-static int collect_bucket(const struct dissection *d, struct refs *refs,
-                          const struct shmkv_bucket_layout *first, uint32_t shard) {
+/* References from one bucket and those chained to it. The slots of a group that was left behind
+ * name what may be something else by now; its links still count [LAYOUT-10]. */
+static int collect_bucket(const struct dissection *d, struct refs *refs, const struct run *run,
+                          const struct shmkv_bucket_layout *first) {
     struct shmkv_bucket_layout bucket = *first;
+    int slots = run->kind == SHMKV_RUN_KIND_LEFT ? 0 : SHMKV_BUCKET_SLOTS;
+    uint32_t shard = run->index;
     int status = STATUS_OK;
 
     for (int step = 0; step < CHAIN_STEPS && status == STATUS_OK; step++) {
-        for (int i = 0; i < SHMKV_BUCKET_SLOTS && status == STATUS_OK; i++)
+        for (int i = 0; i < slots && status == STATUS_OK; i++)
             if (bucket.slots[i])
                 status = add_ref(refs, word_offset(bucket.slots[i]), REF_RECORD, shard);
         uint64_t next = word_offset(bucket.link);
@@ -120,7 +123,7 @@ static int collect_group(const struct dissection *d, struct refs *refs, const st
     if (!image_read(d->image, run->offset + SHMKV_RUN_HEADER_SIZE, buckets, GROUP_BYTES))
         return STATUS_OK; /* the printing walk says so */
     for (int i = 0; i < SHMKV_GROUP_BUCKETS && status == STATUS_OK; i++)
-        status = collect_bucket(d, refs, &buckets[i], run->index);
+        status = collect_bucket(d, refs, run, &buckets[i]);
     return status;
 }
 
@@ -136,7 +139,7 @@ static int collect_roots(const struct dissection *d, struct refs *refs) {
     return status;
 }
 
-/* What writers hold: a record being built, a directory, buckets taken in advance. */
+/* What writers hold: a record being built, one taken out, a directory, buckets taken in advance. */
 static int collect_held(const struct dissection *d, struct refs *refs) {
     struct shmkv_owner_layout owner;
     int status = STATUS_OK;
@@ -144,8 +147,8 @@ static int collect_held(const struct dissection *d, struct refs *refs) {
     for (uint32_t i = 0; i < d->header.owner_count; i++) {
         if (!image_read(d->image, d->header.owners_offset + i * sizeof owner, &owner, sizeof owner))
             continue;
-        const uint64_t words[] = {owner.cell, owner.dir, owner.spare};
-        for (int k = 0; k < 3 && status == STATUS_OK; k++)
+        const uint64_t words[] = {owner.cell, owner.victim, owner.dir, owner.spare};
+        for (int k = 0; k < 4 && status == STATUS_OK; k++)
             if (words[k])
                 status = add_ref(refs, word_offset(words[k]), REF_HELD, i);
     }
@@ -292,6 +295,8 @@ static const char *run_name(unsigned kind) {
         return "group";
     case SHMKV_RUN_KIND_LARGE:
         return "large run";
+    case SHMKV_RUN_KIND_LEFT:
+        return "left group";
     default:
         return NULL;
     }
@@ -309,6 +314,10 @@ static bool read_run(const struct dissection *d, uint64_t offset, struct run *ru
     run->bytes = (head >> SHMKV_RUN_PAGES_SHIFT & SHMKV_RUN_PAGES_MASK) * SHMKV_PAGE_SIZE;
     return run_name(run->kind) && run->bytes > 0 && run->bytes <= d->limit - offset &&
            (run->kind != SHMKV_RUN_KIND_SLAB || (run->class > 0 && run->class < SHMKV_CLASS_COUNT));
+}
+
+static bool has_buckets(const struct run *run) {
+    return run->kind == SHMKV_RUN_KIND_GROUP || run->kind == SHMKV_RUN_KIND_LEFT;
 }
 
 static void show_group(struct dissection *d, const struct run *run) {
@@ -345,7 +354,7 @@ static void show_run(struct dissection *d, const struct refs *refs, const struct
     annotate_heading(&d->annotator, run_name(run->kind), run->offset, note);
     annotate_struct(&d->annotator, "run", run->offset, &run->header);
     uint64_t start = run->offset + SHMKV_RUN_HEADER_SIZE;
-    if (run->kind == SHMKV_RUN_KIND_GROUP)
+    if (has_buckets(run))
         show_group(d, run);
     else if (run->kind == SHMKV_RUN_KIND_SLAB)
         show_slab(d, refs, run);
@@ -369,7 +378,7 @@ static int walk_runs(struct dissection *d, struct refs *refs, bool print) {
         }
         if (print)
             show_run(d, refs, &run);
-        else if (run.kind == SHMKV_RUN_KIND_GROUP)
+        else if (has_buckets(&run))
             status = collect_group(d, refs, &run);
     }
     return status;
