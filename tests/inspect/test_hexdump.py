@@ -188,6 +188,13 @@ class Vectors(Case):
         text = run("hexdump", "-A", self.file("left", open(self.segments()["left-behind.shmkv"], "rb").read()))
         self.assertIn(b"\noverflow bucket at 0x8040: of shard 0\n", text)
 
+    def test_flags_of_a_record_have_names(self):
+        seen = set()
+        for name in "one-key", "extra-future", "hidden-entries":
+            lines = self.annotated(self.segments()[name + ".shmkv"])
+            seen |= {line["value"] for line in lines if line["thing"] == "record" and line["field"] == "flags"}
+        self.assertEqual(seen, {"0 (none)", "1 (EXTRA)", "3 (EXTRA, HIDDEN)"})
+
 
 class Hostile(Case):
     """No file makes the inspector crash, hang, or read out of bounds."""

@@ -134,6 +134,17 @@ static bool ends_with(const char *text, const char *end) {
     return len >= end_len && strcmp(text + len - end_len, end) == 0;
 }
 
+/* Bits that each have a name. */
+static void describe_flags(FILE *out, const char *kind, uint64_t value) {
+    fprintf(out, "%" PRIu64 " (%s", value, value ? "" : "none");
+    for (uint64_t bit = 1; bit && bit <= value; bit <<= 1)
+        if (value & bit) {
+            const char *name = enum_name(kind, bit);
+            fprintf(out, "%s%s", value & (bit - 1) ? ", " : "", name ? name : "unknown");
+        }
+    putc(')', out);
+}
+
 /* A number, by what its field's name and explanation say about it. */
 static void describe_number(FILE *out, const struct layout_field *field, uint64_t value) {
     const struct layout_word *word;
@@ -141,6 +152,10 @@ static void describe_number(FILE *out, const struct layout_field *field, uint64_
 
     if (names_a(field->doc, "word", kind, sizeof kind) && (word = find_word(kind))) {
         describe_word(out, word, value);
+        return;
+    }
+    if (names_a(field->doc, "enum", kind, sizeof kind) && ends_with(kind, "_flag")) {
+        describe_flags(out, kind, value);
         return;
     }
     fprintf(out, "%" PRIu64, value);
