@@ -158,6 +158,23 @@ class Facts(Case):
                 self.assertEqual(done.returncode, SYSTEM)
                 self.assertIn(b"could not write", done.stderr)
 
+    def test_output_that_is_closed(self):
+        def run_closed(*args):
+            command = ["sh", "-c", '"$@" >&-', "sh", PROGRAM, *args]
+            done = subprocess.run(command, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE)
+            return done.returncode, done.stderr
+
+        path = os.path.join(self.folder, "dump")
+        for args in ("put", self.segment, "k", "v"), ("del", self.segment, "k"), ("sync", self.segment), (
+            "export", self.segment, path), ("import", self.segment, path), ("unlink", self.segment):
+            with self.subTest(args=args):
+                self.assertEqual(run_closed(*args), (OK, b""))
+        for args in ("list",), ("help",), ("--version",):
+            with self.subTest(args=args):
+                status, text = run_closed(*args)
+                self.assertEqual(status, SYSTEM)
+                self.assertIn(b"could not write", text)
+
 
 class List(Case):
     def setUp(self):

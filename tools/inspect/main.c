@@ -4,6 +4,7 @@
  */
 #include <errno.h>
 #include <stdio.h>
+#include <stdio_ext.h>
 #include <string.h>
 
 #include "tools/inspect/args.h"
@@ -46,8 +47,8 @@ static void print_help(FILE *stream) {
           "while a writer is stopped or dead.\n"
           "\n"
           "Exit status: 0 done; 1 no such key or segment; 2 wrong usage; 3 not a segment,\n"
-          "damaged, or of a newer format; 4 busy, try again; 5 refused: permission, frozen,\n"
-          "space, memory.\n",
+          "damaged, or of a newer format; 4 busy, try again; 5 refused: permission, owner,\n"
+          "frozen, space, memory, or the output could not be written.\n",
           stream);
 }
 
@@ -110,15 +111,22 @@ static int dispatch(int argc, char **argv) {
     return run(command, argc - 1, argv + 1);
 }
 
+/* A write that failed earlier has set the stream's error flag, one that fails only now is
+ * reported by fclose. Either way the output is not whole. But who closed standard output
+ * before starting a command that prints nothing has lost nothing. */
+static bool output_failed(void) {
+    bool failed = ferror(stdout) != 0;
+    bool pending = __fpending(stdout) > 0;
+
+    if (fclose(stdout) != 0 && (pending || errno != EBADF))
+        failed = true;
+    return failed;
+}
+
 int main(int argc, char **argv) {
     int status = dispatch(argc, argv);
 
-    /* A write that failed earlier has set the stream's error flag, one that fails
-     * only now is reported by fclose. Either way the output is not whole. */
-    bool failed = ferror(stdout) != 0;
-    if (fclose(stdout) != 0)
-        failed = true;
-    if (failed) {
+    if (output_failed()) {
         complain("could not write the output: %s", strerror(errno));
         return STATUS_SYSTEM;
     }
