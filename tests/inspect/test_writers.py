@@ -2,6 +2,7 @@
 
 import os
 import signal
+import time
 import unittest
 
 from inspector import NO, RETRY, Case, complaint, facts, objects, run, table
@@ -139,6 +140,15 @@ class StoppedWriter(Case):
         self.assertIn("holder", text)
         complaint("del", "--timeout=50", self.segment, "held", status=RETRY)
         self.assertEqual(run("get", self.segment, "held"), b"old\n")
+
+    def test_timeout_of_zero_is_not_the_default(self):
+        def seconds():
+            begun = time.monotonic()
+            complaint("del", "--timeout=0", self.segment, "held", status=RETRY)
+            return time.monotonic() - begun
+
+        # The default never takes less than 5; a busy machine may need some tries to be quicker.
+        self.assertTrue(any(seconds() < 4.5 for _ in range(5)))
 
     def test_it_goes_on(self):
         os.kill(self.process.pid, signal.SIGCONT)

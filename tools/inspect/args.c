@@ -140,7 +140,8 @@ int args_parse(const struct command *command, int argc, char **argv, struct args
     int letter;
 
     getopt_tables(command, longs, shorts);
-    *args = (struct args){.limit = UINT64_MAX, .length = UINT64_MAX};
+    *args =
+        (struct args){.limit = UINT64_MAX, .length = UINT64_MAX, .timeout_ms = DEFAULT_TIMEOUT_MS};
     while ((letter = getopt_long(argc, argv, shorts, longs, NULL)) != -1) {
         const struct option_text *text = option_text(letter);
         if (!text) /* getopt_long has said why */

@@ -31,8 +31,10 @@ enum exit_status {
     STATUS_USAGE = 2,   /* the command line is wrong */
     STATUS_DAMAGED = 3, /* not a segment, damaged, or of a newer format */
     STATUS_RETRY = 4,   /* busy: a lock held for too long, changes too fast */
-    STATUS_SYSTEM = 5   /* refused: permission, frozen, space, memory */
+    STATUS_SYSTEM = 5   /* refused: permission, owner, frozen, space, memory; output not written */
 };
+
+enum { DEFAULT_TIMEOUT_MS = 5000 }; /* the library's, as --help and the manual tell */
 
 /* Every option of every command; each means the same wherever it is taken. */
 struct args {
@@ -42,7 +44,7 @@ struct args {
     uint64_t limit;      /* UINT64_MAX: no limit */
     uint64_t offset;     /* first byte, hexdump */
     uint64_t length;     /* UINT64_MAX: to the end */
-    uint64_t timeout_ms; /* 0: the library's default */
+    uint64_t timeout_ms; /* as given, or DEFAULT_TIMEOUT_MS */
     const char *prefix;  /* NULL: every key */
     const char *parts;   /* NULL: every part, hexdump */
     const char *type;    /* NULL: bytes, put */

@@ -84,7 +84,8 @@ shmkv_t *open_writer(const struct args *args, int *status) {
         .size = sizeof options,
         .mode = args->create ? SHMKV_SHARED : SHMKV_EXISTING,
         .flags = args->any_owner ? SHMKV_ANY_OWNER : 0,
-        .lock_timeout_ms = (uint32_t)args->timeout_ms,
+        /* 0 would be the library's default, and whoever says 0 does not want to wait. */
+        .lock_timeout_ms = args->timeout_ms ? (uint32_t)args->timeout_ms : 1,
     };
     shmkv_t *kv = NULL;
 
