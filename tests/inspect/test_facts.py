@@ -264,6 +264,7 @@ class Refusals(Case):
                 self.refused(name, USAGE)
                 complaint("put", "--create", name, "k", "v", status=USAGE)
                 complaint("unlink", name, status=USAGE)
+                complaint("hexdump", name, status=USAGE)
 
     def test_foreign_file_is_left_alone(self):
         content = b"somebody's data\n" * 1000

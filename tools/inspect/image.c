@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -25,15 +26,21 @@ static bool is_path(const char *name) {
     return name[0] == '/' && strchr(name + 1, '/') != NULL;
 }
 
+/* What a file may be called. */
+static bool is_entry(const char *name, size_t longest) {
+    size_t len = strlen(name);
+
+    return len > 0 && len <= longest && !strchr(name, '/') && strcmp(name, ".") != 0 &&
+           strcmp(name, "..") != 0;
+}
+
 /* The path of @p segment; false if it is not a name. */
 static bool path_of(const char *segment, char *path, size_t room) {
-    const char *dir = "";
+    bool in_file = is_path(segment);
+    const char *dir = in_file ? "" : "/dev/shm/";
 
-    if (!is_path(segment)) {
-        if (*segment == '\0' || strchr(segment, '/'))
-            return false;
-        dir = "/dev/shm/";
-    }
+    if (!is_entry(in_file ? strrchr(segment, '/') + 1 : segment, in_file ? NAME_MAX : NAME_MAX - 1))
+        return false;
     int len = snprintf(path, room, "%s%s", dir, segment);
     return len > 0 && (size_t)len < room;
 }
