@@ -159,6 +159,8 @@ static int unlink_run(const struct args *args) {
     for (int i = 0; i < args->count; i++) {
         int err = shmkv_unlink(args->operands[i]);
         int one = err ? explain(args->operands[i], err) : STATUS_OK;
+        if (err == SHMKV_EOWNER)
+            complain("to remove it all the same, use rm");
         if (one > status)
             status = one;
     }
@@ -227,6 +229,7 @@ const struct command command_unlink = {
     .summary = "Remove segments",
     .text =
         "The name goes at once. Processes that have the segment open keep it until they close it.\n"
-        "What is not a segment is left alone, with exit status 3.\n",
+        "What is not a segment is left alone, with exit status 3, and so is, with 5, a segment of\n"
+        "another user than you and root: if that is to go, use rm.\n",
     .run = unlink_run,
 };
