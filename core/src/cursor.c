@@ -69,7 +69,8 @@ struct shmkv_cursor {
     uint64_t position; /* in [0, 2^32): the prefix with its bits reversed */
     unsigned depth;    /* pinned for the current prefix */
     bool pinned;
-    bool unread; /* the bucket is still to be copied */
+    bool entered; /* one of its groups was found */
+    bool unread;  /* the bucket is still to be copied */
     unsigned bucket;
     struct bytes keys;   /* of the bucket: length (4 bytes), key, length, key, … */
     struct bytes copied; /* struct copied, as many as keys */
@@ -315,8 +316,10 @@ static int copy_groups(struct shmkv_cursor *c, struct segment *seg, uint64_t roo
     for (uint64_t i = prefix; i < n; i += 1ULL << c->depth) {
         struct group_view view;
         int err = group_view_at(seg, words, root_depth, prefix, c->depth, i, &budget, &view);
-        if (!err && view.group)
+        if (!err && view.group) {
+            c->entered = true;
             err = copy_bucket(c, seg, &view);
+        }
         if (err)
             return err;
     }
@@ -352,6 +355,7 @@ static int attempt_fill(struct shmkv_cursor *c, struct segment *seg) {
     const uint64_t *root_word = &seg->shards[c->shard].root;
     uint64_t root = load_acquire_u64(root_word);
     c->keys.len = c->copied.len = c->next = 0;
+    c->entered = false;
     if (!root) {
         c->depth = 0;
         c->pinned = true;
@@ -401,6 +405,20 @@ static bool advance(struct shmkv_cursor *c, struct segment *seg) {
         return true;
     c->position = 0;
     return ++c->shard < seg->shard_count;
+}
+
+/* What cannot be read is told once, and the next step begins behind it: so the rest of a damaged
+ * segment can still be had. Behind the bucket; behind the prefix, if none of it was entered; or, if
+ * the shard has no directory, behind that. */
+static COLD void pass_over(struct shmkv_cursor *c, struct segment *seg) {
+    uint64_t root = load_relaxed_u64(&seg->shards[c->shard].root);
+    c->keys.len = c->copied.len = c->next = 0;
+    c->unread = c->resumed = false;
+    if (c->entered)
+        return;
+    if (!c->pinned)
+        c->depth = table_directory(seg, root) ? (unsigned)FIELD(root, ROOT_DEPTH) : 0;
+    c->bucket = SHMKV_GROUP_BUCKETS - 1;
 }
 
 /* ----------------------------------------------------------------------- public */
@@ -478,7 +496,8 @@ static int fetch_value(struct shmkv_cursor *c, struct segment *seg, const void *
 }
 
 /* The next key that was copied, with its value unless only keys are wanted.
- * ENOTFOUND: it has gone since. After another failure it still is the next. */
+ * ENOTFOUND: it has gone since. ECORRUPT: it cannot be read. After another failure it still is
+ * the next. */
 static int give(struct shmkv_cursor *c, struct segment *seg, const void **key, size_t *key_len,
                 struct shmkv_item *item) {
     *key = copied_key(c, &copied_keys(c)[c->next], key_len);
@@ -491,7 +510,7 @@ static int give(struct shmkv_cursor *c, struct segment *seg, const void **key, s
         c->given = c->next;
         c->unranked = true;
     }
-    c->next += !err || err == SHMKV_ENOTFOUND;
+    c->next += !err || err == SHMKV_ENOTFOUND || err == SHMKV_ECORRUPT;
     return err;
 }
 
@@ -509,6 +528,8 @@ static int next(struct shmkv_cursor *c, struct segment *seg, const void **key, s
             return SHMKV_ENOTFOUND;
         }
         int err = fill(c, seg);
+        if (err == SHMKV_ECORRUPT)
+            pass_over(c, seg);
         if (err)
             return err;
         c->unread = false;

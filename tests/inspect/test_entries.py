@@ -223,6 +223,29 @@ class Walks(Case):
             self.assertEqual(run(command, self.segment), b"")
             self.assertEqual(run(command, "--json", "--snapshot", self.segment), b"")
 
+    def test_of_a_damaged_segment_what_can_be_read(self):
+        expected = self.fill(count=50)
+        lines = objects(run("hexdump", "-Aj", "--part=runs", self.segment))
+        slots = [line["offset"] for line in lines if ".slots[" in line["field"]]
+        self.assertEqual(len(slots), 53)
+        path = self.copy()
+        with open(path, "r+b") as file:
+            for slot in slots[::10]:  # in shards and buckets of their own, mostly
+                file.seek(slot)
+                file.write(b"\xff" * 6)
+        for options in (), ("--json",):
+            with self.subTest(options=options):
+                out, err = run_both("dump", *options, path, status=DAMAGED)
+                whole = len(out.splitlines())
+                self.assertTrue(35 <= whole <= 47, whole)
+                for line in out.decode().splitlines() if not options else ():
+                    key, value = line.split("\t")
+                    self.assertEqual(value, expected.get(key, "x"))
+                self.assertTrue(1 <= len(err.splitlines()) <= 6, err)
+                self.assertIn(b"damaged", err)
+        self.assertEqual(len(run("keys", path, status=DAMAGED).splitlines()), whole)
+        self.assertEqual(run("dump", "--snapshot", path, status=DAMAGED), b"")
+
     def test_bad_limit(self):
         self.put("k", "v")
         for text in "x", "-1", "", "1x", "0x", "99999999999999999999":

@@ -740,6 +740,94 @@ START_TEST(test_cursor_with_a_prefix_goes_on_from_a_position) {
 }
 END_TEST
 
+/* -------------------------------------------------------------------------- damage */
+
+#define PUT_BEFORE 40000 /* two groups and more in a shard */
+
+/* Where the index has a key. */
+struct spot {
+    uint32_t shard, bucket;
+    uint64_t word; /* of the directory: which */
+    bool deepest;  /* and no other word names the group */
+};
+
+static struct spot spot_of(uint64_t number) {
+    struct segment *seg = segment_of(kv);
+    uint64_t hash = hash_of(kv, &number, sizeof number);
+    struct spot s = {.shard = hash_shard(seg, hash), .bucket = (uint32_t)hash_bucket(hash)};
+    uint64_t root = seg->shards[s.shard].root;
+    s.word = hash_directory(seg, hash) & ((1ULL << FIELD(root, ROOT_DEPTH)) - 1);
+    uint64_t word = directory_words(table_directory(seg, root))[s.word];
+    s.deepest = FIELD(word, DIRECTORY_DEPTH) == FIELD(root, ROOT_DEPTH);
+    return s;
+}
+
+static uint64_t *slot_of(uint64_t number) {
+    struct segment *seg = segment_of(kv);
+    struct context *ctx = context_of(kv);
+    uint64_t hash = hash_of(kv, &number, sizeof number);
+    struct place where;
+    ck_assert_ok(
+        table_find(ctx, &seg->shards[hash_shard(seg, hash)], hash, &number, sizeof number, &where));
+    context_release(ctx);
+    return where.slot;
+}
+
+/* Walk to the end whatever is in the way. Returns how often something was. */
+static unsigned walk_past(uint8_t *seen) {
+    shmkv_cursor_t *c = cursor_of(kv, 0);
+    const void *key, *val;
+    size_t key_len, val_len;
+    unsigned damage = 0;
+    int err;
+    while ((err = shmkv_cursor_next(c, &key, &key_len, &val, &val_len)) != SHMKV_ENOTFOUND) {
+        uint64_t n;
+        if (err) {
+            ck_assert_err(err, SHMKV_ECORRUPT);
+            damage++;
+            continue;
+        }
+        memcpy(&n, key, sizeof n);
+        ck_assert_uint_lt(n, PUT_BEFORE);
+        seen[n]++;
+    }
+    shmkv_cursor_close(c);
+    return damage;
+}
+
+START_TEST(test_cursor_when_a_place_is_damaged_gives_all_that_lies_elsewhere) {
+    enum { SLOT, WORD, PLACE, ROOT };
+    static uint8_t seen[PUT_BEFORE];
+    struct segment *seg = segment_of(kv);
+    uint64_t number = 0, lost = 0;
+    for (uint64_t n = 0; n < PUT_BEFORE; n++)
+        put_number(kv, n);
+    while (!spot_of(number).deepest ||
+           FIELD(seg->shards[spot_of(number).shard].root, ROOT_DEPTH) == 0)
+        number++;
+    struct spot at = spot_of(number);
+    uint64_t *root = &seg->shards[at.shard].root;
+    uint64_t *words = (uint64_t *)directory_words(table_directory(seg, *root));
+    uint64_t *damaged = _i == SLOT ? slot_of(number) : _i == ROOT ? root : &words[at.word];
+    bool missing[PUT_BEFORE];
+    for (uint64_t n = 0; n < PUT_BEFORE; n++) {
+        struct spot s = spot_of(n);
+        missing[n] = s.shard == at.shard && (_i == ROOT || s.word == at.word) &&
+                     (_i != SLOT || s.bucket == at.bucket);
+        lost += missing[n];
+    }
+    ck_assert_uint_gt(lost, 0);
+    uint64_t was = *damaged;
+    *damaged = _i == PLACE ? was | 0x3ffffffff000
+                           : ~0ULL; /* of a word, its depth or only where it leads */
+    memset(seen, 0, sizeof seen);
+    ck_assert_uint_eq(walk_past(seen), 1);
+    *damaged = was;
+    for (uint64_t n = 0; n < PUT_BEFORE; n++)
+        ck_assert_msg(seen[n] == !missing[n], "%llu: %d times", (unsigned long long)n, seen[n]);
+}
+END_TEST
+
 static Suite *cursor_suite(void) {
     Suite *s = suite_create("cursor");
     TCase *tc = case_new(s, "basic");
@@ -779,6 +867,10 @@ static Suite *cursor_suite(void) {
                         PREFIXES);
     tcase_add_test(tc, test_cursor_with_a_prefix_that_no_key_has_gives_none);
     tcase_add_test(tc, test_cursor_with_a_prefix_goes_on_from_a_position);
+    tc = case_new(s, "damage");
+    tcase_add_checked_fixture(tc, set_up, tear_down);
+    tcase_add_loop_test(tc, test_cursor_when_a_place_is_damaged_gives_all_that_lies_elsewhere, 0,
+                        4);
     tc = case_new(s, "replaced");
     tcase_add_checked_fixture(tc, set_up, tear_down);
     tcase_add_test(tc, test_cursor_when_the_segment_is_replaced_is_estale);

@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "tools/inspect/args.h"
 #include "tools/inspect/inspect.h"
@@ -21,12 +22,19 @@ enum {
     VALUE_ATTEMPTS = 1000    /* at a value that others keep enlarging */
 };
 
+/* Processor time that a walk spends on places that cannot be read. By chance they take some
+ * microseconds each; somebody may make one that takes as long as the whole file. */
+static const uint64_t most_lost_ns = 10000000000;
+
 /* --------------------------------------------------------------------------- walk */
 
 struct walk {
     shmkv_cursor_t *cursor;
     shmkv_snapshot_t *snapshot;
     struct bytes prefix;
+    bool damaged;     /* a place could not be read, and was passed over */
+    char *told;       /* what was said of the last of them */
+    uint64_t lost_ns; /* spent on them, but for the first */
 };
 
 static int walk_open(shmkv_t *kv, bool snapshot, unsigned flags, struct walk *walk) {
@@ -65,6 +73,41 @@ static int walk_next(struct walk *walk, struct bytes *key, struct shmkv_item *it
 static void walk_close(struct walk *walk) {
     shmkv_cursor_close(walk->cursor);
     shmkv_snapshot_free(walk->snapshot);
+    free(walk->told);
+}
+
+static uint64_t processor_ns(void) {
+    struct timespec t;
+
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+    return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
+}
+
+/* A place that cannot be read is told, in the place where it would have been, and passed over;
+ * many may say the same of their shard. */
+static void pass_over(struct walk *walk, const char *segment) {
+    const char *detail = shmkv_error_detail();
+
+    walk->damaged = true;
+    if (walk->told && strcmp(walk->told, detail) == 0)
+        return;
+    fflush(stdout);
+    explain(segment, SHMKV_ECORRUPT);
+    free(walk->told);
+    walk->told = strdup(detail);
+}
+
+/* The next entry that can be read. ECORRUPT: there may be more, but that is enough. */
+static int readable_next(struct walk *walk, const char *segment, struct bytes *key,
+                         struct shmkv_item *item) {
+    for (;;) {
+        uint64_t begun = walk->damaged ? processor_ns() : 0;
+        int err = walk_next(walk, key, item);
+        if (err != SHMKV_ECORRUPT || walk->snapshot || walk->lost_ns >= most_lost_ns)
+            return err;
+        pass_over(walk, segment);
+        walk->lost_ns += begun ? processor_ns() - begun : 0;
+    }
 }
 
 /* How keys and dump print one entry. */
@@ -80,7 +123,7 @@ static int print_walk(const struct args *args, struct walk *walk, print_entry_fn
 
     report_open(&report, args->json ? REPORT_JSON : REPORT_ROWS, args->hex, NULL);
     for (uint64_t n = 0; n < args->limit && !ferror(stdout); n++) {
-        err = walk_next(walk, &key, &item);
+        err = readable_next(walk, args->operands[0], &key, &item);
         if (err)
             break;
         print(args, &report, &key, &item);
@@ -104,7 +147,8 @@ static int walk_segment(const struct args *args, unsigned flags, print_entry_fn 
     if (err) {
         fflush(stdout); /* what was found, and then why there is no more */
         status = explain(segment, err);
-    }
+    } else if (walk.damaged)
+        status = STATUS_DAMAGED;
     walk_close(&walk);
     shmkv_close(kv);
 out:
@@ -240,6 +284,9 @@ const struct command command_dump = {
         "true,\n"
         "false or null as such. With --json an object with \"key\", \"value\", \"type\", and what\n"
         "ends the entry, \"expires\" or \"bound\"; bytes that are not UTF-8 come in Base64 as\n"
-        "\"key_b64\" or \"value_b64\". --escaped is about the operand of --prefix.\n",
+        "\"key_b64\" or \"value_b64\". --escaped is about the operand of --prefix.\n"
+        "Of a damaged segment, what can still be read; what cannot is told, and the exit status "
+        "is\n"
+        "3. With --snapshot, all or nothing.\n",
     .run = dump_run,
 };

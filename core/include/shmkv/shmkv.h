@@ -802,8 +802,8 @@ int shmkv_cursor_open(shmkv_t *kv, unsigned flags, shmkv_cursor_t **out);
  *
  * @param key,val  out: valid until the next call on this cursor
  * @return SHMKV_OK; ENOTFOUND at the end; ESTALE when the segment was replaced
- *         under the cursor; EBUSY; ERESERVE; ECORRUPT; ENOMEM: the next call tries the same
- *         entry again
+ *         under the cursor; EBUSY; ERESERVE; ECORRUPT: the next call goes on behind what cannot
+ *         be read; ENOMEM: the next call tries the same entry again
  * Threads: one at a time per cursor.   Blocks: never: no lock.   Spec 6.5.
  */
 int shmkv_cursor_next(shmkv_cursor_t *cursor, const void **key, size_t *key_len,
