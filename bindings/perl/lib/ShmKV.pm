@@ -856,8 +856,8 @@ from which to watch on without missing anything. C<$position> 0: from now. Other
 =item $kv->lock($name, $code, %options)
 
 Run C<< $code->($token) >> while nobody else holds the lock C<$name>, and return what it does.
-Names of locks are apart from keys. C<$token> is a number, larger than that of any earlier holder
-that locked through this object. The lock goes with the sub, with the object, and with the
+Names of locks are apart from keys. C<$token> is a number that no other holder gets in this
+segment; an earlier one may have had a larger one. The lock goes with the sub, with the object, and with the
 process, however that ends: whoever waits then gets it. A stopped process keeps it.
 C<timeout>: in seconds, after which it dies with TimedOut, whose detail names the holder; undef is
 never. Dies with Deadlock if this thread holds it already, and at the end with Changed if it was

@@ -550,8 +550,8 @@ class Store(_shmkv.Store):
     def lock(self, name, timeout=None):
         """Hold the lock `name` in a with statement: nobody else holds it meanwhile.
 
-        Names of locks are apart from keys. The with statement gives a number, larger than that of
-        any earlier holder that locked through this store. The lock goes at the end of the
+        Names of locks are apart from keys. The with statement gives a number that no other
+        holder gets in this segment; an earlier one may have had a larger one. The lock goes at the end of the
         statement, with what this returns, with the store, and with the process, however that ends:
         whoever waits then gets it. A stopped process keeps it. Entering raises TimedOut after
         timeout seconds (None: never; the detail names the holder) and Deadlock if this thread

@@ -526,8 +526,8 @@ module ShmKV
     end
 
     # Hold the lock +name+ while the block runs: nobody else holds it meanwhile. Names of locks
-    # are apart from keys. Yields a number, larger than that of any earlier holder that locked
-    # through this Store; returns what the block does. The lock goes with the block, with the
+    # are apart from keys. Yields a number that no other holder gets in this segment; an
+    # earlier one may have had a larger one. Returns what the block does. The lock goes with the block, with the
     # Store, and with the process, however that ends: whoever waits then gets it. A stopped
     # process keeps it.
     #

@@ -171,7 +171,8 @@ struct shmkv_options {
  * @return SHMKV_OK; ENAME; EARGUMENT; ENOSEGMENT (EXISTING, READONLY); EFOREIGN;
  *         EFORMAT; ECORRUPT (also: the first open for writing after a reboot found it
  *         damaged); EOWNER; ENOSHM; ENOSPC; ENOSLOTS; ERESERVE;
- *         ETIMEDOUT (EXCLUSIVE); an errno such as EACCES or EMFILE
+ *         ETIMEDOUT (EXCLUSIVE); EBUSY (EXCLUSIVE: something else took the name meanwhile; after
+ *         a reboot: the file changed while it was verified); an errno such as EACCES or EMFILE
  * Threads: any.   Fork: the handle works in both processes.
  * Blocks: EXCLUSIVE waits for the locks of the segment it replaces. Others may
  * wait 50 ms for each dead writer whose traces lie behind a stopped one. The first
@@ -194,7 +195,8 @@ int shmkv_close(shmkv_t *kv);
  * Remove the name. Attached processes keep the segment until they close it.
  *
  * @return SHMKV_OK; ENAME; ENOSEGMENT; EFOREIGN (left alone); EOWNER; ENOSHM; an errno
- * Threads: any.   Blocks: no.   Spec 5.7.
+ * Threads: any.   Blocks: no; 50 ms for each segment that a dead EXCLUSIVE of this name has left
+ * and whose locks somebody holds.   Spec 5.7.
  */
 int shmkv_unlink(const char *name);
 
@@ -207,8 +209,9 @@ int shmkv_unlink(const char *name);
  * @param buf_len  capacity of @p buf, bytes; 0 with a NULL @p buf asks for the size
  * @param val_len  out, may be NULL: full size of the value, bytes, on SHMKV_OK and
  *                 SHMKV_ETOOSMALL; otherwise without meaning
- * @return SHMKV_OK; ENOTFOUND; ETOOSMALL (@p buf without meaning); EKEY; ECLOSED; EBUSY; ESTALE;
- *         ERESERVE; ECORRUPT; ENOMEM by the first call of a thread other than the opening one
+ * @return SHMKV_OK; ENOTFOUND; ETOOSMALL (@p buf without meaning); EKEY; EARGUMENT (@p buf is NULL,
+ *         and buf_len not 0); ECLOSED; EBUSY; ESTALE; ERESERVE; ECORRUPT; ENOMEM by the first call
+ *         of a thread other than the opening one
  * Owner: the caller keeps @p key and @p buf.   Threads: any.   Fork: any.
  * Blocks: never: takes no lock and writes nothing shared (in a cache, a mark where
  * there is none); returns the old or the new value while a writer is stopped or dead.
@@ -292,10 +295,12 @@ int shmkv_count(shmkv_t *kv, uint64_t *n);
  * @param val  may be NULL when @p val_len is 0
  * @return SHMKV_OK: stored, and it survives this process; otherwise nothing has
  *         changed: EKEY; EVALUE (in a cache also: more than a shard's part of max_bytes);
- *         EREADONLY; EFROZEN; ECLOSED; ENOSPC (in a cache also: what is in its way is
- *         bound to processes, or no longer to be found in one piece); EBUSY (in a cache:
- *         others take the room that is made as fast); ENOSLOTS; ERESERVE; ETIMEDOUT;
- *         EDEADLK; ESTALE; ECORRUPT; an errno
+ *         EARGUMENT (@p val is NULL, and val_len not 0); EREADONLY; EFROZEN; ECLOSED; ENOSPC
+ *         (in a cache also: what is in its way is bound to processes, or no longer to be found
+ *         in one piece); EBUSY (in a cache: others take the room that is made as fast;
+ *         otherwise: more threads write than the handle could get slots for, and none came free
+ *         within the lock timeout); ENOSLOTS; ERESERVE; ETIMEDOUT; EDEADLK; ESTALE; ECORRUPT;
+ *         an errno
  * Owner: the bytes are copied.   Threads: any.   Fork: the child's first write
  * takes an owner slot.   Signals: not in a handler that interrupted a write.
  * Blocks: while another process holds a lock that it needs, up to the lock timeout;
@@ -476,8 +481,8 @@ int shmkv_incr_f64(shmkv_t *kv, const void *key, size_t key_len,
  * absent, @p value. A float that is not a number gives way.
  *
  * @param result  out, may be NULL: the number now
- * @return SHMKV_OK, also if it stays what it was (and then nothing is written); otherwise
- *         as shmkv_incr_i64()
+ * @return SHMKV_OK, also if it stays what it was (and then nothing is written); EARGUMENT:
+ *         @p value is not finite; otherwise as shmkv_incr_i64()
  * Spec 6.11.
  */
 int shmkv_max_i64(shmkv_t *kv, const void *key, size_t key_len, int64_t value, int64_t *result);
@@ -708,8 +713,8 @@ int shmkv_txn_delete(shmkv_txn_t *txn, size_t i);
  *
  * @param name,name_len  1 to 65536 bytes
  * @param timeout_ms  0: try; negative: wait for ever
- * @param token       out: for shmkv_unlock(); larger than that of any earlier holder who
- *                    locked through the same thread's slot, and never given again
+ * @param token       out: for shmkv_unlock(); never given again in this segment. Tokens have no
+ *                    order: an earlier holder, also by this handle, may have had a larger one
  * @return SHMKV_OK; ETIMEDOUT (the detail names the holder); EDEADLK: this thread holds it,
  *         by this handle (by another handle it waits for itself); EINTR: a signal handler
  *         ran, call again; EARGUMENT; otherwise as shmkv_put()
@@ -871,8 +876,8 @@ void shmkv_cursor_close(shmkv_cursor_t *cursor);
  *
  * @param out  the snapshot; free it with shmkv_snapshot_free(). It does not need
  *             the handle any more.
- * @return SHMKV_OK; ECLOSED; ETIMEDOUT; ENOSLOTS; EBUSY (read-only handle, and the
- *         segment never held still); ERESERVE; ECORRUPT; ESTALE; ENOMEM
+ * @return SHMKV_OK; EARGUMENT; ECLOSED; ETIMEDOUT; EDEADLK; ENOSLOTS; EBUSY (read-only handle,
+ *         and the segment never held still); ERESERVE; ECORRUPT; ESTALE; ENOMEM
  * Threads: any.   Blocks: a writable handle takes every shard lock, in order, and
  * so holds up writers for as long as the copy takes; a read-only one repeats an
  * unlocked copy until no shard changed meanwhile.   Spec 6.7.
