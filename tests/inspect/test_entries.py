@@ -288,6 +288,17 @@ class Notation(Case):
     def test_json_is_harmless(self):
         self.assert_harmless(run("dump", "--json", self.segment))
 
+    def test_what_nobody_sees_is_escaped(self):
+        for character in "\u034f\u115f\u17b4\u180b\u180f\u3164\ufe00\ufe0f\uffa0\U0001bca0\U0001d17a\U000e0100":
+            with self.subTest(character=character.encode("unicode_escape")):
+                run("put", self.segment, "a" + character, "b")
+                escaped = b"".join(b"\\x%02x" % byte for byte in character.encode())
+                self.assertEqual(run("keys", "--prefix=a", self.segment), b"a" + escaped + b"\n")
+                out = run("keys", "--json", "--prefix=a", self.segment)
+                self.assertTrue(out.isascii(), out)
+                self.assertEqual(objects(out), [{"key": "a" + character}])
+                run("del", self.segment, "a" + character)
+
     def test_text_reads_back(self):
         lines = run("dump", self.segment).split(b"\n")
         self.assertEqual(lines.pop(), b"")

@@ -67,16 +67,21 @@ bool utf8_valid(const void *data, size_t len) {
     return true;
 }
 
+/* What Unicode calls Default_Ignorable_Code_Point, and controls and line ends. */
 bool is_printable(uint32_t c) {
     static const struct {
         uint32_t first, last;
     } hidden[] = {
-        {0x0000, 0x001f}, {0x007f, 0x009f},   /* controls, C0 and C1 */
-        {0x00ad, 0x00ad}, {0x061c, 0x061c},   /* soft hyphen, Arabic letter mark */
-        {0x180e, 0x180e}, {0x200b, 0x200f},   /* zero width, direction marks */
-        {0x2028, 0x202e}, {0x2060, 0x206f},   /* line ends, embeddings, isolates */
-        {0xfeff, 0xfeff}, {0xfff0, 0xfffb},   /* byte order mark, specials */
-        {0xfffe, 0xffff}, {0xe0000, 0xe0fff}, /* no characters; tags */
+        {0x0000, 0x001f},   {0x007f, 0x009f},   /* controls, C0 and C1 */
+        {0x00ad, 0x00ad},   {0x034f, 0x034f},   /* soft hyphen, grapheme joiner */
+        {0x061c, 0x061c},   {0x115f, 0x1160},   /* Arabic letter mark, Hangul fillers */
+        {0x17b4, 0x17b5},   {0x180b, 0x180f},   /* Khmer vowels, Mongolian selectors */
+        {0x200b, 0x200f},   {0x2028, 0x202e},   /* zero width, marks; line ends, embeddings */
+        {0x2060, 0x206f},   {0x3164, 0x3164},   /* isolates; Hangul filler */
+        {0xfe00, 0xfe0f},   {0xfeff, 0xfeff},   /* variation selectors; byte order mark */
+        {0xffa0, 0xffa0},   {0xfff0, 0xfffb},   /* Hangul filler; specials */
+        {0xfffe, 0xffff},   {0x1bca0, 0x1bca3}, /* no characters; shorthand controls */
+        {0x1d173, 0x1d17a}, {0xe0000, 0xe0fff}, /* musical controls; tags */
     };
 
     for (size_t i = 0; i < sizeof hidden / sizeof *hidden; i++)
