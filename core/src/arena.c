@@ -302,7 +302,10 @@ static int put_back(struct context *ctx, uint64_t *field, bool chained) {
         cls < SHMKV_CLASS_COUNT ? slab_checked(seg, off & ~(class_slab_size(cls) - 1), cls) : NULL;
     if (!slab || (chained && !chain_link(seg, off)))
         return damaged(ctx->seg, off, "it is to be returned and is in no slab");
-    struct domain d = arena_domain(seg, (uint32_t)FIELD(head_of(slab), RUN_INDEX));
+    uint64_t index = FIELD(head_of(slab), RUN_INDEX);
+    if (index >= seg->arena_count)
+        return damaged(seg, off, "its slab changed while it was looked at");
+    struct domain d = arena_domain(seg, (uint32_t)index);
     int err = lock_take(ctx, &d);
     if (err)
         return err;

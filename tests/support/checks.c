@@ -120,6 +120,27 @@ void tangle_undo(const struct place *where) {
     *where->slot = where->word;
 }
 
+static void *flicker(void *arg) {
+    struct flicker *f = arg;
+    for (unsigned i = 0; !atomic_load(&f->enough); i++)
+        store_relaxed_u64(f->word, f->values[i & 1]);
+    store_relaxed_u64(f->word, f->values[0]);
+    return NULL;
+}
+
+void flicker_begin(struct flicker *f, uint64_t *word, uint64_t first, uint64_t second) {
+    f->word = word;
+    f->values[0] = first;
+    f->values[1] = second;
+    atomic_init(&f->enough, false);
+    ck_assert_int_eq(pthread_create(&f->thread, NULL, flicker, f), 0);
+}
+
+void flicker_end(struct flicker *f) {
+    atomic_store(&f->enough, true);
+    ck_assert_int_eq(pthread_join(f->thread, NULL), 0);
+}
+
 /* Unchecked: it also runs when a test failed. */
 static void sweep(void) { left_behind += names_sweep(true); }
 

@@ -4,6 +4,9 @@
 #ifndef SHMKV_TESTS_CHECKS_H
 #define SHMKV_TESTS_CHECKS_H
 
+#include <pthread.h>
+#include <stdatomic.h>
+
 #include <check.h>
 #undef fail /* an old name of ck_abort_msg(), and a function of the core */
 
@@ -68,5 +71,14 @@ static inline record_t *record_at(struct segment *seg, uint64_t word) {
  * gone until it is undone, and so is whatever the chains had. */
 struct place tangle_chains(shmkv_t *kv, const char *key, unsigned links);
 void tangle_undo(const struct place *where);
+
+/* And this: a word that has two values in turn, all the time. In the end it has the first. */
+struct flicker {
+    uint64_t *word, values[2];
+    atomic_bool enough;
+    pthread_t thread;
+};
+void flicker_begin(struct flicker *f, uint64_t *word, uint64_t first, uint64_t second);
+void flicker_end(struct flicker *f);
 
 #endif
