@@ -136,6 +136,8 @@ static int carve(struct context *ctx, const struct domain *d, run_t *run, shmkv_
     shmkv_off_t off = seg_offset(seg, run), end = start + pages * SHMKV_PAGE_SIZE;
     uint64_t have = run_pages(head_of(run)), before = run->prev_pages;
     uint64_t front = (start - off) / SHMKV_PAGE_SIZE, tail = have - front - pages;
+    if (front + pages > have || !seg_at(seg, off, have * SHMKV_PAGE_SIZE))
+        return damaged(seg, off, "it changed its length while it was looked at");
     run_t *taken = (run_t *)(void *)(seg->base + start);
     struct txn t;
     txn_begin(&t, ctx, d);

@@ -353,6 +353,37 @@ START_TEST(test_extend_when_the_limit_is_nonsense_is_ecorrupt) {
 }
 END_TEST
 
+/* A segment that cannot grow. Its last pages are free, so many, and on the list of longer runs. */
+#define LAST 4
+static run_t *leave_the_last_pages_free(void) {
+    struct shmkv_options opts = {.size = sizeof opts, .max_size = round_up(seg->data_offset, 8 * PAGE) + 16 * PAGE};
+    tear_down();
+    open_segment(unique_name(), &opts);
+    ck_assert_ok(run_take(ctx, (opts.max_size - seg->data_offset) / PAGE - LAST, 1, LARGE, &own->low, 0));
+    ck_assert_uint_eq(seg->space->last, opts.max_size - LAST * PAGE);
+    seg->space->bins[space_bin(LAST)] = 0;
+    seg->space->bins[space_bin(8)] = seg->space->last;
+    return run_of(seg->space->last);
+}
+
+/* What was checked is what is used: the longer run would have room for eight pages where
+ * the file has none. proves [OP-01] */
+START_TEST(test_take_while_a_free_run_changes_its_length_stays_in_the_file) {
+    struct flicker f;
+    run_t *run = leave_the_last_pages_free();
+    flicker_begin(&f, &run->head, run_head(SHMKV_RUN_KIND_FREE, 0, 0, LAST),
+                  run_head(SHMKV_RUN_KIND_FREE, 0, 0, LAST + 8));
+    for (uint64_t end = now_ms() + 500; now_ms() < end;) {
+        int err = run_take(ctx, 8, 8, LARGE, &own->high, 0);
+        ck_assert(err == SHMKV_ENOSPC || err == SHMKV_ECORRUPT);
+    }
+    flicker_end(&f);
+    seg->space->bins[space_bin(LAST)] = seg->space->last;
+    seg->space->bins[space_bin(8)] = 0;
+    ck_assert_ok(run_return(ctx, &own->low));
+}
+END_TEST
+
 static Suite *space_suite(void) {
     Suite *s = suite_create("space");
     TCase *tc = case_new(s, "bins");
@@ -378,6 +409,7 @@ static Suite *space_suite(void) {
     tcase_add_test(tc, test_take_when_a_list_of_free_runs_leads_nowhere_is_ecorrupt);
     tcase_add_test(tc, test_return_when_the_field_names_no_run_is_ecorrupt);
     tcase_add_test(tc, test_extend_when_the_limit_is_nonsense_is_ecorrupt);
+    tcase_add_test(tc, test_take_while_a_free_run_changes_its_length_stays_in_the_file);
     return s;
 }
 
