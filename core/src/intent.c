@@ -197,14 +197,18 @@ static void apply(const struct target *t) {
         store_release_u64((uint64_t *)(void *)p, t->value);
 }
 
+/* Of one shard: two entries for each key, and count, bytes, changes. */
+#define LONGEST_LIST (2 * SHMKV_MAX_TRANSACTION + 3)
+
 /* The entries that entry @p i leads to, in the block of the owner that the intent
- * names; NULL: nowhere. What is there may be anything. */
+ * names; NULL: nowhere. What is there may be anything, but is not long: [OP-01] a snapshot
+ * looks for each slot in it. */
 static const entry_t *list_at(struct segment *seg, const struct domain *d, uint64_t intent,
                               unsigned i, unsigned *count) {
     uint64_t off = load_relaxed_u64(&d->entries[i].offset) & ~LIST_ENTRY,
              n = load_relaxed_u64(&d->entries[i].value), slot = FIELD(intent, INTENT_OWNER) - 1;
     struct txn_block b;
-    if (d->kind != SHMKV_LOCK_SHARD || slot >= seg->owner_count ||
+    if (d->kind != SHMKV_LOCK_SHARD || n > LONGEST_LIST || slot >= seg->owner_count ||
         !txn_block_look(seg, load_relaxed_u64(&seg->owners[slot].txn), &b))
         return NULL;
     uint64_t first = seg_offset(seg, b.entries), at = (off - first) / sizeof(entry_t);

@@ -485,6 +485,33 @@ START_TEST(test_replay_of_a_list_stays_within_the_owners_block) {
 }
 END_TEST
 
+/* Of one shard: two entries for each key, and three. Who looks for each slot in a longer one, as a
+ * snapshot does, would look for ever. */
+START_TEST(test_replay_of_a_list_is_of_no_more_than_a_transaction_has) {
+    const uint64_t most = 2 * SHMKV_MAX_TRANSACTION + 3;
+    owner_t *own = ctx->own;
+    ck_assert_ok(large_take(ctx, 65536, &own->txn));
+    uint64_t word = own->txn | MAKE(TXN_CELLS, 1);
+    ck_assert(txn_block_look(seg, word, &block));
+    ck_assert_uint_gt(block.capacity, most);
+    block.head->decision = DECISION;
+    block.cells[0] = 0;
+    for (uint64_t i = 0; i < block.capacity; i++)
+        block.entries[i] = (entry_t){seg_offset(seg, words[i % 3]), i};
+    own->txn = word;
+    unsigned count;
+    leave_list(seg_offset(seg, block.entries), most + 1, ctx->slot);
+    ck_assert_ptr_null(intent_decided(seg, &d, &count));
+    ck_assert_err(intent_replay(seg, &d), SHMKV_ECORRUPT);
+    ck_assert_uint_eq(*words[0], 0);
+    leave_list(seg_offset(seg, block.entries), most, ctx->slot);
+    ck_assert_ptr_eq(intent_decided(seg, &d, &count), block.entries);
+    ck_assert_ok(intent_replay(seg, &d));
+    ck_assert_uint_eq(*words[(most - 1) % 3], most - 1);
+    drop_block();
+}
+END_TEST
+
 START_TEST(test_replay_of_a_list_that_leads_astray_stores_nothing) {
     make_block();
     block.head->decision = DECISION;
@@ -569,6 +596,7 @@ static Suite *intent_suite(void) {
     tcase_add_checked_fixture(tc, set_up, tear_down);
     tcase_add_test(tc, test_replay_of_a_list_follows_the_decision);
     tcase_add_test(tc, test_replay_of_a_list_stays_within_the_owners_block);
+    tcase_add_test(tc, test_replay_of_a_list_is_of_no_more_than_a_transaction_has);
     tcase_add_test(tc, test_replay_of_a_list_that_leads_astray_stores_nothing);
     tcase_add_test(tc, test_replay_of_a_list_without_a_block_is_damage);
     tcase_add_test(tc, test_replay_of_a_list_in_an_arena_is_damage);
