@@ -30,6 +30,7 @@ struct item {
 struct shmkv_snapshot {
     uint8_t *base;
     uint64_t capacity, used, count, next;
+    uint64_t passed; /* words of the index that were looked at */
     /* What a transaction will still store in the shard being copied. */
     const entry_t *decided;
     unsigned decided_count;
@@ -116,11 +117,18 @@ static uint64_t word_of(struct segment *seg, const shmkv_snapshot_t *s, const ui
     return word;
 }
 
+/* [OP-01] Each word of the index is passed once. More than fit into the file: somebody has made
+ * chains, or groups, lead to each other. */
+static bool too_many(struct segment *seg, shmkv_snapshot_t *s, uint64_t words) {
+    s->passed += words;
+    return s->passed > 2 * load_relaxed_u64(&seg->safe_limit) / sizeof(uint64_t);
+}
+
 static int copy_group(struct segment *seg, shmkv_snapshot_t *s, const struct group_view *view) {
     for (unsigned i = 0; i < SHMKV_GROUP_BUCKETS; i++) {
         const bucket_t *b = group_bucket(view->group, i);
         for (struct chain walk = {0}; b;) {
-            if (chain_loops(&walk, b))
+            if (chain_loops(&walk, b) || too_many(seg, s, SHMKV_BUCKET_SIZE / sizeof(uint64_t)))
                 return SHMKV_ECORRUPT;
             for (int k = 0; k < SHMKV_BUCKET_SLOTS; k++) {
                 uint64_t word = word_of(seg, s, &b->slots[k]);
@@ -153,6 +161,8 @@ static int copy_shard(struct segment *seg, shmkv_snapshot_t *s, const shard_t *s
         s->decided_count = 0;
     unsigned depth = (unsigned)FIELD(root, ROOT_DEPTH);
     uint64_t budget = group_view_budget(depth);
+    if (too_many(seg, s, 1ULL << depth))
+        return SHMKV_ECORRUPT;
     for (uint64_t i = 0; i < 1ULL << depth; i++) {
         struct group_view view;
         int err = group_view_at(seg, directory_words(dir), depth, 0, 0, i, &budget, &view);
@@ -168,7 +178,7 @@ static int copy_shard(struct segment *seg, shmkv_snapshot_t *s, const shard_t *s
 
 /* E_RETRY: somebody died that entries are bound to. */
 static int copy_once(struct segment *seg, shmkv_snapshot_t *s) {
-    s->used = s->count = s->next = 0;
+    s->used = s->count = s->next = s->passed = 0;
     s->began_ns = wall_ns();
     memset(s->verdicts, 0, s->owner_count * sizeof *s->verdicts);
     int err = SHMKV_OK;

@@ -160,6 +160,21 @@ START_TEST(test_snapshot_when_arguments_are_wrong_is_an_error) {
 }
 END_TEST
 
+/* proves [OP-01] */
+START_TEST(test_snapshot_along_chains_without_end_ends) {
+    shmkv_snapshot_t *s;
+    shmkv_t *reader = open_mode(name, SHMKV_READONLY);
+    struct place tangle = tangle_chains(kv, "tangled", 3000);
+    ck_assert_err(shmkv_snapshot(kv, &s), SHMKV_ECORRUPT);
+    ck_assert_err(shmkv_snapshot(reader, &s), SHMKV_ECORRUPT);
+    tangle_undo(&tangle);
+    ck_assert_ok(shmkv_snapshot(kv, &s));
+    ck_assert_uint_eq(shmkv_snapshot_count(s), 1);
+    shmkv_snapshot_free(s);
+    ck_assert_ok(shmkv_close(reader));
+}
+END_TEST
+
 START_TEST(test_snapshot_leaves_no_lock_behind) {
     put_text(kv, "k", "v");
     shmkv_snapshot_free(snapshot_of(kv));
@@ -348,6 +363,7 @@ static Suite *snapshot_suite(void) {
     tcase_add_test(tc, test_snapshot_has_long_keys_and_large_values);
     tcase_add_test(tc, test_snapshot_needs_the_handle_no_more_and_does_not_change);
     tcase_add_test(tc, test_snapshot_when_arguments_are_wrong_is_an_error);
+    tcase_add_test(tc, test_snapshot_along_chains_without_end_ends);
     tcase_add_test(tc, test_snapshot_leaves_no_lock_behind);
     tc = case_new(s, "point in time");
     tcase_add_checked_fixture(tc, set_up, tear_down);
