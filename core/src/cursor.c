@@ -79,7 +79,8 @@ struct shmkv_cursor {
     bool unranked; /* its rank is still to be computed: of copied key `given` */
     bool resumed;  /* of the bucket, what is not behind the standpoint was given before */
     struct bytes value;
-    struct answers told; /* of the owners that entries are bound to */
+    uint64_t passed, passing; /* words of the index: in this call, and in this attempt */
+    struct answers told;      /* of the owners that entries are bound to */
 };
 
 static COLD int bytes_enlarge(struct bytes *b, size_t capacity) {
@@ -278,6 +279,7 @@ static int copy_key(struct shmkv_cursor *c, struct segment *seg, const struct gr
 static int copy_bucket(struct shmkv_cursor *c, struct segment *seg, const struct group_view *view) {
     const bucket_t *b = group_bucket(view->group, c->bucket);
     for (struct chain walk = {0}; b && !chain_loops(&walk, b);) {
+        c->passing += SHMKV_BUCKET_SIZE / sizeof(uint64_t);
         for (int i = 0; i < SHMKV_BUCKET_SLOTS; i++) {
             uint64_t word = load_acquire_u64(&b->slots[i]);
             if (!(word & OFFSET_IN_WORD))
@@ -313,6 +315,8 @@ static int copy_groups(struct shmkv_cursor *c, struct segment *seg, uint64_t roo
     unsigned root_depth = (unsigned)FIELD(root, ROOT_DEPTH);
     uint64_t budget = group_view_budget(root_depth);
     uint64_t n = 1ULL << root_depth, sum = words_sum(c, words, n, prefix);
+    if (c->bucket == 0) /* the others look at the same words */
+        c->passing += n >> c->depth;
     for (uint64_t i = prefix; i < n; i += 1ULL << c->depth) {
         struct group_view view;
         int err = group_view_at(seg, words, root_depth, prefix, c->depth, i, &budget, &view);
@@ -354,7 +358,7 @@ static int pin(struct shmkv_cursor *c, struct segment *seg, uint64_t root) {
 static int attempt_fill(struct shmkv_cursor *c, struct segment *seg) {
     const uint64_t *root_word = &seg->shards[c->shard].root;
     uint64_t root = load_acquire_u64(root_word);
-    c->keys.len = c->copied.len = c->next = 0;
+    c->keys.len = c->copied.len = c->next = c->passing = 0;
     c->entered = false;
     if (!root) {
         c->depth = 0;
@@ -372,6 +376,15 @@ static int attempt_fill(struct shmkv_cursor *c, struct segment *seg) {
     return err;
 }
 
+/* [OP-01] A call passes each word of the index once. More than fit into the file: somebody has made
+ * chains, or groups, lead to each other. */
+static int passed(struct shmkv_cursor *c, struct segment *seg) {
+    c->passed += c->passing;
+    if (c->passed > 2 * load_relaxed_u64(&seg->safe_limit) / sizeof(uint64_t))
+        return damaged(seg, seg_offset(seg, &seg->shards[c->shard]), "its chains do not end");
+    return SHMKV_OK;
+}
+
 /* [OP-02] A bucket that makes no sense although nothing changes is damage. */
 static int fill(struct shmkv_cursor *c, struct segment *seg) {
     const shard_t *shard = &seg->shards[c->shard];
@@ -379,6 +392,8 @@ static int fill(struct shmkv_cursor *c, struct segment *seg) {
     for (unsigned n = 0, still = 0; n < MAX_ATTEMPTS; n++) {
         uint64_t changes = load_acquire_u64(&shard->changes);
         int err = attempt_fill(c, seg);
+        if (!err)
+            err = passed(c, seg);
         if (!err)
             arrange(c, seg);
         if (err != E_RETRY)
@@ -544,6 +559,7 @@ int shmkv_cursor_next_item(shmkv_cursor_t *c, const void **key, size_t *key_len,
     int err = enter(c, &seg);
     if (err)
         return err;
+    c->passed = 0;
     err = next(c, seg, key, key_len, item);
     guard_leave();
     return err;

@@ -272,6 +272,25 @@ START_TEST(test_cursor_while_another_process_grows_gives_each_old_key_once) {
 }
 END_TEST
 
+/* -------------------------------------------------------------------------- hostile */
+
+/* proves [OP-01] */
+START_TEST(test_cursor_along_chains_without_end_ends) {
+    struct place tangle = tangle_chains(kv, "tangled", 3000);
+    shmkv_cursor_t *c = cursor_of(kv, 0);
+    const void *key, *val;
+    size_t key_len, val_len;
+    ck_assert_err(shmkv_cursor_next(c, &key, &key_len, &val, &val_len), SHMKV_ECORRUPT);
+    ck_assert_detail("chains do not end");
+    tangle_undo(&tangle);
+    shmkv_cursor_close(c);
+    c = cursor_of(kv, 0);
+    ck_assert_ok(shmkv_cursor_next(c, &key, &key_len, &val, &val_len));
+    ck_assert_mem_eq(key, "tangled", 7);
+    shmkv_cursor_close(c);
+}
+END_TEST
+
 /* ------------------------------------------------------------------------- replaced */
 
 START_TEST(test_cursor_when_the_segment_is_replaced_is_estale) {
@@ -871,6 +890,9 @@ static Suite *cursor_suite(void) {
     tcase_add_checked_fixture(tc, set_up, tear_down);
     tcase_add_loop_test(tc, test_cursor_when_a_place_is_damaged_gives_all_that_lies_elsewhere, 0,
                         4);
+    tc = case_new(s, "hostile");
+    tcase_add_checked_fixture(tc, set_up, tear_down);
+    tcase_add_test(tc, test_cursor_along_chains_without_end_ends);
     tc = case_new(s, "replaced");
     tcase_add_checked_fixture(tc, set_up, tear_down);
     tcase_add_test(tc, test_cursor_when_the_segment_is_replaced_is_estale);
