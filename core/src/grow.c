@@ -374,12 +374,15 @@ static unsigned chain_length(struct segment *seg, uint64_t link) {
 }
 
 /* Overflow buckets that the halves may need beyond those in hand: for each bucket,
- * together no more than the old one has. */
-static unsigned spares_missing(struct context *ctx, run_t *old) {
-    unsigned need = 0, have = chain_length(ctx->seg, load_relaxed_u64(&ctx->own->spare));
+ * together no more than the old one has. [OP-01] False: those are more than fit into the file, so
+ * somebody has made its chains lead to each other. */
+static bool spares_missing(struct context *ctx, run_t *old, unsigned *missing) {
+    struct segment *seg = ctx->seg;
+    unsigned need = 0, have = chain_length(seg, load_relaxed_u64(&ctx->own->spare));
     for (unsigned i = 0; i < SHMKV_GROUP_BUCKETS; i++)
-        need += chain_length(ctx->seg, load_relaxed_u64(&group_bucket(old, i)->link));
-    return need > have ? need - have : 0;
+        need += chain_length(seg, load_relaxed_u64(&group_bucket(old, i)->link));
+    *missing = need > have ? need - have : 0;
+    return need <= load_relaxed_u64(&seg->safe_limit) / SHMKV_BUCKET_SIZE;
 }
 
 static int split(struct context *ctx, const struct domain *d, shard_t *shard, uint64_t hash,
@@ -391,7 +394,8 @@ static int split(struct context *ctx, const struct domain *d, shard_t *shard, ui
     bool full = place->depth == place->root_depth;
     place->need_groups = 2;
     place->need_words = full ? 2U << place->root_depth : 0;
-    place->need_spares = spares_missing(ctx, place->group);
+    if (!spares_missing(ctx, place->group, &place->need_spares))
+        return damaged(seg, seg_offset(seg, place->group), "its chains do not end");
     struct half halves[2] = {{group_in_hand(ctx, &own->low, d->index, &low), NULL},
                              {group_in_hand(ctx, &own->high, d->index, &high), NULL}};
     directory_t *new_ = full ? directory_in_hand(ctx, place->need_words, &cell) : NULL;

@@ -188,6 +188,35 @@ START_TEST(test_keys_when_chosen_to_share_a_bucket_chain) {
 }
 END_TEST
 
+/* A full chain, without a key in it, behind each bucket of the group. */
+static struct place tangle_full(const char *key, unsigned links) {
+    struct place tangle = tangle_chains(kv, key, links);
+    uint64_t word = (tangle.word & CELL_IN_WORD) | (~tangle.word & IN_PLACE(SLOT_TAG));
+    uint64_t link = group_bucket(tangle.group, 0)->link;
+    for (bucket_t *b; link; link = b->link) {
+        b = bucket_at_link(seg, link);
+        for (int i = 0; i < SHMKV_BUCKET_SLOTS; i++)
+            b->slots[i] = word;
+    }
+    for (unsigned i = 0; i < SHMKV_GROUP_BUCKETS; i++)
+        for (int k = 0; k < SHMKV_BUCKET_SLOTS; k++)
+            group_bucket(tangle.group, i)->slots[k] = word;
+    return tangle;
+}
+
+/* A split would give each of the buckets a chain of its own, and fill the file system. proves [OP-01] */
+START_TEST(test_group_when_its_chains_share_a_tail_is_not_split) {
+    struct place tangle = tangle_full("tangled", 3000);
+    uint64_t limit = seg->space->limit;
+    ck_assert_err(shmkv_put(kv, "tangled", 7, "v", 1), SHMKV_ECORRUPT);
+    ck_assert_detail("chains do not end");
+    ck_assert_uint_le(seg->space->limit, limit + SHMKV_SLICE_SIZE);
+    for (unsigned i = 0; i < SHMKV_GROUP_BUCKETS; i++)
+        memset(group_bucket(tangle.group, i)->slots, 0, sizeof tangle.last->slots);
+    tangle_undo(&tangle);
+}
+END_TEST
+
 /* ------------------------------------------------------------------------- together */
 
 static void put_own_keys(void *arg) {
@@ -312,6 +341,7 @@ static Suite *grow_suite(void) {
     tc = case_new(s, "hostile keys");
     tcase_add_checked_fixture(tc, set_up, tear_down);
     tcase_add_test(tc, test_keys_when_chosen_to_share_directory_bits_chain);
+    tcase_add_test(tc, test_group_when_its_chains_share_a_tail_is_not_split);
     tcase_add_test(tc, test_keys_when_chosen_to_share_a_bucket_chain);
     tc = case_new(s, "together");
     tcase_add_checked_fixture(tc, set_up, tear_down);
