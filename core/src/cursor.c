@@ -438,7 +438,8 @@ static COLD void pass_over(struct shmkv_cursor *c, struct segment *seg) {
 
 /* ----------------------------------------------------------------------- public */
 
-/* The handle has not moved to another segment since the cursor was opened. */
+/* ORDER moves: the segment, then how often the handle moved. Pairs with move() in handle.c.
+ * The handle has not moved to another segment since the cursor was opened. */
 static int enter(struct shmkv_cursor *c, struct segment **seg) {
     int err = guard_enter(c->kv, seg);
     if (err)

@@ -252,8 +252,10 @@ static int move(shmkv_t *kv, struct segment *old) {
         return damaged(old, offsetof(header_t, state),
                        "it says that it was replaced, and still has the name");
     }
-    atomic_store(&kv->seg, seg);
+    /* ORDER moves: counted, then moved. Pairs with enter() in cursor.c: who finds the new segment
+     * finds that the handle has moved. */
     atomic_fetch_add(&kv->moves, 1);
+    atomic_store(&kv->seg, seg);
     sweep_after_dead(old, &kv->loc, &kv->opts);
     old->next_retired = kv->retired;
     atomic_store(&kv->retired, old);

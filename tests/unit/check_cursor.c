@@ -1,4 +1,6 @@
 /* Walking all entries, while others change them. Spec 6.5. */
+#include <pthread.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -309,6 +311,46 @@ START_TEST(test_cursor_when_the_segment_is_replaced_is_estale) {
     ck_assert_ok(shmkv_cursor_next(c, &key, &key_len, &val, &val_len));
     ck_assert_mem_eq(key, "k", 1);
     shmkv_cursor_close(c);
+}
+END_TEST
+
+struct left_behind {
+    shmkv_cursor_t *cursor;
+    atomic_bool begun, enough;
+    unsigned given;
+};
+
+static void *walk_on(void *arg) {
+    struct left_behind *l = arg;
+    const void *key, *val;
+    size_t key_len, val_len;
+    while (!atomic_load(&l->enough)) {
+        l->given += shmkv_cursor_next(l->cursor, &key, &key_len, &val, &val_len) != SHMKV_ESTALE;
+        atomic_store(&l->begun, true);
+    }
+    return NULL;
+}
+
+#define REPLACEMENTS 500
+
+/* Neither in the moment when another thread moves the handle does it go on in the new segment. */
+START_TEST(test_cursor_while_the_handle_moves_is_estale) {
+    shmkv_t *other = open_ok(name, NULL);
+    pthread_t thread;
+    for (int i = 0; i < REPLACEMENTS; i++) {
+        struct left_behind l = {.cursor = cursor_of(kv, SHMKV_KEYS_ONLY)};
+        ck_assert_ok(shmkv_close(other));
+        other = open_mode(name, SHMKV_EXCLUSIVE);
+        ck_assert_int_eq(pthread_create(&thread, NULL, walk_on, &l), 0);
+        while (!atomic_load(&l.begun))
+            sched_yield();
+        ck_assert_err(shmkv_exists(kv, "k", 1), SHMKV_ENOTFOUND); /* the handle moves */
+        atomic_store(&l.enough, true);
+        ck_assert_int_eq(pthread_join(thread, NULL), 0);
+        ck_assert_msg(l.given == 0, "replacement %d", i);
+        shmkv_cursor_close(l.cursor);
+    }
+    ck_assert_ok(shmkv_close(other));
 }
 END_TEST
 
@@ -896,6 +938,7 @@ static Suite *cursor_suite(void) {
     tc = case_new(s, "replaced");
     tcase_add_checked_fixture(tc, set_up, tear_down);
     tcase_add_test(tc, test_cursor_when_the_segment_is_replaced_is_estale);
+    tcase_add_test(tc, test_cursor_while_the_handle_moves_is_estale);
     return s;
 }
 
