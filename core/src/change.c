@@ -55,9 +55,10 @@ struct work {
     bool extra;
     /* What was there. */
     struct found found;
-    /* What comparing with the record of this version, without the lock, said. */
-    uint64_t compared; /* 0: none */
-    bool equal;
+    /* What comparing with the record of this version, without the lock, said; if it was done. No
+     * value of the version tells that: what was found may have any. */
+    uint64_t compared;
+    bool has_compared, equal;
     unsigned looks;
     /* Owners that were asked after without the lock: one that is dead, one that is not. */
     uint64_t gone, lives;
@@ -257,7 +258,7 @@ static int compare(const struct work *w) {
     const struct shmkv_item *expected = w->c->expected;
     if (found_type(f) != expected->type || f->shape.val_len != expected->len)
         return SHMKV_ECHANGED;
-    if (w->compared == f->version)
+    if (w->has_compared && w->compared == f->version)
         return w->equal ? SHMKV_OK : SHMKV_ECHANGED;
     if (f->shape.val_len > COMPARE_LOCKED)
         return NEED_COMPARE;
@@ -575,6 +576,7 @@ static COLD void compare_unlocked(struct work *w) {
     w->equal = same_value(&w->found, w->c->expected);
     fence_acquire();
     w->compared = w->found.version;
+    w->has_compared = true;
 }
 
 static COLD int look_without_lock(struct work *w, int need) {
@@ -641,8 +643,8 @@ static inline __attribute__((always_inline)) int make(struct context *ctx, struc
     w.c = c;
     w.asks = c->when != ALWAYS || c->old || c->compute;
     w.looks = 0;
-    w.swept = w.cramped = false;
-    w.gone = w.lives = w.compared = 0;
+    w.swept = w.cramped = w.has_compared = false;
+    w.gone = w.lives = 0;
     w.hash = hash;
     if (unlikely(seg->evicts)) {
         w.victim = (struct victim){0};

@@ -42,6 +42,17 @@ static void put_expired(const char *key, size_t len) {
     ck_assert_ok(shmkv_put_item(kv, key, strlen(key), &item));
 }
 
+/* The record of the key. */
+static record_t *record_of(const char *key) {
+    struct segment *seg = segment_of(kv);
+    struct context *ctx = context_of(kv);
+    struct place where;
+    uint64_t hash = hash_of(kv, key, strlen(key));
+    ck_assert_ok(table_find(ctx, &seg->shards[hash_shard(seg, hash)], hash, key, strlen(key), &where));
+    context_release(ctx);
+    return record_at(seg, where.word);
+}
+
 /* ------------------------------------------------------------------------- get_item */
 
 START_TEST(test_get_item_tells_all_that_was_put) {
@@ -201,6 +212,22 @@ START_TEST(test_cas_goes_by_the_version) {
 END_TEST
 
 /* Sizes on both sides of what is compared under the lock. */
+/* Whatever somebody has stored there, it is not taken for a version that was compared before. */
+START_TEST(test_cas_value_of_a_record_without_a_version_goes_by_its_bytes) {
+    static uint8_t other[LARGE];
+    size_t len = sizes[_i];
+    struct shmkv_item is = {.data = bytes_of(1, len), .len = len}, wrong = {.data = other, .len = len},
+                      next = text("next");
+    memset(other, 0, sizeof other);
+    wrong.type = len ? SHMKV_BYTES : SHMKV_NULL;
+    ck_assert_ok(shmkv_put_item(kv, "k", 1, &is));
+    record_of("k")->version = 0;
+    ck_assert_err(shmkv_cas_value(kv, "k", 1, &wrong, &next), SHMKV_ECHANGED);
+    ck_assert_ok(shmkv_cas_value(kv, "k", 1, &is, &next));
+    ck_assert_value(kv, "k", "next");
+}
+END_TEST
+
 START_TEST(test_cas_value_goes_by_type_and_bytes) {
     size_t len = sizes[_i];
     static uint8_t other[LARGE];
@@ -746,6 +773,7 @@ static Suite *change_suite(void) {
     tcase_add_loop_test(tc, test_take_gives_the_value_and_removes_it, 0, SIZES);
     tcase_add_test(tc, test_cas_goes_by_the_version);
     tcase_add_loop_test(tc, test_cas_value_goes_by_type_and_bytes, 0, SIZES);
+    tcase_add_loop_test(tc, test_cas_value_of_a_record_without_a_version_goes_by_its_bytes, 0, SIZES);
     tcase_add_test(tc, test_delete_if_goes_by_the_version);
     tc = case_new(s, "absence");
     tcase_add_checked_fixture(tc, set_up, tear_down);
