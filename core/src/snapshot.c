@@ -238,7 +238,9 @@ static int reserve(shmkv_snapshot_t *s, uint64_t size) {
 static int take_locked(struct context *ctx, shmkv_snapshot_t *s) {
     struct segment *seg = ctx->seg;
     for (;;) {
-        int err = reserve(s, enough_for(seg));
+        /* [OP-01] More each time, whatever the segment says. */
+        uint64_t enough = enough_for(seg);
+        int err = reserve(s, enough > s->capacity ? enough : s->capacity);
         if (!err)
             err = shards_lock(ctx);
         if (err)
