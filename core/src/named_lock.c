@@ -129,7 +129,7 @@ static int look_at_lock(struct segment *seg, struct shmkv_held *lock) {
             break;
     }
     lock->token = p.version;
-    lock->owner = (int32_t)(uint32_t)p.owner - 1;
+    lock->owner = (uint32_t)p.owner <= seg->owner_count ? (int32_t)(uint32_t)p.owner - 1 : -1;
     return err;
 }
 
