@@ -123,7 +123,9 @@ def swig_extension(
         name = out,
         srcs = [wrapper] + srcs,
         additional_linker_inputs = [exports],
-        copts = GENERATED_COPTS + how.copts + copts,
+        # SWIG has one table of types for all its modules of an interpreter, by their names in C, and gives objects
+        # of the module loaded last: another one's "Cursor" would be made of ours. So ours has a table of its own.
+        copts = GENERATED_COPTS + how.copts + ["-DSWIG_TYPE_TABLE=shmkv"] + copts,
         linkopts = LINKOPTS + ["-Wl,--version-script=$(location %s)" % exports],
         linkshared = True,
         tags = tags,
