@@ -45,6 +45,17 @@ static int file_error(const char *what, const char *path)
     return refuse(err, "%s '%.512s': %s", what, path, strerror(err));
 }
 
+/* A FIFO may keep it waiting for the other end, and a signal is no reason to give up. */
+static int open_file(const char *path, int flags)
+{
+    int fd;
+
+    do
+        fd = open(path, flags | O_CLOEXEC | O_NOCTTY);
+    while (fd < 0 && errno == EINTR);
+    return fd;
+}
+
 static int dump_to(struct transfer *job, int fd)
 {
     return shmkv_dump(job->kv, fd, job->flags, &job->entries);
@@ -110,7 +121,7 @@ static void dump_segment(void *argument)
     } else if (stat(job->path, &st) || S_ISREG(st.st_mode)) {
         job->err = dump_to_new_file(job);
     } else {
-        fd = open(job->path, O_WRONLY | O_CLOEXEC | O_NOCTTY);
+        fd = open_file(job->path, O_WRONLY);
         job->err = fd < 0 ? file_error("opening", job->path) : dump_to(job, fd);
         if (fd >= 0)
             close(fd);
@@ -120,7 +131,7 @@ static void dump_segment(void *argument)
 static void load_segment(void *argument)
 {
     struct transfer *job = argument;
-    int fd = job->path ? open(job->path, O_RDONLY | O_CLOEXEC | O_NOCTTY) : job->fd;
+    int fd = job->path ? open_file(job->path, O_RDONLY) : job->fd;
 
     job->err = fd < 0 && job->path ? file_error("opening", job->path)
                                    : shmkv_load(job->kv, fd, job->flags, &job->entries);
