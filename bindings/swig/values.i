@@ -84,6 +84,22 @@ static void raise_bad_value(const struct place *at, const struct shmkv_item *ite
                           names[item->type]));
 }
 
+/* For what is said after code of the language has run, which may have changed or freed the key. */
+struct kept_place {
+    struct place at;
+    char key[64]; /* more of it is not shown */
+};
+
+static const struct place *keep_place(struct kept_place *kept, const struct place *at)
+{
+    kept->at = *at;
+    if (at->key) {
+        kept->at.key_len = at->key_len < sizeof kept->key ? at->key_len : sizeof kept->key;
+        kept->at.key = memcpy(kept->key, at->key, kept->at.key_len);
+    }
+    return &kept->at;
+}
+
 /* A scalar of fixed size, read without regard to alignment. */
 static inline int scalar_of(const struct shmkv_item *item, void *scalar, size_t size)
 {
@@ -263,8 +279,11 @@ static PyObject *text_new_from(const struct place *at, const struct shmkv_item *
 
 static PyObject *json_new(const struct place *at, const struct shmkv_item *item)
 {
-    PyObject *text = text_new_from(at, item);
-    PyObject *value = text ? PyObject_CallFunctionObjArgs(json_decode, text, NULL) : NULL;
+    struct kept_place kept;
+    PyObject *text = text_new_from(at, item), *value;
+
+    at = keep_place(&kept, at);
+    value = text ? PyObject_CallFunctionObjArgs(json_decode, text, NULL) : NULL;
 
     Py_XDECREF(text);
     /* Nested too deeply, it is not JSON that we can read either. */
@@ -560,9 +579,12 @@ static VALUE decode_json(VALUE text)
 
 static VALUE json_new(const struct place *at, const struct shmkv_item *item)
 {
+    VALUE text = text_new_from(at, item), value;
+    struct kept_place kept;
     int failed;
-    VALUE value = rb_protect(decode_json, text_new_from(at, item), &failed);
 
+    at = keep_place(&kept, at);
+    value = rb_protect(decode_json, text, &failed);
     if (failed) {
         VALUE error = rb_errinfo();
 
@@ -815,9 +837,11 @@ static SV *text_new_from(const struct place *at, const struct shmkv_item *item)
 static SV *json_new(const struct place *at, const struct shmkv_item *item)
 {
     SV *text = text_new_from(at, item), *value;
+    struct kept_place kept;
 
     if (!text)
         return NULL;
+    at = keep_place(&kept, at);
     value = call_in_perl("ShmKV::Value::json_decode", sv_2mortal(text));
     if (!value)
         raise_bad_value(at, item);
