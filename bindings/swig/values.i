@@ -826,8 +826,8 @@ static inline int plain_value(SV *sv, value_t *value)
 
 static SV *text_new_from(const struct place *at, const struct shmkv_item *item)
 {
-    /* Which takes a length of 0 for "up to the NUL". */
-    if (item->len && !is_strict_utf8_string(item->data, item->len)) {
+    /* Which takes a length of 0 for "up to the NUL". Noncharacters (U+FFFF) are text, as in the core. */
+    if (item->len && !is_c9strict_utf8_string(item->data, item->len)) {
         raise_bad_value(at, item);
         return NULL;
     }

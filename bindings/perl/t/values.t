@@ -286,4 +286,13 @@ subtest 'endings' => sub {
     is($kv->get('mine'), undef, 'gone with the one who stored it');
 };
 
+subtest 'noncharacters are text' => sub {
+    no warnings;
+    my $kv = ShmKV->open(segment());
+    for my $text ("\x{ffff}", "\x{fdd0}", "a\x{10ffff}b") {
+        $kv->put(t => $text);
+        is($kv->get('t'), $text, sprintf 'U+%vX', $text);
+    }
+};
+
 done_testing;
