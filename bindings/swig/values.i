@@ -668,13 +668,15 @@ static void codec_set(struct codec *codec, SV *encode, SV *decode)
 }
 
 /*
- * What the Perl sub gives for one argument; NULL if it died, with $@ set. On a stack of
+ * What the Perl sub gives for one argument; NULL if it died, with $@ set. Otherwise $@ stays as it
+ * was: who stores an error while he handles it still has it. On a stack of
  * its own, like the sub of a sort: else `last` could leave it for a loop around us.
  */
 static SV *call_sub(SV *sub, SV *argument)
 {
     dSP;
-    SV *result;
+    int empty = !SvOK(ERRSV) || (SvPOK(ERRSV) && !SvCUR(ERRSV));
+    SV *result, *before = empty ? NULL : sv_mortalcopy(ERRSV);
 
     ENTER;
     SAVETMPS;
@@ -689,10 +691,13 @@ static SV *call_sub(SV *sub, SV *argument)
     POPSTACK;
     FREETMPS;
     LEAVE;
-    if (SvTRUE(ERRSV)) {
+    /* An object may call itself false, or die when it is asked. */
+    if (SvROK(ERRSV) || SvTRUE_nomg(ERRSV)) {
         SvREFCNT_dec(result);
         return NULL;
     }
+    if (before)
+        sv_setsv(ERRSV, before);
     return result;
 }
 

@@ -352,8 +352,12 @@ sub load {
     # What the handle has read ahead goes back to the file before; and after that, it is told
     # where the file stands, also if the dump was no good.
     my $seekable = seek $handle, tell $handle, 0;
-    my $entries  = eval { Store_load_fd($self, $fd, $flags) };
-    my $error    = $@;
+    my ($entries, $error);
+    {
+        local $@;
+        $entries = eval { Store_load_fd($self, $fd, $flags) };
+        $error   = $@;
+    }
     seek $handle, sysseek($handle, 0, 1), 0 if $seekable;
     die $error if !defined $entries;
     return $entries;
