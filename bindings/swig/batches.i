@@ -433,16 +433,14 @@ static int entry_in(const struct place *of, SV *key, SV *value, value_t *made, e
     at.key = bytes->data;
     at.key_len = bytes->len;
     refused = value_in(&at, value, made);
-    if (made->made)
-        sv_2mortal(made->made);
     entries->items[i] = made->item;
     return refused;
 }
 
-/* A list of keys and values by turns. Not 0: raised. */
-static int entries_in(const struct place *of, SV *reference, entries_t *entries)
+/* A list of keys and values by turns; hold: what comes behind may run other code. Not 0: raised. */
+static int entries_in(const struct place *of, SV *reference, int hold, entries_t *entries)
 {
-    AV *given = (AV *)SvRV(reference), *list = all_plain(of->codec, given) ? given : copies_of(given);
+    AV *given = (AV *)SvRV(reference), *list = !hold && all_plain(of->codec, given) ? given : copies_of(given);
     size_t i, n = (size_t)(av_len(list) + 1) / 2;
     value_t *values = mortal_memory(n * sizeof *values);
     int refused = 0;
@@ -458,7 +456,7 @@ static int entries_in(const struct place *of, SV *reference, entries_t *entries)
 %}
 
 %typemap(in) entries_t *ENTRIES (entries_t entries) {
-    if (entries_in(PLACE(arg1, NULL, 0), $input, &entries))
+    if (entries_in(PLACE(arg1, NULL, 0), $input, may_run_code(&$input + 1, &ST(0) + items), &entries))
         SWIG_fail;
     $1 = &entries;
 }

@@ -201,6 +201,24 @@ static int unusual_bytes_of(const struct place *at, SV *sv, int err, const char 
     return 0;
 }
 
+/*
+ * Whether reading one of these arguments may run code of the user, which may change or free
+ * what has been read of those before.
+ */
+static inline int may_run_code(SV **from, SV **end)
+{
+    for (; from < end; from++)
+        if (SvGMAGICAL(*from) || SvROK(*from))
+            return 1;
+    return 0;
+}
+
+/* Until the statement ends. */
+static const void *mortal_copy(const void *data, size_t size)
+{
+    return SvPVX_const(sv_2mortal(newSVpvn(data, size)));
+}
+
 static inline int plain_bytes_of(SV *sv, const void **data, size_t *size)
 {
     SvGETMAGIC(sv);
@@ -240,6 +258,8 @@ static inline int plain_bytes_of(SV *sv, const void **data, size_t *size)
         raise_error(refused);
         SWIG_fail;
     }
+    if (may_run_code(&$input + 1, &ST(0) + items))
+        $1 = (void *)mortal_copy($1, $2);
 }
 
 %define NO_NUL_TYPEMAPS(ARGUMENT, ERROR, WHAT, AT)

@@ -63,6 +63,10 @@ static VALUE step_object(step_t step)
 /*
  * An object is a blessed scalar that carries its pointer as magic: a script
  * cannot forge it, a subclass costs nothing, and freeing the scalar is enough.
+ *
+ * Perl's stack does not keep what is on it, and code of the user that runs during a call
+ * (overloading, tied scalars, a codec, a signal handler) may give up the last reference: so each
+ * call keeps its object until the statement ends.
  */
 %{
 #define CLASS_MAGIC(type)                                                       \
@@ -116,6 +120,7 @@ static inline void *pointer_in(SV *reference, const MGVTBL *magic, MAGIC **found
         raise_error(refuse(SHMKV_EARGUMENT, "bad argument: no object of " PACKAGE));
         SWIG_fail;
     }
+    sv_2mortal(SvREFCNT_inc_simple_NN(SvRV($input)));
 }
 %typemap(out) type *, struct type * {
     if (!$1) SWIG_fail;

@@ -95,7 +95,7 @@ static SV *transaction_object(Transaction *txn)
 static int call_function(struct transacting *job)
 {
     SvREFCNT_dec(job->result); /* of a call that came to nothing */
-    job->result = call_sub(job->function, job->object);
+    job->result = call_sub(job->function, sv_mortalcopy(job->object)); /* the function may undef its own */
     return job->result ? SHMKV_OK : RAISED;
 }
 

@@ -7,7 +7,8 @@
  *   value_reply(at, item)   the same, as a reply_t
  *
  * value_in() makes an item of an object. Strings are not copied: the item points
- * into the object, which the caller's arguments keep alive until value_drop().
+ * into the object, which the caller's arguments keep alive until value_drop(), or into a copy
+ * where reading the arguments behind it may run code of the user.
  * Arrays and maps go through the language's own JSON library, by way of two
  * functions in the language, json_encode and json_decode, that also check what
  * that library would let pass. [VAL-02] [VAL-04]
@@ -648,9 +649,14 @@ static inline native_t typed_new(const struct place *at, const struct shmkv_item
 #elif defined(SWIGPERL)
 
 %{
-static inline void value_drop(value_t *value)
+/* What was made is mortal: reading the next argument may die, and leave by a long jump. */
+#define value_drop(value) ((void)(value))
+
+/* Before code runs that may change the scalar. */
+static void value_hold(value_t *value)
 {
-    SvREFCNT_dec(value->made);
+    if (value->item.data && value->item.data != &value->scalar)
+        value->item.data = mortal_copy(value->item.data, value->item.len);
 }
 
 static void codec_drop(struct codec *codec)
@@ -724,6 +730,7 @@ static int json_value(const struct place *at, value_t *value, SV *reference)
         add_place(at);
         return -1;
     }
+    sv_2mortal(value->made);
     text = SvPV_const(value->made, length);
     return value_is(value, SHMKV_JSON, text, length);
 }
@@ -741,8 +748,8 @@ static int reference_value(const struct place *at, value_t *value, SV *sv)
     if (sv_isobject(sv) && sv_derived_from(sv, "JSON::PP::Boolean"))
         return value_is_truth(value, SvTRUE_nomg(sv));
     if (is_overloaded(sv)) {
-        value->made = newSVsv_nomg(sv);
-        sv_setsv(value->made, sv_2mortal(newSVpvf("%" SVf, SVfARG(sv))));
+        value->made = sv_newmortal();
+        sv_setpvf(value->made, "%" SVf, SVfARG(sv));
         return string_value(value, value->made);
     }
     if (SvOBJECT(target) || (SvTYPE(target) != SVt_PVAV && SvTYPE(target) != SVt_PVHV))
@@ -771,8 +778,8 @@ static int unusual_value(const struct place *at, value_t *value, SV *sv)
     return string_value(value, sv);
 }
 
-/* After a refusal. */
-static int coded_value(const struct place *at, SV *sv, value_t *value)
+/* After a refusal, in place of which $@ is what it was before. */
+static int coded_value(const struct place *at, SV *sv, value_t *value, SV *before)
 {
     const void *data;
     size_t size;
@@ -780,11 +787,11 @@ static int coded_value(const struct place *at, SV *sv, value_t *value)
 
     if (!sv_isobject(ERRSV) || !sv_derived_from(ERRSV, "ShmKV::Error::BadValue"))
         return -1;
-    sv_setpvs(ERRSV, "");
-    value_drop(value);
+    sv_setsv(ERRSV, before);
     value->made = call_sub(at->codec->encode, sv);
     if (!value->made)
         return -1;
+    sv_2mortal(value->made);
     refused = bytes_of(at, value->made, SHMKV_EVALUE, "value of the codec", &data, &size);
     if (refused) {
         raise_error(refused);
@@ -806,12 +813,18 @@ static inline int typed_value(const struct place *at, SV *sv, value_t *value)
     return unusual_value(at, value, sv);
 }
 
-/* Not 0: raised. Either way value_drop() is due. */
+/* Not 0: raised. */
 static int any_value(const struct place *at, SV *sv, value_t *value)
 {
-    int refused = typed_value(at, sv, value);
+    int coded = at->codec && at->codec->encode;
+    SV *before = coded ? sv_mortalcopy(ERRSV) : NULL;
+    int refused;
 
-    return refused && at->codec && at->codec->encode ? coded_value(at, sv, value) : refused;
+    if (coded)
+        sv_2mortal(SvREFCNT_inc_simple_NN(sv)); /* typed_value() may run code */
+    refused = typed_value(at, sv, value);
+
+    return refused && coded ? coded_value(at, sv, value, before) : refused;
 }
 
 /* Strings, which are most, need no place made for them. */
@@ -906,13 +919,12 @@ static reply_t typed_reply(const struct place *at, const struct shmkv_item *item
 %}
 
 %typemap(in) value_t *ITEM (value_t value) {
-    if (value_in(PLACE(arg1, arg2, arg3), $input, &value)) {
-        value_drop(&value);
+    if (value_in(PLACE(arg1, arg2, arg3), $input, &value))
         SWIG_fail;
-    }
+    if (may_run_code(&$input + 1, &ST(0) + items))
+        value_hold(&value);
     $1 = &value;
 }
-%typemap(freearg) value_t *ITEM "if ($1) value_drop($1);"
 
 #endif
 
