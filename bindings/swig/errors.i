@@ -104,7 +104,7 @@ static void raise_not_found(const struct place *at, PyObject *key)
     char text[LONGEST_TEXT];
 
     tell(text, at, shmkv_strerror(SHMKV_ENOTFOUND));
-    if (error && !set_attribute(error, "detail", text_new(text)) && !set_attribute(error, "segment", text_new(at->segment)))
+    if (error && !set_attribute(error, "detail", text_new(text)) && !set_attribute(error, "segment", text_new(at->segment ? at->segment : "")))
         PyErr_SetObject(class, error);
     Py_XDECREF(error);
 }
