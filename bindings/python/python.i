@@ -29,6 +29,8 @@
 %feature("python:mp_length") Store "store_length";
 %feature("python:sq_contains") Store "store_contains";
 %feature("python:tp_iter") Store "store_iter";
+%feature("python:tp_traverse") Store "store_traverse";
+%feature("python:tp_clear") Store "store_clear";
 %feature("python:tp_iter") Cursor "PyObject_SelfIter";
 %feature("python:tp_repr") Cursor "cursor_repr";
 %feature("python:tp_iternext") Cursor "cursor_iternext";
@@ -325,6 +327,33 @@ static PyObject *cursor_iternext(PyObject *self)
     step_t step = Cursor_step((Cursor *)((SwigPyObject *)self)->ptr);
 
     return step.state > 0 ? step_object(step) : NULL;
+}
+
+/*
+ * For the collector, which knows the objects of the class in Python: a codec, and whatever is in the attributes,
+ * may lead back to the Store. With cursors, which keep the Store open, the codec is theirs as well, and they are
+ * not asked. (SWIG has the attributes in its own struct, so the class in Python leaves them to us.)
+ */
+static int store_traverse(PyObject *self, visitproc visit, void *arg)
+{
+    const Store *store = store_in(self);
+
+    Py_VISIT(((SwigPyObject *)self)->dict);
+    if (store && store->refs == 1) {
+        Py_VISIT(store->codec.encode);
+        Py_VISIT(store->codec.decode);
+    }
+    return 0;
+}
+
+static int store_clear(PyObject *self)
+{
+    Store *store = store_in(self);
+
+    if (store && store->refs == 1)
+        codec_drop(&store->codec);
+    Py_CLEAR(((SwigPyObject *)self)->dict);
+    return 0;
 }
 
 /* ------------------------------------------------------------ fast methods */
