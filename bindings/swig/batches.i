@@ -12,7 +12,8 @@
  * The keys are held, and cannot change, until keys_drop(): making a value of what was
  * read may run other code. So are the values that are to be stored: they are copied, or
  * the language's own objects that nobody can change, so that the core can store them
- * while the interpreter's lock is given up.
+ * while the interpreter's lock is given up. (Only a value that Python gives by its buffer may
+ * change: then some of what was there in between is stored. It is read once, so no more than that.)
  */
 %{
 typedef struct keys_t {

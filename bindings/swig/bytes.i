@@ -16,7 +16,9 @@
  *           above 255 is refused, as print would warn of it: encode first.
  *           Numbers and overloaded objects are taken as strings. Undefined values
  *           and plain references are refused.
- *   Python  bytes as they are, str as UTF-8, anything else by its buffer.
+ *   Python  bytes as they are, str as UTF-8, anything else by its buffer. What others can
+ *           write to meanwhile (a bytearray, an mmap) is copied if it is a key: the core reads
+ *           a key twice, for its hash and to store it.
  *   Ruby    A String's bytes, whatever its encoding. No other type.
  */
 
@@ -57,7 +59,23 @@ static void drop_view(Py_buffer *view)
     }
 }
 
-/* The bytes of a key or value, valid while `object` lives and `*view` is held. */
+/* The same, of a copy that nobody can change. */
+static int view_of_copy(PyObject *object, const char *what, const void **data, size_t *size, Py_buffer **view)
+{
+    PyObject *copy;
+    int failed;
+
+    if (view_of(object, what, data, size, view))
+        return -1;
+    copy = PyBytes_FromStringAndSize(*data, (Py_ssize_t)*size);
+    drop_view(*view);
+    *view = NULL;
+    failed = !copy || view_of(copy, what, data, size, view);
+    Py_XDECREF(copy);
+    return failed ? -1 : 0;
+}
+
+/* The bytes of a key, valid and the same while `object` lives and `*view` is held. */
 static inline int bytes_of(PyObject *object, const char *what, const void **data, size_t *size,
                            Py_buffer **view)
 {
@@ -73,7 +91,7 @@ static inline int bytes_of(PyObject *object, const char *what, const void **data
         *size = (size_t)length;
         return *data ? 0 : -1;
     }
-    return view_of(object, what, data, size, view);
+    return view_of_copy(object, what, data, size, view);
 }
 %}
 

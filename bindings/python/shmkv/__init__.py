@@ -204,6 +204,9 @@ class _Lock:
     __slots__ = "_store", "_name", "_timeout", "_token"
 
     def __init__(self, store, name, timeout):
+        if not isinstance(name, (str, bytes)):
+            with contextlib.suppress(TypeError):  # which entering tells, with the place
+                name = bytes(memoryview(name))  # it is let go by the name by which it was taken
         self._store, self._name, self._timeout, self._token = store, name, timeout, None
         _seconds(timeout, store.name, "timeout")
 
