@@ -8,6 +8,7 @@
 %rename(freeze_segment) freeze;
 
 %markfunc Store "mark_store";
+%markfunc Cursor "mark_cursor";
 
 /* As Hash#delete: a block is for a key that is not there. */
 %typemap(out) answer_t Store::delete {
@@ -17,7 +18,7 @@
 %include "../swig/shmkv.i"
 
 %{
-/* The codec lives as long as the Store. */
+/* The codec lives as long as the Store, and that as long as its cursors. */
 static void mark_store(void *pointer)
 {
     const Store *store = pointer;
@@ -26,6 +27,14 @@ static void mark_store(void *pointer)
         rb_gc_mark(store->codec.encode);
     if (store && store->codec.decode)
         rb_gc_mark(store->codec.decode);
+}
+
+static void mark_cursor(void *pointer)
+{
+    const Cursor *cursor = pointer;
+
+    if (cursor)
+        mark_store(cursor->store);
 }
 
 /* SWIG's check of the number of arguments, "wrong # of arguments(3 for 2)", in Ruby's words. */
