@@ -286,18 +286,24 @@ static struct shmkv_item held_item(const struct place *at, VALUE object, value_t
     if (RB_TYPE_P(object, T_STRING))
         object = held_string(object, held);
     value_in(at, object, value);
-    if (value->made && value->made != object)
+    if (value->made && value->made != object) {
+        value_hold(value);
         rb_ary_push(held, value->made);
+    }
     return value->item;
 }
 
 /* A list of keys and values by turns, which is nobody else's. */
 static void entries_in(const struct place *of, VALUE list, entries_t *entries)
 {
-    size_t i, n = (size_t)RARRAY_LEN(list) / 2;
-    VALUE scalars = rb_str_tmp_new((long)(n * sizeof(value_t)));
-    value_t *values = (value_t *)RSTRING_PTR(scalars);
+    size_t i, n;
+    VALUE scalars;
+    value_t *values;
 
+    Check_Type(list, T_ARRAY);
+    n = (size_t)RARRAY_LEN(list) / 2;
+    scalars = rb_str_tmp_new((long)(n * sizeof(value_t)));
+    values = (value_t *)RSTRING_PTR(scalars);
     entries->held = rb_ary_new_capa((long)(2 * n + 1));
     rb_ary_push(entries->held, scalars);
     entries->keys.held = entries->held;

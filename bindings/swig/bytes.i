@@ -135,6 +135,8 @@ static inline int bytes_of(PyObject *object, const char *what, const void **data
 #elif defined(SWIGRUBY)
 
 %{
+#include <ruby/encoding.h>
+
 /* All but Strings. */
 static VALUE make_string(const struct place *at, VALUE object, const char *what)
 {
@@ -145,10 +147,42 @@ static VALUE make_string(const struct place *at, VALUE object, const char *what)
     return string;
 }
 #define string_of(at, object, what) (RB_TYPE_P((object), T_STRING) ? (object) : make_string((at), (object), (what)))
+
+/* What is read without a call of Ruby code, even if a codec is asked. */
+static inline int is_quiet(VALUE object)
+{
+    int encoding;
+
+    if (RB_FIXNUM_P(object) || RB_FLOAT_TYPE_P(object) || NIL_P(object) || object == Qtrue || object == Qfalse)
+        return 1;
+    if (!RB_TYPE_P(object, T_STRING))
+        return 0;
+    encoding = ENCODING_GET(object);
+    return encoding == rb_ascii8bit_encindex()
+        || (encoding == rb_utf8_encindex() && rb_enc_str_coderange(object) != ENC_CODERANGE_BROKEN);
+}
+
+/*
+ * Whether reading one of these arguments may run Ruby code (to_str, to_f, a codec, or another thread
+ * meanwhile), which may change the Strings before them.
+ */
+static inline int may_run_code(const VALUE *from, const VALUE *end)
+{
+    for (; from < end; from++)
+        if (!is_quiet(*from))
+            return 1;
+    return 0;
+}
+
+/* The String, or one with its bytes that nobody can change if reading these arguments may run code. */
+static inline VALUE held(VALUE string, const VALUE *from, const VALUE *end)
+{
+    return may_run_code(from, end) && !OBJ_FROZEN(string) ? rb_str_new_frozen(string) : string;
+}
 %}
 
 %typemap(in) (const void *KEY, size_t KEY_LEN) (VALUE string) {
-    string = string_of(PLACE(arg1, NULL, 0), $input, "key");
+    string = held(string_of(PLACE(arg1, NULL, 0), $input, "key"), &$input + 1, argv + argc);
     $1 = RSTRING_PTR(string);
     $2 = (size_t)RSTRING_LEN(string);
 }
@@ -161,7 +195,7 @@ static VALUE make_string(const struct place *at, VALUE object, const char *what)
     $1 = NULL;
     $2 = 0;
     if (!NIL_P(string)) {
-        string = string_of(PLACE(arg1, NULL, 0), string, "prefix or position");
+        string = held(string_of(PLACE(arg1, NULL, 0), string, "prefix or position"), &$input + 1, argv + argc);
         $1 = RSTRING_PTR(string);
         $2 = (size_t)RSTRING_LEN(string);
     }
@@ -170,7 +204,7 @@ static VALUE make_string(const struct place *at, VALUE object, const char *what)
 
 %define NO_NUL_TYPEMAPS(ARGUMENT, ERROR, WHAT, AT)
 %typemap(in) const char *ARGUMENT (VALUE string) {
-    string = string_of(AT, $input, WHAT);
+    string = rb_str_new_frozen(string_of(AT, $input, WHAT)); /* other threads run while it is used */
     if (memchr(RSTRING_PTR(string), 0, (size_t)RSTRING_LEN(string)))
         raise_error(refuse_at(AT, ERROR, "bad " WHAT ": it contains a NUL byte"));
     $1 = StringValueCStr(string);
@@ -258,6 +292,8 @@ static inline int plain_bytes_of(SV *sv, const void **data, size_t *size)
         raise_error(refused);
         SWIG_fail;
     }
+    if (may_run_code(&$input + 1, &ST(0) + items))
+        $1 = (void *)mortal_copy($1, $2);
 }
 %typemap(in) (const void *VALUE, size_t VALUE_LEN) (int refused) {
     refused = bytes_of(PLACE(arg1, NULL, 0), $input, SHMKV_EVALUE, "value", (const void **)&$1, &$2);
@@ -276,8 +312,6 @@ static inline int plain_bytes_of(SV *sv, const void **data, size_t *size)
         raise_error(refused);
         SWIG_fail;
     }
-    if (may_run_code(&$input + 1, &ST(0) + items))
-        $1 = (void *)mortal_copy($1, $2);
 }
 
 %define NO_NUL_TYPEMAPS(ARGUMENT, ERROR, WHAT, AT)

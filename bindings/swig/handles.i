@@ -113,13 +113,13 @@ static Store *new_Store(const char *NAME, int mode, unsigned flags, uint64_t res
 
     if (refused)
         return NULL;
-    self = calloc(1, sizeof *self + name_size);
-    if (!self)
+    without_lock(open_segment, &job); /* in Ruby, an interrupt may raise before it begins */
+    self = job.err ? NULL : calloc(1, sizeof *self + name_size);
+    if (!job.err && !self) {
+        shmkv_close(job.kv);
         job.err = ENOMEM;
-    else
-        without_lock(open_segment, &job);
+    }
     if (job.err) {
-        free(self);
         raise_error(job.err);
         return NULL;
     }

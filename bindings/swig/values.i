@@ -365,6 +365,15 @@ int use_json(PyObject *FUNCTION, PyObject *FUNCTION);
 
 #define value_drop(value) RB_GC_GUARD((value)->made)
 
+/* Before code runs that may change the String, here or in another thread. */
+static void value_hold(value_t *value)
+{
+    if (!value->made || OBJ_FROZEN(value->made))
+        return;
+    value->made = rb_str_new_frozen(value->made);
+    value->item.data = RSTRING_PTR(value->made);
+}
+
 static int is_refusal(VALUE error)
 {
     return rb_obj_is_kind_of(error, rb_eTypeError) || rb_obj_is_kind_of(error, rb_eEncodingError)
@@ -461,6 +470,7 @@ static void codec_set(struct codec *codec, VALUE encode, VALUE decode)
 static inline int typed_value(const struct place *at, VALUE object, value_t *value)
 {
     memset(&value->item, 0, sizeof value->item);
+    value->made = 0;
     switch (rb_type(object)) {
     case T_STRING:
         return string_value(at, value, object);
@@ -642,6 +652,8 @@ static inline native_t typed_new(const struct place *at, const struct shmkv_item
 
 %typemap(in) value_t *ITEM (value_t value) {
     value_in(PLACE(arg1, arg2, arg3), $input, &value);
+    if (may_run_code(&$input + 1, argv + argc))
+        value_hold(&value);
     $1 = &value;
 }
 %typemap(freearg) value_t *ITEM "value_drop($1);"

@@ -90,10 +90,20 @@ static int version_now(Store *self, const void *key, size_t key_len, uint64_t *v
 static answer_t Store_wait(Store *self, const void *KEY, size_t KEY_LEN, int KNOWN, uint64_t version, double TIMEOUT)
 {
     struct waiting job = {.key = KEY, .key_len = KEY_LEN, .version = version};
+    answer_t changed;
+#if defined(SWIGRUBY)
+    VALUE key = rb_str_new(KEY, (long)KEY_LEN); /* other threads, which run meanwhile, may change the caller's */
 
-    if (!KNOWN && version_now(self, KEY, KEY_LEN, &job.version))
+    job.key = RSTRING_PTR(key);
+#endif
+
+    if (!KNOWN && version_now(self, job.key, KEY_LEN, &job.version))
         return -1;
-    return wait_in_slices(self, wait_for_key, &job, TIMEOUT);
+    changed = wait_in_slices(self, wait_for_key, &job, TIMEOUT);
+#if defined(SWIGRUBY)
+    RB_GC_GUARD(key);
+#endif
+    return changed;
 }
 
 static void wait_for_lock(void *argument)

@@ -409,7 +409,7 @@ module ShmKV
     # that are not frozen are copied, which takes about as long as the core saves. Options as of
     # #set, for all of them. Returns true.
     def put_many(pairs, ttl: nil, bound: false)
-      put_many_in_c(pairs.is_a?(Hash) ? pairs.flatten : flatten_pairs(pairs), ttl, bound ? 1 : 0)
+      put_many_in_c(pairs.instance_of?(Hash) ? pairs.flatten : flatten_pairs(pairs), ttl, bound ? 1 : 0)
     end
 
     # Store all of some Hashes, as Hash#update does; +self+. With a block, a value whose key is
