@@ -362,13 +362,14 @@ static void show_run(struct dissection *d, const struct refs *refs, const struct
         show_thing(d, find_ref(refs, start), start, run->bytes - SHMKV_RUN_HEADER_SIZE);
 }
 
-/* Walk all runs: collect their references (@p print false), or print them. */
+/* Walk all runs: collect their references (@p print false), or print them. Not
+ * on and on when the output cannot be written, which main() tells. */
 static int walk_runs(struct dissection *d, struct refs *refs, bool print) {
     uint64_t offset = d->header.data_offset;
     struct run run;
     int status = STATUS_OK;
 
-    for (; offset < d->limit && status == STATUS_OK; offset += run.bytes) {
+    for (; offset < d->limit && status == STATUS_OK && !ferror(stdout); offset += run.bytes) {
         if (!read_run(d, offset, &run)) {
             if (!print)
                 return STATUS_OK; /* the printing walk says so */
