@@ -48,7 +48,8 @@ void shards_unlock(struct context *ctx, uint32_t count) {
     }
 }
 
-/* [LOCK-03] All of them, ascending: the only places that hold more than one lock. */
+/* [LOCK-03] All of them, ascending. A transaction takes those of its keys in the same order;
+ * nobody else holds more than one lock. */
 int shards_lock(struct context *ctx) {
     for (uint32_t i = 0; i < ctx->seg->shard_count; i++) {
         struct domain d = shard_domain(ctx->seg, i);
