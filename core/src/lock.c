@@ -66,7 +66,8 @@ static bool try_take(struct context *ctx, const struct domain *d, uint32_t expec
 
 /* [LOCK-09] Is the lock held by this very thread, by way of another context of
  * the same handle? Then waiting would be for ever. The generation counts: a slot
- * that we have just claimed may still be named by its dead owner's locks. */
+ * that we have just claimed may still be named by its dead owner's locks.
+ * ORDER own-thread: the word was loaded with acquire, so the thread is who took it. */
 static bool held_by_this_thread(struct context *ctx, uint32_t word) {
     struct segment *seg = ctx->seg;
     unsigned n = atomic_load(&seg->context_count);
