@@ -3,7 +3,8 @@
  *
  * What one program stores as a number, others find as a number (spec 10), so it is shown
  * and can be stored as one here. Printed and parsed by the C library, so they read back
- * the same: `put --type=float64` of what `get` prints stores the same bits.
+ * the same: `put --type=float64` of what `get` prints stores the same bits; of a NaN, that it
+ * is one, and its sign.
  */
 #include "tools/inspect/typed.h"
 
