@@ -172,9 +172,12 @@ static void begin_with_fresh_heap(void) {
     mallopt(M_MMAP_THRESHOLD, 2 * (int)room);
     mallopt(M_TRIM_THRESHOLD, 2 * (int)room);
     void *fresh = aligned_alloc(4096, room);
-    for (size_t size = largest_kept; size >= 16; size -= 16)
-        for (void *volatile old = NULL; (uintptr_t)old < (uintptr_t)fresh;)
-            old = malloc(size);
+    for (size_t size = largest_kept; size >= 16; size -= 16) {
+        void *volatile piece; /* volatile, or the compiler leaves the malloc() out */
+        do
+            piece = malloc(size);
+        while (piece && (uintptr_t)piece < (uintptr_t)fresh);
+    }
     free(fresh);
 }
 
