@@ -70,10 +70,12 @@ END_TEST
 
 static void write_without_descriptors(void *arg) {
     (void)arg;
-    struct rlimit none = {0, 0};
-    ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &none), 0);
+    struct rlimit limit;
+    ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &limit), 0);
+    ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &(struct rlimit){0, limit.rlim_max}), 0);
     ck_assert_err(shmkv_put(kvs[0], "k", 1, "v", 1), EMFILE);
     ck_assert_detail("owner locks");
+    ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &limit), 0);
     ck_assert_value(kvs[0], "k", "parent");
 }
 
