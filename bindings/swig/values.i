@@ -719,9 +719,17 @@ static SV *call_sub(SV *sub, SV *argument)
     return result;
 }
 
+/* Of ours, whose errors are not yet those of the user: $SIG{__DIE__} hears of what becomes of them. */
 static SV *call_in_perl(const char *name, SV *argument)
 {
-    return call_sub((SV *)get_cv(name, 0), argument);
+    SV *result;
+
+    ENTER;
+    SAVEGENERICSV(PL_diehook);
+    PL_diehook = NULL;
+    result = call_sub((SV *)get_cv(name, 0), argument);
+    LEAVE;
+    return result;
 }
 
 static int string_value(value_t *value, SV *sv)

@@ -323,7 +323,7 @@ sub delete_many {
 sub _handle {
     my ($self, $file) = @_;
 
-    my $handle = do { local $@; eval { *{$file}{IO} } if ref $file || ref \$file eq 'GLOB' };
+    my $handle = do { local ($@, $SIG{__DIE__}); eval { *{$file}{IO} } if ref $file || ref \$file eq 'GLOB' };
     return if !$handle;
     my $fd = fileno $handle;
     _refuse($self, 'the handle is closed, or has no file behind it') if !defined $fd || $fd < 0;
@@ -354,7 +354,7 @@ sub load {
     my $seekable = seek $handle, tell $handle, 0;
     my ($entries, $error);
     {
-        local $@;
+        local ($@, $SIG{__DIE__});
         $entries = eval { Store_load_fd($self, $fd, $flags) };
         $error   = $@;
     }

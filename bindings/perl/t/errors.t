@@ -113,4 +113,31 @@ subtest 'the line is the caller\'s, through our own Perl too' => sub {
     is $error->line, $line, 'unlink';
 };
 
+package Some::Path { use overload '""' => sub { $_[0]{path} } }
+
+# What a handler of $SIG{__DIE__} hears.
+sub heard {
+    my ($code) = @_;
+
+    my @heard;
+    local $SIG{__DIE__} = sub { push @heard, $_[0] };
+    eval { $code->() };
+    return @heard;
+}
+
+subtest '$SIG{__DIE__} hears of each error once, and of none that is not one' => sub {
+    my $kv = ShmKV->open(segment(), codec => [sub { 'coded' }, sub { 'decoded' }]);
+    my $path = "$ENV{TEST_TMPDIR}/dump.$$";
+    is_deeply([heard(sub { $kv->put(k => [sub { }]) })], [], 'a value for the codec');
+    is_deeply([heard(sub { $kv->dump(bless { path => $path }, 'Some::Path') })], [], 'a path that is an object');
+    unlink $path;
+    my $plain = ShmKV->open($kv->name);
+    my @heard = heard(sub { $plain->put(k => [sub { }]) });
+    is(scalar @heard, 1, 'a bad value');
+    like($heard[0], qr/key "k"/, 'where');
+    @heard = heard(sub { open my $null, '<', '/dev/null' or die; $kv->load($null) });
+    is(scalar @heard, 1, 'a bad dump');
+    isa_ok($heard[0], 'ShmKV::Error::BadDump');
+};
+
 done_testing;
