@@ -13,13 +13,16 @@
  */
 %{
 #include <math.h>
+#include <unistd.h>
 
 typedef struct Cursor Cursor;
 
 typedef struct Store {
     shmkv_t *kv;       /* NULL once closed */
-    shmkv_t *doomed;   /* closed, but still in use by `busy` calls */
-    unsigned busy;     /* calls running without the interpreter's lock */
+    shmkv_t *doomed;   /* closed, but still in use */
+    unsigned busy;     /* calls running without the interpreter's lock, */
+    pid_t busy_in;     /* in this process: a child that was forked meanwhile has none of them */
+    unsigned inside;   /* transactions whose function runs: one that is forked there is in them, too */
     unsigned refs;     /* the object of the language, and the cursors */
     Cursor *cursors;   /* those still open */
     Cursor *walk;      /* of each(), in Perl */
@@ -140,20 +143,22 @@ static void end_cursor(Cursor *cursor)
         cursor->next->link = cursor->link;
 }
 
+static int in_use(const Store *self)
+{
+    return self->inside || (self->busy && self->busy_in == getpid());
+}
+
 static int close_store(Store *self)
 {
-    shmkv_t *kv = self->kv;
+    shmkv_t *kv = self->kv ? self->kv : self->doomed;
 
     while (self->cursors) {
         self->cursors->closed = 1;
         end_cursor(self->cursors);
     }
     self->kv = NULL;
-    if (kv && self->busy) {
-        self->doomed = kv;
-        return SHMKV_OK;
-    }
-    return shmkv_close(kv);
+    self->doomed = in_use(self) ? kv : NULL;
+    return self->doomed ? SHMKV_OK : shmkv_close(kv);
 }
 
 static void drop_store(Store *self)
@@ -252,16 +257,40 @@ static native_t library_version(void)
 /* Brackets for calls that run without the interpreter's lock. */
 static shmkv_t *begin_unlocked(Store *self)
 {
+    pid_t here = getpid();
+
+    if (self->busy_in != here)
+        self->busy = 0;
+    self->busy_in = here;
     self->busy++;
     return self->kv;
 }
 
-static void end_unlocked(Store *self)
+/* Brackets for those that run code of the user, which may close the Store. */
+static shmkv_t *begin_inside(Store *self)
 {
-    if (!--self->busy && self->doomed) {
+    self->inside++;
+    return self->kv;
+}
+
+static void close_doomed(Store *self)
+{
+    if (self->doomed && !in_use(self)) {
         shmkv_close(self->doomed);
         self->doomed = NULL;
     }
+}
+
+static void end_unlocked(Store *self)
+{
+    self->busy--;
+    close_doomed(self);
+}
+
+static void end_inside(Store *self)
+{
+    self->inside--;
+    close_doomed(self);
 }
 
 struct unlocked_call {

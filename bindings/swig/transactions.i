@@ -155,13 +155,13 @@ static native_t Store_transaction(Store *self, const keys_t *KEYS, native_t FUNC
     job.txn->keys = KEYS;
     job.txn->codec = self->codec;
     job.txn->name = self->name;
-    kv = begin_unlocked(self); /* the function may close it */
+    kv = begin_inside(self);
     err = shmkv_transaction(kv, KEYS->n, KEYS->keys, run_function, &job);
     memset(job.txn, 0, sizeof *job.txn);
     drop_object(&job);
     if (err)
         release(job.result);
-    end_unlocked(self);
+    end_inside(self);
     if (err)
         raise_failed(&job, err);
     return err ? NO_OBJECT : job.result;

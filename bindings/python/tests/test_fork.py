@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import unittest
 
@@ -150,6 +151,41 @@ class Fork(SegmentTest):
         finally:
             os.kill(pid, signal.SIGKILL)
             os.waitpid(pid, 0)
+
+    def test_closing_in_a_child_that_was_forked_while_another_thread_waits(self):
+        kv = self.open()
+        kv["k"] = 0
+        version = kv.get_item("k")["version"]
+        waiting = threading.Thread(target=kv.wait, args=("k", version))
+        waiting.start()
+
+        def close_in_child():
+            kv.set("bound", 1, bound=True)
+            kv.close()
+            with shmkv.open(kv.name) as other:
+                self.assertIsNone(other.get("bound"), "it went with the Store")
+
+        def close_inside():
+            def close_and_open(txn):
+                kv.set("bound", 1, bound=True)
+                kv.close()  # which takes effect when the transaction has ended
+
+            with self.assertRaises(shmkv.Closed):
+                kv.transaction(["k"], close_and_open)
+            with shmkv.open(kv.name) as other:
+                self.assertIsNone(other.get("bound"))
+
+        def fork_inside(txn):
+            self.in_child(lambda: (kv.close(), os._exit(0)))
+            return txn["k"]
+
+        for _ in range(3):  # while we wait for the first, at the latest, it begins to
+            self.in_child(close_in_child)
+        self.in_child(close_inside)
+        self.assertEqual(kv.transaction(["k"], fork_inside), 0)
+        kv["k"] = 1
+        waiting.join()
+        kv.close()
 
 
 if __name__ == "__main__":

@@ -65,6 +65,37 @@ class TestFork < SegmentTest
     end
     assert_empty kv.verify
   end
+
+  def test_closing_in_a_child_that_was_forked_while_another_thread_waits
+    kv = open
+    kv["k"] = 0
+    version = kv.get_item("k")[:version]
+    waiting = Thread.new { kv.wait("k", version: version) }
+    Thread.pass until waiting.status == "sleep"
+    in_child do
+      kv.set("bound", 1, bound: true)
+      kv.close
+      ShmKV.open(kv.name) { |other| raise "it did not go with the Store" if other["bound"] }
+    end
+    in_child do
+      begin
+        kv.transaction("k") do
+          kv.set("bound", 1, bound: true)
+          kv.close # which takes effect when the transaction has ended
+        end
+        raise "not closed"
+      rescue ShmKV::Closed
+        ShmKV.open(kv.name) { |other| raise "it did not go with the Store" if other["bound"] }
+      end
+    end
+    fork_inside = lambda do |txn|
+      in_child { kv.close }
+      txn["k"]
+    end
+    assert_equal 0, kv.transaction("k", &fork_inside)
+    kv["k"] = 1
+    assert_equal true, waiting.value
+  end
 end
 
 class TestRactor < SegmentTest
