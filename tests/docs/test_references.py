@@ -75,7 +75,7 @@ class MemoryOrdering(unittest.TestCase):
                 elif word.endswith("()"):
                     seen += 1
                     with self.subTest(name=name, file=file, function=word):
-                        self.assertRegex(self.core[file], r"\b%s\(" % word[:-2])
+                        self.assertTrue(re.search(r"\b%s\(" % word[:-2], self.core[file]))
         self.assertGreater(seen, 20)
 
 
