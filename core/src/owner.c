@@ -424,8 +424,8 @@ int context_acquire(struct segment *seg, struct context **out) {
         if (!deadline)
             deadline = now_ns() + (uint64_t)seg->lock_timeout_ms * 1000000u;
         if (now_ns() > deadline)
-            return fail(SHMKV_EBUSY, "%s: %d threads of this handle are writing", seg->loc->path,
-                        MAX_CONTEXTS);
+            return fail(SHMKV_EBUSY, "%s: %u threads of this handle are writing", seg->loc->path,
+                        atomic_load(&seg->context_count));
         sched_yield();
     }
     return SHMKV_OK;

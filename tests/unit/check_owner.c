@@ -248,6 +248,17 @@ START_TEST(test_threads_when_all_contexts_stay_busy_are_told_so) {
 }
 END_TEST
 
+START_TEST(test_threads_when_all_slots_stay_busy_are_told_how_many) {
+    shmkv_t *kv = open_with_slots(2);
+    struct context *busy[] = {context_of(kv), context_of(kv)}, *one_more;
+    ck_assert_err(context_acquire(segment_of(kv), &one_more), SHMKV_EBUSY);
+    ck_assert_detail(": 2 threads of this handle are writing");
+    context_release(busy[0]);
+    context_release(busy[1]);
+    finish(kv, name);
+}
+END_TEST
+
 START_TEST(test_description_of_an_owner_shows_what_can_be_shown) {
     shmkv_t *kv = open_ok(name, NULL);
     struct segment *seg = segment_of(kv);
@@ -625,6 +636,7 @@ static Suite *owner_suite(void) {
     tcase_add_loop_test(tc, test_threads_when_there_are_fewer_slots_take_turns, 1, 4);
     tcase_add_test(tc, test_threads_when_more_than_contexts_all_get_through);
     tcase_add_test(tc, test_threads_when_all_contexts_stay_busy_are_told_so);
+    tcase_add_test(tc, test_threads_when_all_slots_stay_busy_are_told_how_many);
     tcase_add_test(tc, test_description_of_an_owner_shows_what_can_be_shown);
     tc = case_new(s, "death");
     tcase_add_checked_fixture(tc, set_up, NULL);
