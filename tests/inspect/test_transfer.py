@@ -2,6 +2,8 @@
 
 import os
 import pty
+import resource
+import signal
 import stat
 import subprocess
 import unittest
@@ -75,6 +77,22 @@ class Transfer(Case):
         run("export", self.segment, older)
         run("import", "--create", self.other, older)
         self.assertEqual(os.listdir(self.folder), ["dump"])
+
+    def test_export_when_a_signal_ends_it_then_no_draft_stays(self):
+        def at_most_1000_bytes():
+            resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
+
+        older = self.file("dump", b"older")
+        command = [PROGRAM, "export", self.segment, older]
+        done = subprocess.run(command, preexec_fn=at_most_1000_bytes, stderr=subprocess.PIPE)
+        self.assertEqual(done.returncode, -signal.SIGXFSZ)
+        self.assertEqual(os.listdir(self.folder), ["dump"])
+        # And where the signal is ignored, as Python has it:
+        done = subprocess.run(command, preexec_fn=at_most_1000_bytes, restore_signals=False, stderr=subprocess.PIPE)
+        self.assertEqual(done.returncode, SYSTEM, done.stderr)
+        self.assertEqual(os.listdir(self.folder), ["dump"])
+        with open(older, "rb") as file:
+            self.assertEqual(file.read(), b"older")
 
     def test_commands_when_used_wrongly_then_2(self):
         complaint("import", "--keep", "--replace", self.segment, self.path, status=USAGE)

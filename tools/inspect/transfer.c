@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -119,18 +120,40 @@ static int sync_directory(const char *path) {
     return status;
 }
 
+/* The draft of a dump, while there is one. Who interrupts the program, or lets a limit end
+ * it, does not want what there is of it; after a SIGKILL it stays. */
+static char *volatile draft_to_remove;
+
+static void remove_draft(int signal_number) {
+    if (draft_to_remove)
+        unlink(draft_to_remove);
+    raise(signal_number); /* by its default now, as soon as we return */
+}
+
+static void remove_draft_when_ended(void) {
+    static const int ends[] = {SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGPIPE, SIGXCPU, SIGXFSZ};
+    struct sigaction remove = {.sa_handler = remove_draft, .sa_flags = SA_RESETHAND}, before;
+
+    sigemptyset(&remove.sa_mask);
+    for (size_t i = 0; i < sizeof ends / sizeof *ends; i++)
+        if (sigaction(ends[i], NULL, &before) == 0 && before.sa_handler != SIG_IGN)
+            sigaction(ends[i], &remove, NULL);
+}
+
 /* Under another name first. */
 static int dump_to_new_file(const struct args *args, shmkv_t *kv, const char *path) {
     char *draft;
 
     if (asprintf(&draft, "%s.XXXXXX", path) < 0)
         return complain_of(path, "writing");
+    remove_draft_when_ended();
     int fd = mkostemp(draft, O_CLOEXEC);
     if (fd < 0) {
         int status = complain_of(draft, "creating");
         free(draft);
         return status;
     }
+    draft_to_remove = draft;
     int status = dump_to(args, kv, fd);
     if (status == STATUS_OK && fsync(fd) != 0)
         status = complain_of(draft, "writing");
@@ -140,7 +163,8 @@ static int dump_to_new_file(const struct args *args, shmkv_t *kv, const char *pa
         status = complain_of(path, "naming");
     if (status != STATUS_OK)
         unlink(draft);
-    else
+    draft_to_remove = NULL; /* gone, or named */
+    if (status == STATUS_OK)
         status = sync_directory(path);
     free(draft);
     return status;
