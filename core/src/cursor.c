@@ -30,7 +30,8 @@
 #include "internal.h"
 
 #define MAX_ATTEMPTS 100000
-#define MAX_STILL 50 /* failures while the shard does not change */
+#define LONGEST_NS 1000000000u /* of attempts together: somebody may have made a long chain */
+#define MAX_STILL 50           /* failures while the shard does not change */
 /* [OP-30] So long a living owner is taken for living, that not each of many bound entries asks. */
 #define TOLD_FOR_NS 1000000u
 
@@ -388,6 +389,7 @@ static int passed(struct shmkv_cursor *c, struct segment *seg) {
 /* [OP-02] A bucket that makes no sense although nothing changes is damage. */
 static int fill(struct shmkv_cursor *c, struct segment *seg) {
     const shard_t *shard = &seg->shards[c->shard];
+    uint64_t deadline = 0;
     note_rank(c, seg);
     for (unsigned n = 0, still = 0; n < MAX_ATTEMPTS; n++) {
         uint64_t changes = load_acquire_u64(&shard->changes);
@@ -401,6 +403,10 @@ static int fill(struct shmkv_cursor *c, struct segment *seg) {
         still = load_acquire_u64(&shard->changes) == changes ? still + 1 : 0;
         if (still > MAX_STILL)
             return damaged(seg, seg_offset(seg, shard), "a bucket of this shard leads nowhere");
+        if (n == 10)
+            deadline = now_ns() + LONGEST_NS;
+        else if (n > 10 && now_ns() > deadline)
+            break;
         cpu_relax();
     }
     return fail(SHMKV_EBUSY, "%s: walking it", seg->loc->path);

@@ -293,6 +293,32 @@ START_TEST(test_cursor_along_chains_without_end_ends) {
 }
 END_TEST
 
+/* A chain that leads astray at its end, in a shard that seems to change all the time. Attempts are
+ * bounded by their number, which is for short chains; those of this one take a minute. proves [OP-01] */
+START_TEST(test_cursor_along_a_long_chain_that_seems_to_change_ends) {
+    struct segment *seg = segment_of(kv);
+    struct place tangle = tangle_chains(kv, "tangled", 100000);
+    bucket_t *last = group_bucket(tangle.group, 0);
+    while (last->link)
+        last = bucket_at_link(seg, last->link);
+    last->link = 8;
+    shmkv_cursor_t *c = cursor_of(kv, 0);
+    const void *key, *val;
+    size_t key_len, val_len;
+    struct flicker f;
+    uint64_t *changes = &seg->shards[hash_shard(seg, hash_of(kv, "tangled", 7))].changes;
+    flicker_begin(&f, changes, *changes, *changes + 1);
+    uint64_t begun = now_ms();
+    int err = shmkv_cursor_next(c, &key, &key_len, &val, &val_len);
+    flicker_end(&f);
+    ck_assert(err == SHMKV_EBUSY || err == SHMKV_ECORRUPT);
+    ck_assert_uint_lt(now_ms() - begun, 8000);
+    last->link = 0;
+    tangle_undo(&tangle);
+    shmkv_cursor_close(c);
+}
+END_TEST
+
 /* ------------------------------------------------------------------------- replaced */
 
 START_TEST(test_cursor_when_the_segment_is_replaced_is_estale) {
@@ -935,6 +961,7 @@ static Suite *cursor_suite(void) {
     tc = case_new(s, "hostile");
     tcase_add_checked_fixture(tc, set_up, tear_down);
     tcase_add_test(tc, test_cursor_along_chains_without_end_ends);
+    tcase_add_test(tc, test_cursor_along_a_long_chain_that_seems_to_change_ends);
     tc = case_new(s, "replaced");
     tcase_add_checked_fixture(tc, set_up, tear_down);
     tcase_add_test(tc, test_cursor_when_the_segment_is_replaced_is_estale);
