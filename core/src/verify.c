@@ -37,6 +37,7 @@ struct check {
     uint64_t limit;
     uint8_t *marks; /* one bit per 16 bytes below the limit: the unit begins a cell or run in use */
     uint64_t bytes; /* of the cells that the shard's entries have */
+    uint64_t compared; /* bytes of keys */
     struct problem *problems;
     size_t kept;
     uint64_t count;
@@ -194,29 +195,44 @@ static void check_record(struct check *c, uint64_t word, uint64_t where, uint32_
         problem(c, where, "slot is not where its key's hash belongs");
 }
 
-static bool same_key(struct segment *seg, uint64_t a, uint64_t b) {
+static bool same_key(struct check *c, uint64_t a, uint64_t b) {
+    struct segment *seg = &c->view;
     if ((a ^ b) & IN_PLACE(SLOT_TAG))
         return false;
     struct shape s, t;
     const record_t *x = record_look(seg, a, &s), *y = record_look(seg, b, &t);
-    return x && y && s.key_len == t.key_len && s.hidden == t.hidden &&
-           memcmp(key_of_record(x, &s), key_of_record(y, &t), s.key_len) == 0;
+    if (!x || !y || s.key_len != t.key_len || s.hidden != t.hidden)
+        return false;
+    c->compared += s.key_len;
+    return memcmp(key_of_record(x, &s), key_of_record(y, &t), s.key_len) == 0;
+}
+
+/* A slot is compared with those of so many buckets, its own among them. */
+#define COMPARED_WITH 64
+
+/* [OP-01] Each key lies in the file, and is compared no more often than that. More: many slots lead
+ * to one of them, or keys lie in each other. */
+static bool compared_too_much(struct check *c, const bucket_t *where) {
+    if (c->compared <= COMPARED_WITH * SHMKV_BUCKET_SLOTS * c->limit)
+        return false;
+    problem(c, seg_offset(&c->view, where), "its keys are longer than the file, and not compared");
+    return true;
 }
 
 /* No key twice: a quadratic look at one chain, which is short unless keys collide. */
 static void check_unique(struct check *c, bucket_t *first) {
     struct segment *seg = &c->view;
     struct chain walk = {0}; /* it had no loop a moment ago, but others may write to it */
-    for (bucket_t *a = first; a && !chain_loops(&walk, a);
+    for (bucket_t *a = first; a && !chain_loops(&walk, a) && !compared_too_much(c, a);
          a = a->link ? bucket_at_link(seg, a->link) : NULL)
         for (int i = 0; i < SHMKV_BUCKET_SLOTS; i++) {
             if (!a->slots[i])
                 continue;
             int from = i + 1, looked = 0;
-            for (bucket_t *b = a; b && looked < 64;
+            for (bucket_t *b = a; b && looked < COMPARED_WITH;
                  b = b->link ? bucket_at_link(seg, b->link) : NULL, from = 0, looked++)
                 for (int k = from; k < SHMKV_BUCKET_SLOTS; k++)
-                    if (b->slots[k] && same_key(seg, a->slots[i], b->slots[k]))
+                    if (b->slots[k] && same_key(c, a->slots[i], b->slots[k]))
                         problem(c, seg_offset(seg, &b->slots[k]), "key is in the store twice");
         }
 }
@@ -486,6 +502,7 @@ static void check_everything(struct check *c) {
         problem(c, seg_offset(seg, &seg->space->limit), "the allocation limit makes no sense");
         return;
     }
+    c->compared = 0;
     check_tiling(c);
     check_bins(c);
     check_partial_lists(c);

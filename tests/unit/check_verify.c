@@ -268,6 +268,39 @@ START_TEST(test_verify_finds_a_key_that_is_there_twice) {
 END_TEST
 
 /* proves [LAYOUT-10] [LAYOUT-22] */
+#define LONG_KEY 65536
+#define LONG_CHAIN 300
+
+/* Each slot of a chain may be compared with hundreds behind it. One long key in all of them, and
+ * the comparisons are a file each: they end. proves [OP-01] */
+START_TEST(test_verify_of_one_long_key_in_many_slots_ends) {
+    static char long_key[LONG_KEY];
+    struct place place, long_one;
+    uint64_t long_hash = hash_of(kv, long_key, LONG_KEY), *slots[LONG_CHAIN], words[LONG_CHAIN];
+    ck_assert_ok(shmkv_put(kv, long_key, LONG_KEY, "v", 1));
+    ck_assert_ok(table_find(ctx, &seg->shards[hash_shard(seg, long_hash)], long_hash, long_key, LONG_KEY, &long_one));
+    struct key_search s = search_shard(kv, (hash_shard(seg, hash) + 1) & seg->shard_mask, "same");
+    s.bucket = 5;
+    for (int i = 0; i < LONG_CHAIN; i++) {
+        key_find(&s, near);
+        put_text(kv, near, "v");
+        uint64_t h = hash_of(kv, near, strlen(near));
+        ck_assert_ok(table_find(ctx, &seg->shards[hash_shard(seg, h)], h, near, strlen(near), &place));
+        slots[i] = place.slot;
+        words[i] = place.word;
+    }
+    for (int i = 0; i < LONG_CHAIN; i++)
+        *slots[i] = long_one.word;
+    uint64_t problems;
+    ck_assert_err(shmkv_verify(kv, NULL, NULL, &problems), SHMKV_ECORRUPT);
+    for (int i = 0; i < LONG_CHAIN; i++)
+        *slots[i] = words[i];
+    /* One for each pair that was compared, and a few for each slot. */
+    ck_assert_uint_lt(problems, 448 * seg->safe_limit / LONG_KEY + 448 + 10 * LONG_CHAIN);
+    ck_assert_uint_lt(problems, LONG_CHAIN * (LONG_CHAIN - 1) / 2);
+}
+END_TEST
+
 START_TEST(test_verify_finds_damaged_chains) {
     bucket_t *bucket = group_bucket(place_now().group, hash_bucket(hash));
     ck_assert_uint_ne(bucket->link, 0);
@@ -400,6 +433,7 @@ static Suite *verify_suite(void) {
     tcase_add_test(tc, test_verify_finds_damaged_slots_and_records);
     tcase_add_test(tc, test_verify_finds_damaged_large_records);
     tcase_add_test(tc, test_verify_finds_a_key_that_is_there_twice);
+    tcase_add_test(tc, test_verify_of_one_long_key_in_many_slots_ends);
     tcase_add_test(tc, test_verify_finds_damaged_chains);
     tc = case_new(s, "owners");
     tcase_add_checked_fixture(tc, set_up, tear_down);
