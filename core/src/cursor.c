@@ -80,7 +80,7 @@ struct shmkv_cursor {
     bool unranked; /* its rank is still to be computed: of copied key `given` */
     bool resumed;  /* of the bucket, what is not behind the standpoint was given before */
     struct bytes value;
-    uint64_t passed, passing; /* words of the index: in this call, and in this attempt */
+    uint64_t passed, passing; /* words of index and keys: in this call, and in this attempt */
     struct answers told;      /* of the owners that entries are bound to */
 };
 
@@ -237,6 +237,12 @@ static inline bool record_moved(const uint64_t *slot, uint64_t word, const uint6
            load_relaxed_u64(&rec[0]) != version;
 }
 
+/* [OP-01] A call passes each word of the index once, and of few keys that it does not keep. More
+ * than fit into the file: somebody has made chains, groups or slots lead to the same. */
+static bool too_many(const struct segment *seg, uint64_t words) {
+    return words > 2 * load_relaxed_u64(&seg->safe_limit) / sizeof(uint64_t);
+}
+
 /* Append the key of the record that @p slot names, if it is wanted and the view has
  * it. E_RETRY: something moved, or nothing there makes sense. The checks are those of read.c. */
 static int copy_key(struct shmkv_cursor *c, struct segment *seg, const struct group_view *view,
@@ -255,7 +261,7 @@ static int copy_key(struct shmkv_cursor *c, struct segment *seg, const struct gr
                    (len >= c->prefix.len && racy_equal(key, c->prefix.data, c->prefix.len)));
     /* Keys lie in cells of their own: together they are not longer than the file,
      * unless many slots lead to one of them. */
-    if (c->keys.len > load_relaxed_u64(&seg->safe_limit))
+    if (c->keys.len > load_relaxed_u64(&seg->safe_limit) || too_many(seg, c->passing))
         return E_RETRY;
     int err = wanted ? append_key(c, key, len) : SHMKV_OK;
     if (err)
@@ -265,8 +271,12 @@ static int copy_key(struct shmkv_cursor *c, struct segment *seg, const struct gr
     fence_acquire();
     if (record_moved(slot, word, rec, version))
         return E_RETRY;
-    if (!wanted || !group_view_has(seg, view, c->keys.data + c->keys.len + sizeof len, len))
+    if (!wanted)
         return SHMKV_OK;
+    if (!group_view_has(seg, view, c->keys.data + c->keys.len + sizeof len, len)) {
+        c->passing += len / sizeof(uint64_t);
+        return SHMKV_OK;
+    }
     if (shape.extra && !still_there(c, seg, expiry_ns, owner)) {
         /* [OP-29] It is absent since then; that it still was there counts from here. */
         fence_acquire();
@@ -377,11 +387,9 @@ static int attempt_fill(struct shmkv_cursor *c, struct segment *seg) {
     return err;
 }
 
-/* [OP-01] A call passes each word of the index once. More than fit into the file: somebody has made
- * chains, or groups, lead to each other. */
 static int passed(struct shmkv_cursor *c, struct segment *seg) {
     c->passed += c->passing;
-    if (c->passed > 2 * load_relaxed_u64(&seg->safe_limit) / sizeof(uint64_t))
+    if (too_many(seg, c->passed))
         return damaged(seg, seg_offset(seg, &seg->shards[c->shard]), "its chains do not end");
     return SHMKV_OK;
 }

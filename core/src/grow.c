@@ -275,6 +275,7 @@ static void double_directory(struct context *ctx, const struct domain *d, shard_
 struct half {
     run_t *group;
     bucket_t *tail;
+    uint64_t key_bytes;
 };
 
 /* Put @p word behind what the half has of this bucket, chaining when it is full. */
@@ -334,7 +335,12 @@ static int build_bucket(struct context *ctx, const struct domain *d, const bucke
         if (unlikely(shape.extra) && told && is_gone(seg, rec, &shape, told))
             return E_GONE;
         uint64_t hash = hash_bytes(key_of_record(rec, &shape), shape.key_len, seg->seed);
-        int err = build_entry(ctx, d, &halves[hash_directory(seg, hash) >> depth & 1], word);
+        struct half *half = &halves[hash_directory(seg, hash) >> depth & 1];
+        /* [OP-01] Many slots lead to one key, which costs its length each time. */
+        half->key_bytes += shape.key_len;
+        if (half->key_bytes > load_relaxed_u64(&seg->safe_limit))
+            return damaged(seg, seg_offset(seg, b), "its keys are longer than the file");
+        int err = build_entry(ctx, d, half, word);
         if (err)
             return err;
     }
@@ -396,8 +402,8 @@ static int split(struct context *ctx, const struct domain *d, shard_t *shard, ui
     place->need_words = full ? 2U << place->root_depth : 0;
     if (!spares_missing(ctx, place->group, &place->need_spares))
         return damaged(seg, seg_offset(seg, place->group), "its chains do not end");
-    struct half halves[2] = {{group_in_hand(ctx, &own->low, d->index, &low), NULL},
-                             {group_in_hand(ctx, &own->high, d->index, &high), NULL}};
+    struct half halves[2] = {{.group = group_in_hand(ctx, &own->low, d->index, &low)},
+                             {.group = group_in_hand(ctx, &own->high, d->index, &high)}};
     directory_t *new_ = full ? directory_in_hand(ctx, place->need_words, &cell) : NULL;
     uint64_t root = load_relaxed_u64(&shard->root);
     directory_t *dir = table_directory(seg, root);

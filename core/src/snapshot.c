@@ -30,7 +30,7 @@ struct item {
 struct shmkv_snapshot {
     uint8_t *base;
     uint64_t capacity, used, count, next;
-    uint64_t passed; /* words of the index that were looked at */
+    uint64_t passed; /* words of the index and of keys that were looked at */
     /* What a transaction will still store in the shard being copied. */
     const entry_t *decided;
     unsigned decided_count;
@@ -78,12 +78,19 @@ static bool note_extra(struct segment *seg, shmkv_snapshot_t *s, const record_t 
     return !owner || (owner_in_place(seg, owner) && !owner_was_gone(seg, s, owner));
 }
 
+/* [OP-01] Each word of the index and of the keys is passed once. More than fit into the file:
+ * somebody has made chains, groups or slots lead to the same. */
+static bool too_many(struct segment *seg, shmkv_snapshot_t *s, uint64_t words) {
+    s->passed += words;
+    return s->passed > 2 * load_relaxed_u64(&seg->safe_limit) / sizeof(uint64_t);
+}
+
 static int copy_record(struct segment *seg, shmkv_snapshot_t *s, const struct group_view *view,
                        uint64_t word) {
     struct shape shape;
     record_t *rec = record_look(seg, word, &shape);
     uint64_t version = rec ? load_acquire_u64(&rec->version) : 0;
-    if (version == 0 || version & 1)
+    if (version == 0 || version & 1 || too_many(seg, s, shape.key_len / sizeof(uint64_t)))
         return SHMKV_ECORRUPT;
     const uint8_t *key = (const uint8_t *)rec + SHMKV_RECORD_HEADER_SIZE +
                          (shape.extra ? SHMKV_RECORD_EXTRA_SIZE : 0);
@@ -115,13 +122,6 @@ static uint64_t word_of(struct segment *seg, const shmkv_snapshot_t *s, const ui
         if (load_relaxed_u64(&s->decided[i].offset) == seg_offset(seg, slot))
             return load_relaxed_u64(&s->decided[i].value);
     return word;
-}
-
-/* [OP-01] Each word of the index is passed once. More than fit into the file: somebody has made
- * chains, or groups, lead to each other. */
-static bool too_many(struct segment *seg, shmkv_snapshot_t *s, uint64_t words) {
-    s->passed += words;
-    return s->passed > 2 * load_relaxed_u64(&seg->safe_limit) / sizeof(uint64_t);
 }
 
 static int copy_group(struct segment *seg, shmkv_snapshot_t *s, const struct group_view *view) {

@@ -120,6 +120,47 @@ void tangle_undo(const struct place *where) {
     *where->slot = where->word;
 }
 
+/* The word of the longest key, which is put there. */
+static uint64_t long_word(shmkv_t *kv, uint64_t *hash) {
+    static const char key[SHMKV_MAX_KEY];
+    struct segment *seg = segment_of(kv);
+    struct context *ctx = context_of(kv);
+    struct place where;
+    *hash = hash_of(kv, key, sizeof key);
+    ck_assert_ok(shmkv_put(kv, key, sizeof key, "v", 1));
+    ck_assert_ok(table_find(ctx, &seg->shards[hash_shard(seg, *hash)], *hash, key, sizeof key, &where));
+    context_release(ctx);
+    return where.word;
+}
+
+void pile_up(shmkv_t *kv, struct pile *pile) {
+    struct segment *seg = segment_of(kv);
+    struct key_search s = search_shard(kv, PILE_SHARD, "pile");
+    uint64_t hash, word = long_word(kv, &hash);
+    for (int i = 0; i < 800; i++) { /* splits */
+        char key[KEY_TEXT_SIZE];
+        key_find(&s, key);
+        put_text(kv, key, "v");
+    }
+    uint64_t root = seg->shards[PILE_SHARD].root, mask = (1ULL << FIELD(root, ROOT_DEPTH)) - 1;
+    ck_assert_uint_gt(mask, 0);
+    pile->index = ~hash_directory(seg, hash) & mask;
+    pile->directory = &directory_words(table_directory(seg, root))[pile->index];
+    pile->right_word = *pile->directory;
+    pile->buckets = group_bucket(seg_at(seg, pile->right_word & PAGE_IN_WORD, SHMKV_PAGE_SIZE), 0);
+    memcpy(pile->right, pile->buckets, sizeof pile->right);
+    for (unsigned b = 0; b < SHMKV_GROUP_BUCKETS; b++)
+        for (unsigned i = 0; i < SHMKV_BUCKET_SLOTS; i++)
+            pile->buckets[b].slots[i] = word;
+    /* So nobody takes it for certain that what is in the group belongs there. */
+    *pile->directory &= PAGE_IN_WORD;
+}
+
+void pile_undo(const struct pile *pile) {
+    memcpy(pile->buckets, pile->right, sizeof pile->right);
+    *pile->directory = pile->right_word;
+}
+
 static void *flicker(void *arg) {
     struct flicker *f = arg;
     for (unsigned i = 0; !atomic_load(&f->enough); i++)

@@ -72,6 +72,17 @@ static inline record_t *record_at(struct segment *seg, uint64_t word) {
 struct place tangle_chains(shmkv_t *kv, const char *key, unsigned links);
 void tangle_undo(const struct place *where);
 
+/* And this: all slots of a group of shard 9 lead to one key of the greatest length, whose place
+ * is another group. Together these keys are longer than the file. */
+#define PILE_SHARD 9
+struct pile {
+    bucket_t *buckets; /* of the group */
+    bucket_t right[SHMKV_GROUP_BUCKETS];
+    uint64_t *directory, right_word, index;
+};
+void pile_up(shmkv_t *kv, struct pile *pile);
+void pile_undo(const struct pile *pile);
+
 /* And this: a word that has two values in turn, all the time. In the end it has the first. */
 struct flicker {
     uint64_t *word, values[2];

@@ -293,6 +293,22 @@ START_TEST(test_cursor_along_chains_without_end_ends) {
 }
 END_TEST
 
+/* proves [OP-01] */
+START_TEST(test_cursor_over_one_long_key_in_many_slots_ends) {
+    static struct pile pile;
+    pile_up(kv, &pile);
+    shmkv_cursor_t *c = cursor_of(kv, SHMKV_KEYS_ONLY);
+    const void *key, *val;
+    size_t key_len, val_len;
+    int err, damage = 0;
+    while ((err = shmkv_cursor_next(c, &key, &key_len, &val, &val_len)) != SHMKV_ENOTFOUND)
+        damage += err == SHMKV_ECORRUPT;
+    ck_assert_int_gt(damage, 0);
+    shmkv_cursor_close(c);
+    pile_undo(&pile);
+}
+END_TEST
+
 /* A chain that leads astray at its end, in a shard that seems to change all the time. Attempts are
  * bounded by their number, which is for short chains; those of this one take a minute. proves [OP-01] */
 START_TEST(test_cursor_along_a_long_chain_that_seems_to_change_ends) {
@@ -961,6 +977,7 @@ static Suite *cursor_suite(void) {
     tc = case_new(s, "hostile");
     tcase_add_checked_fixture(tc, set_up, tear_down);
     tcase_add_test(tc, test_cursor_along_chains_without_end_ends);
+    tcase_add_test(tc, test_cursor_over_one_long_key_in_many_slots_ends);
     tcase_add_test(tc, test_cursor_along_a_long_chain_that_seems_to_change_ends);
     tc = case_new(s, "replaced");
     tcase_add_checked_fixture(tc, set_up, tear_down);

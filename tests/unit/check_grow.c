@@ -217,6 +217,22 @@ START_TEST(test_group_when_its_chains_share_a_tail_is_not_split) {
 }
 END_TEST
 
+/* A split hashes the keys. proves [OP-01] */
+START_TEST(test_group_of_one_long_key_in_all_slots_is_not_split) {
+    static struct pile pile;
+    char key[KEY_TEXT_SIZE];
+    pile_up(kv, &pile);
+    struct key_search s = search_shard(kv, PILE_SHARD, "new");
+    do
+        key_find(&s, key);
+    while ((hash_directory(seg, hash_of(kv, key, strlen(key))) & ((1ULL << root_depth(PILE_SHARD)) - 1)) !=
+           pile.index);
+    ck_assert_err(shmkv_put(kv, key, strlen(key), "v", 1), SHMKV_ECORRUPT);
+    ck_assert_detail("longer than the file");
+    pile_undo(&pile);
+}
+END_TEST
+
 /* ------------------------------------------------------------------------- together */
 
 static void put_own_keys(void *arg) {
@@ -342,6 +358,7 @@ static Suite *grow_suite(void) {
     tcase_add_checked_fixture(tc, set_up, tear_down);
     tcase_add_test(tc, test_keys_when_chosen_to_share_directory_bits_chain);
     tcase_add_test(tc, test_group_when_its_chains_share_a_tail_is_not_split);
+    tcase_add_test(tc, test_group_of_one_long_key_in_all_slots_is_not_split);
     tcase_add_test(tc, test_keys_when_chosen_to_share_a_bucket_chain);
     tc = case_new(s, "together");
     tcase_add_checked_fixture(tc, set_up, tear_down);

@@ -175,6 +175,17 @@ START_TEST(test_snapshot_along_chains_without_end_ends) {
 }
 END_TEST
 
+/* proves [OP-01] */
+START_TEST(test_snapshot_of_one_long_key_in_many_slots_ends) {
+    static struct pile pile;
+    shmkv_snapshot_t *s;
+    pile_up(kv, &pile);
+    ck_assert_err(shmkv_snapshot(kv, &s), SHMKV_ECORRUPT);
+    pile_undo(&pile);
+    shmkv_snapshot_free(snapshot_of(kv));
+}
+END_TEST
+
 START_TEST(test_snapshot_leaves_no_lock_behind) {
     put_text(kv, "k", "v");
     shmkv_snapshot_free(snapshot_of(kv));
@@ -364,6 +375,7 @@ static Suite *snapshot_suite(void) {
     tcase_add_test(tc, test_snapshot_needs_the_handle_no_more_and_does_not_change);
     tcase_add_test(tc, test_snapshot_when_arguments_are_wrong_is_an_error);
     tcase_add_test(tc, test_snapshot_along_chains_without_end_ends);
+    tcase_add_test(tc, test_snapshot_of_one_long_key_in_many_slots_ends);
     tcase_add_test(tc, test_snapshot_leaves_no_lock_behind);
     tc = case_new(s, "point in time");
     tcase_add_checked_fixture(tc, set_up, tear_down);
