@@ -298,6 +298,8 @@ START_TEST(test_cursor_over_one_long_key_in_many_slots_ends) {
     static struct pile pile;
     pile_up(kv, &pile);
     shmkv_cursor_t *c = cursor_of(kv, SHMKV_KEYS_ONLY);
+    /* Others end a call, and each bucket alone may well lie in the file. */
+    ck_assert_ok(shmkv_cursor_prefix(c, "\0", 1));
     const void *key, *val;
     size_t key_len, val_len;
     int err, damage = 0;
