@@ -24,6 +24,7 @@ typedef struct keys_t {
     Py_buffer **views;  /* of those that are neither bytes nor str */
 #elif defined(SWIGRUBY)
     VALUE memory;       /* of `keys` */
+    VALUE pins;
 #endif
 } keys_t;
 %}
@@ -211,12 +212,22 @@ static int entries_in(const struct place *of, PyObject *object, entries_t *entri
 #elif defined(SWIGRUBY)
 
 %{
-#define keys_drop(keys) RB_GC_GUARD((keys)->memory), RB_GC_GUARD((keys)->held)
+#define keys_drop(keys) RB_GC_GUARD((keys)->memory), RB_GC_GUARD((keys)->pins), RB_GC_GUARD((keys)->held)
 
-/* All memory is the collector's, so that whatever raises here leaves nothing behind. */
+/*
+ * Memory is the collector's, so that whatever raises here leaves nothing behind, and it is marked as the C stack
+ * is: what it names stays where it is. A collection that compacts moves what only other objects name, such as
+ * the elements of an Array, and with a short String its bytes.
+ */
+static void *memory_of(size_t size, volatile VALUE *owner)
+{
+    size += sizeof(VALUE); /* whole words, and never none */
+    return memset(rb_alloc_tmp_buffer(owner, (long)size), 0, size);
+}
+
 static void keys_in(const struct place *of, VALUE object, keys_t *keys)
 {
-    VALUE list = rb_check_array_type(object);
+    VALUE list = rb_check_array_type(object), *pins;
     size_t i;
 
     if (NIL_P(list))
@@ -229,10 +240,10 @@ static void keys_in(const struct place *of, VALUE object, keys_t *keys)
         rb_ary_push(keys->held, rb_str_new_frozen(key));
     }
     keys->n = (size_t)RARRAY_LEN(keys->held);
-    keys->memory = rb_str_tmp_new((long)(keys->n * sizeof *keys->keys));
-    keys->keys = (struct shmkv_bytes *)RSTRING_PTR(keys->memory);
+    keys->keys = memory_of(keys->n * sizeof *keys->keys, &keys->memory);
+    pins = memory_of(keys->n * sizeof *pins, &keys->pins);
     for (i = 0; i < keys->n; i++) {
-        VALUE key = rb_ary_entry(keys->held, (long)i);
+        VALUE key = pins[i] = rb_ary_entry(keys->held, (long)i);
 
         keys->keys[i].data = RSTRING_PTR(key);
         keys->keys[i].len = (size_t)RSTRING_LEN(key);
@@ -256,40 +267,33 @@ static int map_put_given(native_t map, const keys_t *keys, size_t i, native_t va
 typedef struct entries_t {
     keys_t keys;
     struct shmkv_item *items;
-    VALUE memory; /* of `items` */
-    VALUE held;   /* what they point into */
+    VALUE memory;  /* of `items` */
+    VALUE values;  /* what they point into */
 } entries_t;
 
 #define entries_drop(entries) \
-    RB_GC_GUARD((entries)->memory), RB_GC_GUARD((entries)->held), keys_drop(&(entries)->keys)
+    RB_GC_GUARD((entries)->memory), RB_GC_GUARD((entries)->values), keys_drop(&(entries)->keys)
 
 /* Other threads may change theirs. */
-static VALUE held_string(VALUE string, VALUE held)
+static VALUE held_string(VALUE string)
 {
-    if (!OBJ_FROZEN(string))
-        string = rb_str_new_frozen(string);
-    rb_ary_push(held, string);
-    return string;
+    return OBJ_FROZEN(string) ? string : rb_str_new_frozen(string);
 }
 
-static void key_in(const struct place *of, VALUE key, struct shmkv_bytes *bytes, VALUE held)
+static void key_in(const struct place *of, VALUE key, struct shmkv_bytes *bytes, VALUE *pin)
 {
-    key = string_of(of, key, "key");
-    key = held_string(key, held);
+    key = *pin = held_string(string_of(of, key, "key"));
     bytes->data = RSTRING_PTR(key);
     bytes->len = (size_t)RSTRING_LEN(key);
 }
 
-/* The item points into `held`, or into the scalar, which does not move. */
-static struct shmkv_item held_item(const struct place *at, VALUE object, value_t *value, VALUE held)
+/* The item points into `value`, or into what that names. */
+static struct shmkv_item held_item(const struct place *at, VALUE object, value_t *value)
 {
     if (RB_TYPE_P(object, T_STRING))
-        object = held_string(object, held);
+        object = held_string(object);
     value_in(at, object, value);
-    if (value->made && value->made != object) {
-        value_hold(value);
-        rb_ary_push(held, value->made);
-    }
+    value_hold(value);
     return value->item;
 }
 
@@ -297,29 +301,24 @@ static struct shmkv_item held_item(const struct place *at, VALUE object, value_t
 static void entries_in(const struct place *of, VALUE list, entries_t *entries)
 {
     size_t i, n;
-    VALUE scalars;
+    VALUE *pins;
     value_t *values;
 
     Check_Type(list, T_ARRAY);
     n = (size_t)RARRAY_LEN(list) / 2;
-    scalars = rb_str_tmp_new((long)(n * sizeof(value_t)));
-    values = (value_t *)RSTRING_PTR(scalars);
-    entries->held = rb_ary_new_capa((long)(2 * n + 1));
-    rb_ary_push(entries->held, scalars);
-    entries->keys.held = entries->held;
-    entries->keys.memory = rb_str_tmp_new((long)(n * sizeof *entries->keys.keys));
-    entries->keys.keys = (struct shmkv_bytes *)RSTRING_PTR(entries->keys.memory);
+    values = memory_of(n * sizeof *values, &entries->values);
+    pins = memory_of(n * sizeof *pins, &entries->keys.pins);
+    entries->keys.held = Qnil;
+    entries->keys.keys = memory_of(n * sizeof *entries->keys.keys, &entries->keys.memory);
     entries->keys.n = n;
-    entries->memory = rb_str_tmp_new((long)(n * sizeof *entries->items));
-    entries->items = (struct shmkv_item *)RSTRING_PTR(entries->memory);
-    memset(values, 0, n * sizeof *values);
+    entries->items = memory_of(n * sizeof *entries->items, &entries->memory);
     for (i = 0; i < n; i++) {
         struct place at = *of;
 
-        key_in(of, rb_ary_entry(list, (long)(2 * i)), &entries->keys.keys[i], entries->held);
+        key_in(of, rb_ary_entry(list, (long)(2 * i)), &entries->keys.keys[i], &pins[i]);
         at.key = entries->keys.keys[i].data;
         at.key_len = entries->keys.keys[i].len;
-        entries->items[i] = held_item(&at, rb_ary_entry(list, (long)(2 * i + 1)), &values[i], entries->held);
+        entries->items[i] = held_item(&at, rb_ary_entry(list, (long)(2 * i + 1)), &values[i]);
     }
     RB_GC_GUARD(list);
 }

@@ -153,6 +153,41 @@ class TestReentry < SegmentTest
     walks.each(&:close)
   end
 
+  # What moves what it can.
+  def compact
+    GC.respond_to?(:verify_compaction_references) ? GC.verify_compaction_references(double_heap: true, toward: :empty) : GC.start
+  rescue NotImplementedError, ArgumentError
+    GC.start
+  end
+
+  def test_a_collection_that_compacts
+    names = (1..40).map { |n| "k#{n}" } # so short that their bytes are in the object
+    coded = open(codec: RunningCodec.new { compact })
+    kv = open
+    coded.put_many(names.map { |name| [name.dup, name.dup] } + [["last", Object.new]])
+    assert_equal names.to_h { |name| [name, name] }, coded.get_all.reject { |key| key == "last" }
+    kv.transaction(*names.map(&:dup)) do |txn|
+      compact
+      names.each { |name| txn[name] = name }
+      compact
+    end
+    assert_equal names.to_h { |name| [name, name] }, kv.get_all
+    running = RunningList.new(names.map(&:dup)) { compact }
+    assert_equal 40, kv.get_many(running).size
+    assert_equal 40, kv.delete_many(running)
+  end
+
+  # An Array that runs a block for its last element.
+  class RunningList
+    def initialize(list, &block)
+      @list = list << Running.new(&block)
+    end
+
+    def to_ary
+      @list
+    end
+  end
+
   class Flat < Hash
     def flatten(*)
       nil
