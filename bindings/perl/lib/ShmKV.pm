@@ -564,7 +564,7 @@ with C<BadType>; C<get_bytes> gives the bytes of any value.
 Under C<perl -T> what comes out of a segment, keys, values and what is inside of these, is tainted, as all
 that others may have written; but not the keys of a hash (C<get_all>), which Perl cannot taint.
 
-=head2 fork and threads
+=head2 fork, threads and signals
 
 An object opened before a fork works in both processes, and each may close its own. One that
 can write has two descriptors of its own: who closes descriptors that it has not opened, as a daemon may when it
@@ -574,6 +574,10 @@ In a new interpreter thread (L<threads>), an object of the old one, and a cursor
 what is called dies with Closed, but for C<closed> and C<name>, which is empty there. Open
 the segment again in it. Nothing that the thread does to its copy, nor its end, touches the
 object that it was made of. A tied hash is such an object, too.
+
+A signal handler in C<%SIG> runs between two steps of Perl, and may die. One that C<POSIX::sigaction> installs,
+unless its action is C<safe(1)>, runs in the middle of a call: if it dies there, what the call had locked stays
+locked until this process ends.
 
 =head1 METHODS
 
