@@ -67,7 +67,8 @@ static int try_lock(shmkv_t *kv, const void *name, size_t len, uint64_t *token) 
     struct change c = {
         .key = name, .key_len = len, .item = &item, .when = IF_ABSENT, .hidden = true};
     int err = handle_change(kv, &c);
-    *token = c.made;
+    if (!err) /* else it may still be the one of the lock that the caller holds */
+        *token = c.made;
     return err;
 }
 

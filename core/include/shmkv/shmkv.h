@@ -713,8 +713,9 @@ int shmkv_txn_delete(shmkv_txn_t *txn, size_t i);
  *
  * @param name,name_len  1 to 65536 bytes
  * @param timeout_ms  0: try; negative: wait for ever
- * @param token       out: for shmkv_unlock(); never given again in this segment. Tokens have no
- *                    order: an earlier holder, also by this handle, may have had a larger one
+ * @param token       out, on SHMKV_OK: for shmkv_unlock(); never given again in this
+ *                    segment. Tokens have no order: an earlier holder, also by this handle,
+ *                    may have had a larger one
  * @return SHMKV_OK; ETIMEDOUT (the detail names the holder); EDEADLK: this thread holds it,
  *         by this handle (by another handle it waits for itself); EINTR: a signal handler
  *         ran, call again; EARGUMENT; otherwise as shmkv_put()
