@@ -276,7 +276,10 @@ class Store(_shmkv.Store):
     integers (BadValue); inside, NaN, more than 512 levels, other keys than str (ValueError, TypeError). Text that a
     peer stored and that is none raises BadType; get_bytes() gives the bytes of any value.
 
-    Any thread may use it. One that was opened before a fork works in both processes. It has two
+    Any thread may use it. Others run while a call sleeps or goes through the whole segment, where its
+    description says so; a change of one key keeps the interpreter to itself, also in the rare case that
+    it waits for a process that was stopped in the middle of one, up to lock_timeout_ms.
+    One that was opened before a fork works in both processes. It has two
     descriptors of its own when it can write: who closes descriptors that it has not opened, as a daemon may when
     it starts, opens the segment afterwards. A child that gives up its right to open it (setuid) can
     read on, but not write.

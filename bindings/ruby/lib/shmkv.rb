@@ -142,7 +142,10 @@ module ShmKV
   # Integers, invalid text, NaN inside (BadValue), keys of a Hash that are neither String
   # nor Symbol (TypeError). Text that a peer stored and that is none raises BadType;
   # #get_bytes gives the bytes of any value. "Never blocks" means that no lock is taken, whatever
-  # other processes do. Any thread may use it. A Store opened before a fork works in both processes.
+  # other processes do. Any thread may use it; others run while a call sleeps or goes through the whole
+  # segment, where its description says so. A change of one key keeps the interpreter to itself, also in
+  # the rare case that it waits for a process that was stopped in the middle of one, up to
+  # lock_timeout_ms. A Store opened before a fork works in both processes.
   # One that can write has two descriptors of its own: who closes descriptors that it has not opened, as a
   # daemon may when it starts, opens the segment afterwards. A child that gives up its right to open
   # it (setuid) can read on, but not write.
