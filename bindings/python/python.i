@@ -332,13 +332,19 @@ static PyObject *cursor_iternext(PyObject *self)
 /*
  * For the collector, which knows the objects of the class in Python: a codec, and whatever is in the attributes,
  * may lead back to the Store. With cursors, which keep the Store open, the codec is theirs as well, and they are
- * not asked. (SWIG has the attributes in its own struct, so the class in Python leaves them to us.)
+ * not asked. (SWIG has the attributes in its own struct, so the class in Python leaves them to us. How it
+ * calls them depends on SWIG's version; the type says where they are.)
  */
+static PyObject **attributes_of(PyObject *self)
+{
+    return (PyObject **)(void *)((char *)self + Py_TYPE(self)->tp_dictoffset);
+}
+
 static int store_traverse(PyObject *self, visitproc visit, void *arg)
 {
     const Store *store = store_in(self);
 
-    Py_VISIT(((SwigPyObject *)self)->dict);
+    Py_VISIT(*attributes_of(self));
     if (store && store->refs == 1) {
         Py_VISIT(store->codec.encode);
         Py_VISIT(store->codec.decode);
@@ -352,7 +358,7 @@ static int store_clear(PyObject *self)
 
     if (store && store->refs == 1)
         codec_drop(&store->codec);
-    Py_CLEAR(((SwigPyObject *)self)->dict);
+    Py_CLEAR(*attributes_of(self));
     return 0;
 }
 
