@@ -38,13 +38,18 @@
 struct key_log {
     uint64_t before, after;
     uint64_t acknowledged; /* the call that led to `after` has returned */
+    uint64_t unused;
 };
 
-/* The scripts know this layout. */
+/* The scripts know this layout, and write each row by one system call: none lies in two pages,
+ * between which a kill would end the call, with `after` written and `acknowledged` as it was. */
 static struct log {
-    uint64_t calls, deletes, large;
+    uint64_t calls, deletes, large, unused;
     struct key_log keys[KEYS];
 } * logs;
+_Static_assert(4096 % sizeof(struct key_log) == 0 &&
+                   offsetof(struct log, keys) % sizeof(struct key_log) == 0,
+               "each row lies in one page");
 
 static struct looks { uint64_t gets, slow; } * looks;
 

@@ -10,7 +10,7 @@ my $KEYS = 600;
 my ($name, $log_path, $writer, $seed) = @ARGV;
 my $kv = ShmKV->open($name);
 sysopen my $log, $log_path, O_RDWR or die "$log_path: $!";
-my $base = $writer * (24 + 24 * $KEYS);
+my $base = $writer * (32 + 32 * $KEYS);
 srand $seed;
 
 sub log_read {
@@ -47,7 +47,7 @@ sub state_of {
 my ($calls, $deletes, $large) = log_read($base, 3);
 while (1) {
     my $number = int rand $KEYS;
-    my ($key, $at) = (pack('V2', $writer, $number), $base + 24 + 24 * $number);
+    my ($key, $at) = (pack('V2', $writer, $number), $base + 32 + 32 * $number);
     my ($before, $after, $acknowledged) = log_read($at, 3);
     if (!$acknowledged) {
         my $now = state_of($key);

@@ -11,7 +11,7 @@ KEYS = 600
 name, log_path, writer, seed = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
 kv = shmkv.open(name, "c")
 log = os.open(log_path, os.O_RDWR)
-base = writer * (24 + 24 * KEYS)
+base = writer * (32 + 32 * KEYS)
 draw = random.Random(seed)
 
 
@@ -36,7 +36,7 @@ def state_of(key):
 calls, deletes, large = struct.unpack("<3Q", os.pread(log, 24, base))
 while True:
     number = draw.randrange(KEYS)
-    key, at = struct.pack("<2I", writer, number), base + 24 + 24 * number
+    key, at = struct.pack("<2I", writer, number), base + 32 + 32 * number
     before, after, acknowledged = struct.unpack("<3Q", os.pread(log, 24, at))
     if not acknowledged:
         now = state_of(key)

@@ -8,7 +8,7 @@ KEYS = 600
 name, log_path, writer, seed = ARGV[0], ARGV[1], Integer(ARGV[2]), Integer(ARGV[3])
 kv = ShmKV.open(name)
 log = File.open(log_path, "r+b")
-base = writer * (24 + 24 * KEYS)
+base = writer * (32 + 32 * KEYS)
 draw = Random.new(seed)
 
 def length_of(value)
@@ -28,7 +28,7 @@ end
 calls, deletes, large = log.pread(24, base).unpack("Q<3")
 loop do
   number = draw.rand(KEYS)
-  key, at = [writer, number].pack("V2"), base + 24 + 24 * number
+  key, at = [writer, number].pack("V2"), base + 32 + 32 * number
   before, after, acknowledged = log.pread(24, at).unpack("Q<3")
   if acknowledged.zero?
     now = state_of(kv[key])
