@@ -169,7 +169,8 @@ static void work_under_jumps(unsigned seconds) {
     struct random r = random_begin("clocks");
     for (uintptr_t i = 0; i < WORKERS; i++)
         pids[i] = child_start(work, (void *)i);
-    for (uint64_t end = real_ns() + seconds * 1000000000ull, kills = 0; real_ns() < end; kills++) {
+    const uint64_t end = real_ns() + seconds * 1000000000ull;
+    while (real_ns() < end) {
         uint32_t victim = (uint32_t)random_below(&r, WORKERS);
         pass_time(&r, 20000000);
         must_live(pids[victim], "a worker");
