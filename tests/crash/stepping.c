@@ -217,22 +217,16 @@ void step_begin(struct stepping *s, void (*body)(void), const char *path) {
 
 #define SYSCALL_STOP (SIGTRAP | 0x80)
 
-/* Where the child has stopped, or 0: it has ended, and s->status says how. */
-static int wait_for_stop(struct stepping *s) {
+/* On, by PTRACE_SINGLESTEP, PTRACE_SYSCALL or PTRACE_CONT, to the next stop: its signal, or 0: the
+ * child has ended, and s->status says how. */
+static int go_on(struct stepping *s, int how) {
     int status;
-    if (waitpid(s->pid, &status, 0) != s->pid)
-        give_up("waiting for the child");
+    if (ptrace(how, s->pid, NULL, NULL) != 0 || waitpid(s->pid, &status, 0) != s->pid)
+        give_up("going on");
     if (WIFSTOPPED(status))
         return WSTOPSIG(status);
     s->status = status;
     return 0;
-}
-
-/* On, by PTRACE_SINGLESTEP, PTRACE_SYSCALL or PTRACE_CONT, to the next stop. */
-static int go_on(struct stepping *s, int how) {
-    if (ptrace(how, s->pid, NULL, NULL) != 0)
-        give_up("going on");
-    return wait_for_stop(s);
 }
 
 /* It has ended, or stopped for a signal of its own: then it has crashed. */
