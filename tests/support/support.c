@@ -352,6 +352,7 @@ struct random random_begin(const char *what) {
     const char *given = getenv("SHMKV_TEST_SEED");
     struct random r = {given ? strtoull(given, NULL, 0) : random_u64() >> 32};
     printf("%s: SHMKV_TEST_SEED=%llu\n", what, (unsigned long long)r.state);
+    fflush(stdout); /* a test that dies by a signal has told its seed, and a child does not tell it again */
     return r;
 }
 
