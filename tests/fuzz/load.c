@@ -147,20 +147,21 @@ static size_t add_block(uint8_t *out, size_t at, uint32_t kind, const void *fiel
     return at + sizeof head + fields_len + round_up(body_len, 8) + 8;
 }
 
-/* A dump of some entries, with checksums. */
-static size_t make_dump(struct random *r, uint8_t *out, unsigned *entries) {
+/* A dump of some entries, with checksums: as many as were drawn, or as have room. */
+static size_t make_dump(struct random *r, uint8_t *out) {
     static uint8_t body[70000];
     dump_begin_t begin = {.version = DUMP_VERSION, .count = DUMP_COUNT_UNKNOWN};
+    dump_end_t end = {.count = 0};
     size_t at = add_block(out, DUMP_MAGIC_SIZE, SHMKV_DUMP_KIND_BEGIN, &begin, sizeof begin, "fuzz", 4);
-    *entries = (unsigned)random_below(r, 12);
-    for (unsigned i = 0; i < *entries; i++) {
+    size_t block = sizeof(dump_block_t) + sizeof(dump_entry_t) + sizeof body + 8; /* the largest */
+    size_t room = LARGEST - (sizeof(dump_block_t) + sizeof end + 8) - block;
+    for (uint64_t wanted = random_below(r, 12); end.count < wanted && at <= room; end.count++) {
         static const size_t lengths[] = {1, 2, 7, 8, 9, 16, 40, 255, 4000};
         dump_entry_t entry = {.key_len = (uint32_t)lengths[random_below(r, 9)], .type = (uint8_t)random_below(r, 9)};
         size_t value_len = random_below(r, 20) ? lengths[random_below(r, 9)] - 1 : 60000;
-        memset(body, (int)('a' + i), entry.key_len + value_len);
+        memset(body, (int)('a' + end.count), entry.key_len + value_len);
         at = add_block(out, at, SHMKV_DUMP_KIND_ENTRY, &entry, sizeof entry, body, entry.key_len + value_len);
     }
-    dump_end_t end = {.count = *entries};
     at = add_block(out, at, SHMKV_DUMP_KIND_END, &end, sizeof end, "", 0);
     reseal(out, at);
     return at;
@@ -201,9 +202,9 @@ int main(int argc, char **argv) {
     struct random r = random_begin("load");
     names_begin();
     for (uint64_t i = 0; i < runs; i++) {
-        unsigned entries, bends = (unsigned)random_below(&r, 6);
+        unsigned bends = (unsigned)random_below(&r, 6);
         uint8_t *dump = input + 1;
-        size_t len = make_dump(&r, dump, &entries);
+        size_t len = make_dump(&r, dump);
         for (unsigned b = 0; b < bends && len; b++)
             len = bend(&r, dump, len);
         input[0] = (uint8_t)random_next(&r);
