@@ -122,6 +122,7 @@ struct context {
     atomic_uint busy;            /* a thread uses it */
     _Atomic(pthread_t) thread;   /* which */
     uint32_t patience_ms;        /* wait for a lock of a live process */
+    uint32_t found_dead;         /* what the last lock of a dead owner contained; 0: none */
     unsigned locks;              /* locks held, for assertions */
 };
 

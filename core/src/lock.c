@@ -126,7 +126,9 @@ static int wait_and_take(struct context *ctx, const struct domain *d, bool *take
                 return SHMKV_OK;
             continue;
         }
-        if (spins++ < SPINS) {
+        /* A dead holder of one lock may have held many: nobody waits for the next. */
+        bool dead_before = (word & ~WAITERS) == ctx->found_dead;
+        if (!dead_before && spins++ < SPINS) {
             cpu_relax();
             continue;
         }
@@ -137,8 +139,10 @@ static int wait_and_take(struct context *ctx, const struct domain *d, bool *take
                 return fail(SHMKV_EDEADLK, "%s: %s %u", ctx->seg->loc->path, kind_names[d->kind],
                             d->index);
         }
-        sleep_on(d, word, wait);
-        slept = WAITERS;
+        if (!dead_before) {
+            sleep_on(d, word, wait);
+            slept = WAITERS;
+        }
         uint32_t now = load_acquire_u32(d->lock); /* before its owner is examined */
         if ((now & ~WAITERS) != (word & ~WAITERS)) {
             if (now && now_ns() >= deadline)
@@ -151,12 +155,14 @@ static int wait_and_take(struct context *ctx, const struct domain *d, bool *take
              * the slot was reaped and claimed anew since we looked. */
             FAULT_POINT("takeover-before-swap");
             *taken_over = try_take(ctx, d, now, WAITERS);
+            ctx->found_dead = *taken_over ? now & ~WAITERS : 0;
             if (*taken_over)
                 return SHMKV_OK;
             continue;
         }
         if (now_ns() >= deadline)
             return timed_out(ctx, d, slot);
+        ctx->found_dead = 0;
         wait = wait * 2 < LONGEST_WAIT_NS ? wait * 2 : LONGEST_WAIT_NS;
     }
 }

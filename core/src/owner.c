@@ -270,6 +270,7 @@ static void context_init(struct context *ctx, struct segment *seg, uint32_t slot
     ctx->own = own;
     ctx->lock_word = (uint32_t)(MAKE(LOCK_OWNER, slot + 1) | MAKE(LOCK_GENERATION, gen));
     ctx->patience_ms = seg->lock_timeout_ms;
+    ctx->found_dead = 0;
     ctx->locks = 0;
 }
 

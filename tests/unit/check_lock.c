@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/time.h>
 #include <unistd.h>
 
@@ -235,6 +236,41 @@ START_TEST(test_lock_when_its_owner_is_killed_is_taken_over) {
     ck_assert_ok(lock_take(ctx, &d));
     ck_assert(lock_held(ctx, &d));
     lock_release(ctx, &d);
+    context_release(ctx);
+    finish(kv, name);
+}
+END_TEST
+
+static void hold_all_shards(void *arg) {
+    (void)arg;
+    shmkv_t *kv = open_ok(name, NULL);
+    ck_assert_ok(shards_lock(context_of(kv)));
+    gate_open(&ready);
+    gate_wait(&go);
+}
+
+/* How often this process has slept. */
+static long sleeps(void) {
+    struct rusage usage;
+    ck_assert_int_eq(getrusage(RUSAGE_SELF, &usage), 0);
+    return usage.ru_nvcsw;
+}
+
+START_TEST(test_locks_when_a_dead_one_held_all_are_taken_over_with_one_sleep) {
+    shmkv_t *kv = open_ok(name, NULL);
+    pid_t holder = child_start(hold_all_shards, NULL);
+    ck_assert(gate_wait(&ready));
+    ck_assert(child_kill(holder));
+    struct context *ctx = context_of(kv);
+    uint32_t shards = segment_of(kv)->shard_count;
+    long before = sleeps();
+    ck_assert_ok(shards_lock(ctx));
+    ck_assert_int_lt(sleeps() - before, shards / 4); /* few, if not one: looking at /proc may sleep too */
+    for (uint32_t i = 0; i < shards; i++) {
+        struct domain d = shard_domain(segment_of(kv), i);
+        ck_assert(lock_held(ctx, &d));
+    }
+    shards_unlock(ctx, shards);
     context_release(ctx);
     finish(kv, name);
 }
@@ -503,6 +539,7 @@ static Suite *lock_suite(void) {
     tc = case_new(s, "owner death");
     tcase_add_checked_fixture(tc, set_up, NULL);
     tcase_add_loop_test(tc, test_lock_when_its_owner_is_killed_is_taken_over, 0, 3);
+    tcase_add_test(tc, test_locks_when_a_dead_one_held_all_are_taken_over_with_one_sleep);
     tcase_add_test(tc, test_lock_when_its_owner_is_killed_goes_to_each_of_many_waiters);
     tcase_add_loop_test(tc, test_lock_when_its_word_names_no_slot_is_taken_over, 0, 5);
     tcase_add_test(tc, test_lock_when_only_the_waiters_bit_is_left_is_free);
