@@ -11,13 +11,14 @@
  * read-only and writable.
  *
  * Every mapping of a segment stands between two PROT_NONE regions. Worker processes
- * run the cases, one for each processor; a death of one, or more than 100 ms of CPU time in one
- * case, is a violation. The case is then repeated with fewer mutations, as long as it fails, and
- * told.
+ * run the cases, two for each processor, since half of their time they wait for locks of
+ * the dead; a death of one, or more than 100 ms of CPU time in one case, is a violation. The
+ * case is then repeated with fewer mutations, as long as it fails, and told.
  */
 #include <errno.h>
 #include <malloc.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -33,6 +34,13 @@
 #define TOO_LONG 4 /* exit status */
 
 static struct exercise segment;
+
+static struct {
+    uint64_t seed, cases, cpu_ns, until_ms;
+    unsigned workers;
+    bool go_on;
+    atomic_bool *over; /* a worker has found a violation, and one is enough */
+} plan = {.cases = ~0ULL, .cpu_ns = 60000000000u};
 
 static _Noreturn void give_up(const char *what) {
     fprintf(stderr, "mutate: %s: %s\n", what, strerror(errno));
@@ -96,7 +104,7 @@ static void tell_case(const struct trial *t, uint64_t mask) {
                     (unsigned long long)t->m[i].value);
 }
 
-/* Leave out mutations one by one while it still fails. */
+/* Tell of a case that fails again, without the mutations that it fails without. */
 static bool report(uint64_t seed, uint64_t number) {
     struct trial t;
     int status = 0;
@@ -104,6 +112,8 @@ static bool report(uint64_t seed, uint64_t number) {
     uint64_t mask = t.n == 64 ? ~0ULL : (1ULL << t.n) - 1;
     if (!fails(&t, mask, &status))
         return false;
+    if (atomic_exchange(plan.over, !plan.go_on))
+        return true; /* another worker tells of its own */
     fprintf(stderr, "VIOLATION: SHMKV_TEST_SEED=%llu case %llu (repeat with --case %llu)\n",
             (unsigned long long)seed, (unsigned long long)number, (unsigned long long)number);
     for (unsigned i = 0; i < t.n; i++)
@@ -128,16 +138,10 @@ struct worker {
     bool done;
 };
 
-static struct {
-    uint64_t seed, cases, cpu_ns, until_ms;
-    unsigned workers;
-    bool go_on;
-} plan = {.cases = ~0ULL, .cpu_ns = 60000000000u};
-
 static void work(void *arg) {
     struct worker *w = arg;
     exercise_begin(&segment, segment.path);
-    for (; w->at < plan.cases; w->at += plan.workers, w->cases++) {
+    for (; w->at < plan.cases && !atomic_load(plan.over); w->at += plan.workers, w->cases++) {
         if (w->cases % 64 == 63 && (cpu_ns() >= plan.cpu_ns || now_ms() >= plan.until_ms))
             break;
         struct trial t;
@@ -230,7 +234,7 @@ static int usage(void) {
 int main(int argc, char **argv) {
     uint64_t only = ~0ULL, seconds = 60;
     int at = 1;
-    plan.workers = (unsigned)sysconf(_SC_NPROCESSORS_ONLN);
+    plan.workers = 2 * (unsigned)sysconf(_SC_NPROCESSORS_ONLN);
     for (; at < argc && strncmp(argv[at], "--", 2) == 0; at++) {
         if (strcmp(argv[at], "--go-on") == 0)
             plan.go_on = true;
@@ -262,7 +266,8 @@ int main(int argc, char **argv) {
     mallopt(M_TRIM_THRESHOLD, 64 << 20);
     plan.seed = random_begin("mutate").state;
     plan.cpu_ns = seconds * 1000000000u;
-    plan.until_ms = now_ms() + seconds * 2000; /* much of it is waiting for the dead */
+    plan.over = shared_memory(sizeof *plan.over);
+    plan.until_ms = now_ms() + seconds * 4000; /* beside another test, and waiting for the dead */
     signal(SIGPROF, hung);
     bool good = only != ~0ULL ? !report(plan.seed, only) : run_workers();
     names_sweep(false);
