@@ -115,6 +115,15 @@ static enum shmkv_liveness word_liveness(struct context *ctx, uint32_t word, uin
     return same ? SHMKV_ALIVE : SHMKV_DEAD;
 }
 
+/* [LOCK-06] The generation in the word makes this fail if the slot was reaped and claimed
+ * anew since we looked. */
+static bool take_over(struct context *ctx, const struct domain *d, uint32_t word) {
+    FAULT_POINT("takeover-before-swap");
+    bool taken = try_take(ctx, d, word, WAITERS);
+    ctx->found_dead = taken ? word & ~WAITERS : 0;
+    return taken;
+}
+
 static int wait_and_take(struct context *ctx, const struct domain *d, bool *taken_over) {
     uint64_t deadline = 0, wait = FIRST_WAIT_NS;
     uint32_t slept = 0;
@@ -126,7 +135,7 @@ static int wait_and_take(struct context *ctx, const struct domain *d, bool *take
                 return SHMKV_OK;
             continue;
         }
-        /* A dead holder of one lock may have held many: nobody waits for the next. */
+        /* The dead holder of one lock may have held many: we do not wait for the next. */
         bool dead_before = (word & ~WAITERS) == ctx->found_dead;
         if (!dead_before && spins++ < SPINS) {
             cpu_relax();
@@ -151,11 +160,7 @@ static int wait_and_take(struct context *ctx, const struct domain *d, bool *take
             continue;
         }
         if (word_liveness(ctx, now, &slot) == SHMKV_DEAD) {
-            /* [LOCK-06] Take-over. The generation in the word makes this fail if
-             * the slot was reaped and claimed anew since we looked. */
-            FAULT_POINT("takeover-before-swap");
-            *taken_over = try_take(ctx, d, now, WAITERS);
-            ctx->found_dead = *taken_over ? now & ~WAITERS : 0;
+            *taken_over = take_over(ctx, d, now);
             if (*taken_over)
                 return SHMKV_OK;
             continue;
