@@ -22,7 +22,7 @@
 
 #define MAPPED (64u << 20) /* no test's segment grows beyond */
 
-static void give_up(const char *what) {
+static _Noreturn void give_up(const char *what) {
     perror(what);
     exit(2);
 }

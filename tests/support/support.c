@@ -21,7 +21,7 @@
 #define GATE_TIMEOUT_MS 60000
 
 /* A test that cannot go on for a reason of its own. */
-static void give_up(const char *what) {
+static _Noreturn void give_up(const char *what) {
     fprintf(stderr, "test support: %s: %s\n", what, strerror(errno));
     abort();
 }
