@@ -72,7 +72,10 @@ def caught_tests(harness, mutants, srcs, deps, copts = [], linkopts = [], suffix
             linkopts = LINKOPTS + linkopts,
             linkstatic = True,
             # First: what the mutant defines is not taken from the library any more.
-            deps = ["//tests/mutants:" + mutant + suffix] + deps,
+            deps = [
+                "//tests/mutants:" + mutant + suffix,
+                "//core:internal_faults" if suffix else "//core:internal_checked",
+            ] + deps,
         )
         environment = ["'%s'" % arg for arg in args if "=" in arg]
         sh_test(
