@@ -276,6 +276,24 @@ START_TEST(test_locks_when_a_dead_one_held_all_are_taken_over_with_one_sleep) {
 }
 END_TEST
 
+/* A generation comes again after 32,768 claims: what was found dead once may be alive. */
+START_TEST(test_lock_when_its_owner_is_taken_for_dead_and_lives_is_slept_on) {
+    shmkv_t *kv = open_impatient();
+    struct domain d = shard_domain(segment_of(kv), 7);
+    pid_t holder = start_holder(7);
+    struct context *ctx = context_of(kv);
+    ctx->found_dead = lock_word(kv, &d);
+    long before = sleeps();
+    ck_assert_int_eq(lock_take(ctx, &d), SHMKV_ETIMEDOUT);
+    ck_assert_int_gt(sleeps() - before, 3);
+    ck_assert_uint_eq(ctx->found_dead, 0);
+    context_release(ctx);
+    gate_open(&go);
+    ck_assert(child_succeeded(holder));
+    finish(kv, name);
+}
+END_TEST
+
 static void put_in_shard_7(void *arg) {
     (void)arg;
     shmkv_t *kv = open_ok(name, NULL);
@@ -540,6 +558,7 @@ static Suite *lock_suite(void) {
     tcase_add_checked_fixture(tc, set_up, NULL);
     tcase_add_loop_test(tc, test_lock_when_its_owner_is_killed_is_taken_over, 0, 3);
     tcase_add_test(tc, test_locks_when_a_dead_one_held_all_are_taken_over_with_one_sleep);
+    tcase_add_test(tc, test_lock_when_its_owner_is_taken_for_dead_and_lives_is_slept_on);
     tcase_add_test(tc, test_lock_when_its_owner_is_killed_goes_to_each_of_many_waiters);
     tcase_add_loop_test(tc, test_lock_when_its_word_names_no_slot_is_taken_over, 0, 5);
     tcase_add_test(tc, test_lock_when_only_the_waiters_bit_is_left_is_free);
